@@ -1,0 +1,314 @@
+"""The record of a run: what was measured, on which machine, of which model; saved after every iteration, loaded as one table.
+
+A run lies in `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, its pictures beside it.
+Folders are only ever added. SI units; raw values; what a machine cannot tell is null, never 0.
+"""
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import warnings as python_warnings
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+SCHEMA = 1
+KEY = ["machine", "experiment", "variant", "weights", "profile", "method", "settings"]  # rows that differ in one are never averaged
+
+
+@dataclass
+class ModelInfo:
+    """What was loaded: every loader leaves one as `.info` on the model."""
+    name: str  # as tables print it
+    weights: str  # demo, random or published
+    profile: str  # thesis or tuned
+    source: str  # Hub name, address, folder, or the seed of random weights
+    revision: str | None = None
+    sha256: str | None = None
+    dtype: str = "float32"
+    parameters: dict[str, int] = field(default_factory=dict)  # by component
+    bytes: dict[str, int] = field(default_factory=dict)  # of the weights, by component
+    load_time_s: float | None = None
+    load_ram_bytes: int | None = None  # growth of RSS: mapped weights come in later, at the first image
+    switches: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass
+class Picture:
+    """A PNG beside the run.json."""
+    file: str
+    sha256: str
+
+
+@dataclass
+class Iteration:
+    """One repetition of the call that is measured."""
+    time_s: float | None = None
+    cpu_time_s: float | None = None  # of the whole process, all threads
+    vram_peak_bytes: int | None = None  # the allocator's peak since a reset at the iteration's start
+    vram_reserved_bytes: int | None = None  # what the allocator held from the driver, at its peak
+    vram_device_bytes: int | None = None  # in use on the whole device, all processes, highest sample
+    vram_process_bytes: int | None = None  # this process's share, read after the call
+    vram_source: str | None = None  # who told vram_device_bytes: nvml, GPUtil, torch
+    ram_bytes: int | None = None  # RSS at the end
+    ram_peak_bytes: int | None = None  # highest RSS while it ran
+    ram_private_bytes: int | None = None  # RSS that no file backs and nobody shares: without mapped weights
+    energy_j: float | None = None
+    temperature_c: float | None = None
+    clock_hz: float | None = None
+    throttled: list[str] | None = None  # reasons, empty if it was not
+    images: list[Picture] = field(default_factory=list)
+    error: str | None = None  # why there is no picture: out of memory ...
+
+
+@dataclass
+class Machine:
+    """The machine, described well enough to explain a difference."""
+    slug: str
+    device: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    vram_bytes: int | None = None
+    power_limit_w: float | None = None
+    cpu: str | None = None
+    cores: int | None = None
+    threads: int | None = None  # that torch uses
+    ram_bytes: int | None = None
+    os: str | None = None
+    container: str | None = None
+    python: str | None = None
+    packages: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    precision: dict[str, bool | str] = field(default_factory=dict)  # flags such as allow_tf32
+    matmul_flops_per_s: float | None = None
+    bandwidth_bytes_per_s: float | None = None
+
+
+@dataclass
+class Run:
+    """One experiment: the warm-up, then the iterations that count."""
+    experiment: str
+    machine: Machine
+    model: ModelInfo | None = None
+    settings: dict = field(default_factory=dict)
+    variant: str = ""
+    method: str = "genlib"
+    started: str | None = None
+    finished: str | None = None
+    resumed: bool = False
+    warmup: list[Iteration] = field(default_factory=list)
+    iterations: list[Iteration] = field(default_factory=list)
+    flops_per_image: float | None = None
+    quality: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    weights: str = "none"  # of the model, repeated here because folders and tables go by it
+    profile: str = "none"
+    schema: int = SCHEMA
+    folder: Path | None = None  # where it lies; not written
+
+    def __post_init__(self):
+        if self.model is not None:
+            self.weights, self.profile = self.model.weights, self.model.profile
+
+    def table(self):
+        """DataFrame in the tables' units: a row an iteration, then mean and standard deviation (ddof=1; n/a for one iteration)."""
+        import pandas as pd
+
+        rows = pd.DataFrame({
+            "time (s)": [i.time_s for i in self.iterations],
+            "VRAM (MB)": [_mb(i.vram_peak_bytes) for i in self.iterations],
+            "RAM (MB)": [_mb(i.ram_bytes) for i in self.iterations],
+        }, index=pd.Index(range(1, len(self.iterations) + 1), name="iteration"), dtype=float)
+        good = rows[[i.error is None for i in self.iterations]]
+        summary = pd.DataFrame({"mean": good.mean(), "standard deviation": good.std()}).T
+        return pd.concat([rows, summary]).rename_axis("iteration").dropna(axis="columns", how="all").round(3)
+
+    def to_json(self) -> str:
+        """The text of run.json."""
+        record = asdict(self)
+        del record["folder"]
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+    def save(self) -> None:
+        """Write run.json atomically: a kill at any moment leaves the previous one or this one, whole.
+
+        Raises OSError, saying what helps, when the disk is full.
+        """
+        write_atomically(self.folder / "run.json", self.to_json().encode())
+
+    def save_images(self, images, stem: str) -> list[Picture]:
+        """Save PIL images as PNGs named after `stem` beside run.json; nothing for None."""
+        pictures = []
+        for i, image in enumerate(images or []):
+            file = f"{stem}.png" if len(images) == 1 else f"{stem}_{i}.png"
+            temporary = self.folder / f".{file}.part"
+            with _explain_full_disk(self.folder):
+                image.save(temporary, format="PNG")
+                os.replace(temporary, self.folder / file)
+            pictures.append(Picture(file, hashlib.sha256((self.folder / file).read_bytes()).hexdigest()))
+        return pictures
+
+    def image_files(self) -> list[Path]:
+        """The pictures of the iterations that count, in order."""
+        return [self.folder / p.file for i in self.iterations for p in i.images]
+
+
+def _mb(number):
+    return None if number is None else number / 1024**2
+
+
+def slug(text: str) -> str:
+    """"Tesla T4" -> "tesla-t4": lower-case latin letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half."""
+    temporary = path.with_name(f".{path.name}.part")
+    with _explain_full_disk(path.parent):
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+class _explain_full_disk:
+    """Turn "no space left on device" into a sentence with the remedy; other errors pass."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(self.folder).free / 1e6
+            raise OSError(error.errno, f"the disk is full ({free:.1f} MB free): free some space and run again; "
+                                       "what was measured so far is kept and will be continued", str(self.folder)) from None
+
+
+def begin(run: Run, results) -> Run:
+    """Give the run its folder: the newest unfinished run of the same machine, versions and settings, else a new one.
+
+    A run that is taken up again keeps its iterations; `resumed` says so.
+    """
+    group = Path(results) / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
+    for path in sorted(group.glob("*/run.json"), reverse=True):
+        try:
+            earlier = read(path)
+        except ValueError:
+            continue  # load() names it; here a run that cannot be read is one that cannot be continued
+        if earlier.finished is None and _same(earlier, run):
+            earlier.resumed = True
+            earlier.warmup = []
+            return earlier
+    run.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    stem = run.started[:19].replace(":", "-")
+    for number in range(1, 1000):
+        run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
+        try:
+            run.folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+    run.save()
+    return run
+
+
+def _same(a: Run, b: Run) -> bool:
+    def identity(run):
+        model = run.model and (run.model.name, run.model.source, run.model.revision, run.model.sha256, run.model.dtype, run.model.switches)
+        machine = run.machine
+        return (run.method, run.settings, model, machine.device, machine.driver, machine.python, machine.packages, machine.commit)
+    return identity(_plain(a)) == identity(_plain(b))
+
+
+def _plain(run: Run) -> Run:
+    return parse(run.to_json())  # tuples become lists and so on, as in what was read from disk
+
+
+def parse(text: str | bytes) -> Run:
+    """The run in a run.json's text. Raises ValueError in one sentence: broken, incomplete, of an older or a newer genlib."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is not valid JSON ({error}); it was cut off or edited: delete it or restore it") from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        remedy = "update genlib" if isinstance(schema, int) and schema > SCHEMA else "measure again with this genlib"
+        raise ValueError(f"its schema is {schema!r}, and this genlib reads {SCHEMA}: {remedy}")
+    try:
+        return TypeAdapter(Run).validate_python(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"its {where} is wrong ({first['msg']}): delete it or measure again") from None
+
+
+def read(path) -> Run:
+    """The run in a run.json. Raises ValueError, naming the file, as `parse` does."""
+    path = Path(path)
+    try:
+        run = parse(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    run.folder = path.parent
+    return run
+
+
+def read_all(*folders) -> list[Run]:
+    """Every finished run below the folders, the newest of each key (see KEY), in order of experiment and machine.
+
+    A run.json that cannot be read is named in a warning and skipped.
+    """
+    newest = {}
+    for path in sorted(p for folder in folders for p in Path(folder).rglob("run.json")):
+        try:
+            run = read(path)
+        except (ValueError, OSError) as error:
+            python_warnings.warn(f"skipped {error}", stacklevel=2)
+            continue
+        if run.finished is None:
+            continue
+        key = _key(run)
+        if key not in newest or (run.started or "") >= (newest[key].started or ""):
+            newest[key] = run
+    return [newest[key] for key in sorted(newest, key=lambda k: (k[1], k[0], *k[2:]))]
+
+
+def _key(run: Run) -> tuple:
+    settings = json.dumps(run.settings, sort_keys=True, ensure_ascii=False)
+    return (run.machine.slug, run.experiment, run.variant, run.weights, run.profile, run.method, settings)
+
+
+def load(*folders):
+    """One long table of `read_all(*folders)`: a row an iteration.
+
+    Columns: those of KEY; model, dtype, device, started, folder; iteration (from 1), first_image_s (the first warm-up's time),
+    every field of Iteration but the pictures, which are `image` (path of the first one); flops_per_image, parameters, weights_bytes,
+    load_time_s; one column `quality.<name>` a measure. Missing values are NaN. Empty, with no rows, if there are no runs.
+    """
+    import pandas as pd
+
+    rows = [row for run in read_all(*folders) for row in _rows(run)]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEY, "iteration", *Iteration.__dataclass_fields__])
+
+
+def _rows(run: Run):
+    model = run.model
+    shared = dict(zip(KEY, _key(run))) | {
+        "model": model and model.name, "dtype": model and model.dtype, "device": run.machine.device, "started": run.started,
+        "folder": str(run.folder), "first_image_s": run.warmup[0].time_s if run.warmup else None,
+        "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
+        "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,
+    } | {f"quality.{name}": value for name, value in run.quality.items()}
+    for number, iteration in enumerate(run.iterations, 1):
+        values = {name: getattr(iteration, name) for name in Iteration.__dataclass_fields__ if name != "images"}
+        image = str(run.folder / iteration.images[0].file) if iteration.images else None
+        yield shared | {"iteration": number} | values | {"image": image}
