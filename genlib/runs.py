@@ -11,11 +11,12 @@ import re
 import shutil
 import warnings as python_warnings
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 SCHEMA = 1
-KEY = ["machine", "experiment", "variant", "weights", "profile", "method", "settings"]  # rows that differ in one are never averaged
+KEY = ["machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
+# runs that differ in one of these are never averaged
 
 
 @dataclass
@@ -206,7 +207,7 @@ def begin(run: Run, results) -> Run:
             earlier.resumed = True
             earlier.warmup = []
             return earlier
-    run.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    run.started = datetime.now(UTC).isoformat(timespec="seconds")
     stem = run.started[:19].replace(":", "-")
     for number in range(1, 1000):
         run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
@@ -284,13 +285,14 @@ def read_all(*folders) -> list[Run]:
 
 def _key(run: Run) -> tuple:
     settings = json.dumps(run.settings, sort_keys=True, ensure_ascii=False)
-    return (run.machine.slug, run.experiment, run.variant, run.weights, run.profile, run.method, settings)
+    model = (run.model.name, run.model.dtype) if run.model else ("", "")
+    return (run.machine.slug, run.experiment, run.variant, run.weights, run.profile, run.method, settings, *model)
 
 
 def load(*folders):
     """One long table of `read_all(*folders)`: a row an iteration.
 
-    Columns: those of KEY; model, dtype, device, started, folder; iteration (from 1), first_image_s (the first warm-up's time),
+    Columns: those of KEY; device, started, folder; iteration (from 1), first_image_s (the first warm-up's time),
     every field of Iteration but the pictures, which are `image` (path of the first one); flops_per_image, parameters, weights_bytes,
     load_time_s; one column `quality.<name>` a measure. Missing values are NaN. Empty, with no rows, if there are no runs.
     """
@@ -302,8 +304,8 @@ def load(*folders):
 
 def _rows(run: Run):
     model = run.model
-    shared = dict(zip(KEY, _key(run))) | {
-        "model": model and model.name, "dtype": model and model.dtype, "device": run.machine.device, "started": run.started,
+    shared = dict(zip(KEY, _key(run), strict=True)) | {
+        "device": run.machine.device, "started": run.started,
         "folder": str(run.folder), "first_image_s": run.warmup[0].time_s if run.warmup else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
         "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,

@@ -1,0 +1,32 @@
+# run · test · lint · bench: each makes .venv and installs what it needs by itself
+PYTHON ?= python3
+BIN := .venv/bin
+RUN ?=
+
+.PHONY: run test lint colab clean
+
+run: .venv/installed  ## the four notebooks in order; options as in: make run RUN="--weights random --steps 2"
+	$(BIN)/python -m genlib run $(RUN)
+
+test: .venv/installed  ## unit tests, then the notebooks against their committed outputs
+	$(BIN)/python -m pytest -q
+	GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d) $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+
+colab:  ## write the project's address on GitHub into badges and cells: make colab REPO=owner/name
+	$(PYTHON) -c "from genlib.notebook import write_address; write_address('$(REPO)')"
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "genlib needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1): try make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+clean:  ## the environment; results stay
+	rm -rf .venv

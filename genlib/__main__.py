@@ -1,0 +1,150 @@
+"""The commands: python -m genlib run | table | convert."""
+import argparse
+import sys
+import time
+from pathlib import Path
+
+NOTEBOOKS = {1: "1_stable_diffusion", 2: "2_vae_round_trip", 3: "3_stylegan2_ada", 4: "4_comparison"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status: 0, 1 if it failed (after one sentence on stderr), 2 if it was called wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"genlib: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m genlib", description="What it costs to make images with three generative models.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="execute the notebooks in order; leave runs, tables, figures in the results folder")
+    run.set_defaults(command=run_notebooks)
+    run.add_argument("--weights", choices=["auto", "demo", "random", "published"], default="auto")
+    run.add_argument("--profile", choices=["thesis", "tuned"], default="thesis")
+    run.add_argument("--iterations", type=_at_least_one, help="repetitions of each measurement (5)", metavar="N")
+    run.add_argument("--steps", type=_at_least_one, help="denoising steps of Stable Diffusion (50)", metavar="N")
+    run.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    run.add_argument("--only", type=_notebook_numbers, default=list(NOTEBOOKS), help="numbers of notebooks: 1,3", metavar="LIST")
+    run.add_argument("--language", choices=["en", "uk"], default="en", help="of the tables and figures")
+    table = commands.add_parser("table", help="print Table 1 of saved runs, and write it as files")
+    table.set_defaults(command=write_table)
+    table.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
+    table.add_argument("--language", choices=["en", "uk"], default="en")
+    table.add_argument("--out", type=Path, default=Path("results/tables"), metavar="DIR")
+    convert = commands.add_parser("convert", help="turn one of NVIDIA's .pkl files into config.json and safetensors")
+    convert.set_defaults(command=convert_network)
+    convert.add_argument("file", type=Path, metavar="FILE.pkl")
+    convert.add_argument("folder", type=Path, metavar="DIR")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _notebook_numbers(text: str) -> list[int]:
+    numbers = [part.strip() for part in text.split(",")]
+    wrong = [part for part in numbers if part not in map(str, NOTEBOOKS)]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"there is no notebook {wrong[0]!r}: use numbers from 1 to {len(NOTEBOOKS)}, as in 1,3")
+    return sorted(set(map(int, numbers)))
+
+
+def run_notebooks(options) -> int:
+    """Execute the notebooks, each in a fresh kernel; keep the executed copies as .ipynb and .html."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    source, results = _notebooks_folder(), options.results.resolve()
+    executed = results / "notebooks"
+    executed.mkdir(parents=True, exist_ok=True)
+    for number in options.only:
+        name = NOTEBOOKS[number]
+        copy, start = executed / f"{name}.ipynb", time.perf_counter()
+        print(f"{name} ...", end=" ", flush=True)
+        try:
+            papermill.execute_notebook(
+                source / f"{name}.ipynb", copy, parameters=_parameters(options, number, results), cwd=source, kernel_name="python3",
+                progress_bar=dict(leave=False, disable=None))  # None: a bar on a terminal only
+        except PapermillExecutionError as error:
+            print("failed")
+            raise ValueError(f"{name} stopped in its cell {error.exec_count} with {error.ename}: {error.evalue}\nThe executed copy is "
+                             f"{_short(copy)}; what was measured before it is kept in {_short(results)}") from None
+        _write_html(copy)
+        print(f"{time.perf_counter() - start:.0f} s", flush=True)
+    _say_where(options, results)
+    return 0
+
+
+def _notebooks_folder() -> Path:
+    folder = Path(__file__).resolve().parent.parent / "notebooks"
+    if not folder.is_dir():
+        raise ValueError(f"there are no notebooks at {folder}: run this in the project's folder, where genlib/ and notebooks/ lie")
+    return folder
+
+
+def _parameters(options, number: int, results: Path) -> dict:
+    parameters = {"RESULTS": str(results)}
+    if number == 4:
+        return parameters | {"LANGUAGE": options.language}
+    parameters |= {"WEIGHTS": options.weights, "PROFILE": options.profile}
+    if options.iterations:
+        parameters["ITERATIONS"] = options.iterations
+    if options.steps and number in (1, 2):
+        parameters["STEPS"] = options.steps
+    return parameters
+
+
+def _write_html(notebook: Path) -> None:
+    from nbconvert import HTMLExporter
+
+    from genlib.runs import write_atomically
+
+    body, _ = HTMLExporter().from_filename(str(notebook))
+    write_atomically(notebook.with_suffix(".html"), body.encode())
+
+
+def _say_where(options, results: Path) -> None:
+    table = results / "tables" / "table1.md"
+    if 4 in options.only:
+        print(f"\n{table.read_text(encoding='utf-8')}")
+        print(f"tables     {_short(table.parent)}/\nfigures    {_short(results / 'figures')}/")
+    print(f"notebooks  {_short(results / 'notebooks')}/\nruns       {_short(results)}/<machine>/<experiment>/")
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def write_table(options) -> int:
+    """Print Table 1 of the newest runs and write it in every format."""
+    from genlib import runs
+    from genlib.report import tables
+
+    df = tables.pick(runs.load(*options.results))
+    caption, note = tables.caption(df, language=options.language), tables.note(df, options.language)
+    options.out.mkdir(parents=True, exist_ok=True)
+    paths = tables.save(tables.table1(df, options.language), options.out / "table1", caption, note, options.language)
+    print(next(path for path in paths if path.suffix == ".md").read_text(encoding="utf-8"))
+    print("\n".join(_short(path) for path in paths))
+    return 0
+
+
+def convert_network(options) -> int:
+    """Write a network file as config.json and safetensors, which Generator.from_pretrained reads."""
+    from genlib.models import stylegan2
+
+    generator, sha256 = stylegan2.read(options.file)
+    generator.save_pretrained(options.folder)
+    print(f"{options.file.name} (sha256 {sha256}) -> {_short(options.folder)}/: {generator.img_resolution} px, "
+          f"{sum(p.numel() for p in generator.parameters()):,} parameters")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Which device and dtype a model runs on; synchronise; describe the machine."""
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+import torch
+
+from genlib.runs import Machine, slug
+
+PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil"]
+
+
+def pick() -> torch.device:
+    """The device that models run on: a CUDA GPU, Apple's GPU, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def pick_dtype(dtype="auto") -> torch.dtype:
+    """The dtype of a model: a torch dtype, its name, or "auto" (float16 on GPUs, float32 on CPUs)."""
+    if dtype == "auto":
+        return torch.float32 if pick().type == "cpu" else torch.float16
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ValueError(f"dtype is {dtype!r}: use 'auto', 'float32', 'float16' or 'bfloat16'")
+    return found
+
+
+def synchronize() -> None:
+    """Wait until the device has finished what it was given: a GPU works on after the call that started it has returned."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()
+
+
+def allocated_bytes() -> int:
+    """What torch's allocator has given out on the GPU; 0 without one."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated()
+    return torch.mps.current_allocated_memory() if torch.backends.mps.is_available() else 0
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the GPU's or the machine's memory did not suffice."""
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+
+
+@cache
+def nvml_handle():
+    """NVML's handle of the GPU that torch uses, found by its UUID (CUDA_VISIBLE_DEVICES renumbers); None where NVML does not answer."""
+    if not torch.cuda.is_available():
+        return None
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+        return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+    except Exception:  # no driver, no permission, a MIG slice, an old board: each its own class, all mean "cannot tell"
+        return None
+
+
+def ask_nvml(function: str, *arguments):
+    """The answer of one NVML call about the GPU in use, or None where it does not answer or there is no such call."""
+    handle = nvml_handle()
+    if handle is None:
+        return None
+    import pynvml
+
+    try:
+        return getattr(pynvml, function)(handle, *arguments)
+    except (pynvml.NVMLError, AttributeError):
+        return None
+
+
+def describe() -> Machine:
+    """The machine, as runs record it. What it cannot tell is None."""
+    gpu = pick()
+    cpu = _cpu_name()
+    machine = Machine(
+        slug=f"cpu-{slug(cpu)}", device=cpu, cpu=cpu, cores=psutil.cpu_count(logical=False), threads=torch.get_num_threads(),
+        ram_bytes=psutil.virtual_memory().total, os=platform.platform(terse=True), container=_container(),
+        python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())
+    if gpu.type == "cuda":
+        properties = torch.cuda.get_device_properties(gpu)
+        limit_mw = ask_nvml("nvmlDeviceGetEnforcedPowerLimit")
+        machine.device, machine.slug = properties.name, slug(properties.name)
+        machine.vram_bytes, machine.cuda, machine.driver = properties.total_memory, torch.version.cuda, _driver()
+        machine.power_limit_w = None if limit_mw is None else limit_mw / 1000
+    elif gpu.type == "mps":
+        machine.device, machine.slug = f"{cpu} GPU", slug(f"{cpu} gpu")
+        machine.vram_bytes = torch.mps.recommended_max_memory()
+    return machine
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass  # genlib itself, when it is used from its folder
+    return versions | {"torch": torch.__version__}
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        if answer.returncode == 0:
+            return answer.stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+def _driver() -> str | None:
+    if nvml_handle() is None:
+        return None
+    import pynvml
+
+    version = pynvml.nvmlSystemGetDriverVersion()
+    return version.decode() if isinstance(version, bytes) else version
+
+
+def _container() -> str | None:
+    if "COLAB_RELEASE_TAG" in os.environ:
+        return f"colab {os.environ['COLAB_RELEASE_TAG']}"
+    if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
+        return "kaggle"
+    return "docker" if Path("/.dockerenv").exists() else None
+
+
+def _commit() -> str | None:
+    """The last commit of genlib's own files, with a + if they were changed since; None where git does not know them."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        last = subprocess.run([*git, "log", "-1", "--format=%h", "--abbrev=12", "--", "."], capture_output=True, text=True, timeout=10)
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if last.returncode or not last.stdout.strip():
+        return None
+    return last.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _precision() -> dict[str, bool | str]:
+    return {
+        "float32_matmul": torch.get_float32_matmul_precision(),
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }

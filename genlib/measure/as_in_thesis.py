@@ -1,0 +1,60 @@
+"""The thesis's own way of reading, for the audit: no warm-up, no reset of the peak, no synchronising, its own bounds.
+
+Its figures are kept under method "thesis", and no table averages or ranks them with ours.
+"""
+import math
+import threading
+import time
+
+import psutil
+import torch
+
+from genlib import device, runs
+from genlib.measure.repeat import describe, finish, takes_index
+
+TIMEOUT_S = 20
+
+
+def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None,
+                        iterations: int = 5, vram: str = "allocator", results="results") -> runs.Run:
+    """Time `generate` as the thesis did: `time.time()` around the call, then RSS and VRAM read once.
+
+    vram: "allocator", torch's peak since the process began, never reset (as for Stable Diffusion and StyleGAN2-ADA), or "gputil",
+    what nvidia-smi says of the whole device after the iteration (as for the VAE). Pictures are not kept: `repeat` keeps them.
+    """
+    if vram not in ("allocator", "gputil"):
+        raise ValueError(f"vram is {vram!r}: the thesis read 'allocator' or 'gputil'")
+    call = takes_index(generate)
+    run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
+                              method="thesis", variant="as-in-thesis"), results)
+    for index in range(len(run.iterations), iterations):
+        start = time.time()
+        call(index)
+        iteration = runs.Iteration(time_s=time.time() - start)
+        iteration.ram_bytes = psutil.Process().memory_info().rss
+        if vram == "gputil":
+            iteration.vram_device_bytes, iteration.vram_source = gputil_memory_used(), "GPUtil"
+        elif torch.cuda.is_available():
+            iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
+        run.iterations.append(iteration)
+        run.save()
+        print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
+    return finish(run)
+
+
+def gputil_memory_used() -> int | None:
+    """Bytes in use on the first GPU by GPUtil's reading; None where GPUtil is missing, finds no GPU, fails or hangs."""
+    answers = []
+
+    def ask():
+        try:
+            import GPUtil  # an old sdist: without setuptools it does not import on Python 3.12 and later
+
+            answers.extend(gpu.memoryUsed for gpu in GPUtil.getGPUs())
+        except (ImportError, ValueError, ZeroDivisionError, IndexError, OSError):
+            pass  # what GPUtil 1.4.0 raises when nvidia-smi is absent, answers with an error, or with "[N/A]"
+
+    thread = threading.Thread(target=ask, daemon=True)  # nvidia-smi can hang, and GPUtil gives it no time-out
+    thread.start()
+    thread.join(TIMEOUT_S)
+    return int(answers[0] * 1024**2) if answers and math.isfinite(answers[0]) else None

@@ -1,0 +1,40 @@
+"""What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity."""
+import numpy as np
+from PIL import Image
+
+
+def psnr(original, reconstruction) -> float:
+    """Peak signal-to-noise ratio of two 8-bit pictures of one size, in dB; infinite if they are identical."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    a, b = _pair(original, reconstruction)
+    return float("inf") if np.array_equal(a, b) else float(peak_signal_noise_ratio(a, b, data_range=255))
+
+
+def ssim(original, reconstruction) -> float:
+    """Structural similarity of two 8-bit RGB pictures of one size, -1 to 1 (Wang et al. 2004), by scikit-image's defaults."""
+    from skimage.metrics import structural_similarity
+
+    a, b = _pair(original, reconstruction)
+    return float(structural_similarity(a, b, channel_axis=2, data_range=255))
+
+
+def sharpness(image) -> float:
+    """Variance of the grey picture's Laplacian, in grey levels squared: low where it is blurred, and highest for pure noise."""
+    from scipy.ndimage import laplace
+
+    return float(laplace(np.asarray(image.convert("L"), dtype=np.float64)).var())
+
+
+def diversity(images) -> float:
+    """Mean root-mean-square difference between all pairs of pictures, in grey levels 0 to 255: 0 if all are the same."""
+    stack = [np.asarray(image.convert("RGB"), dtype=np.float64) for image in images]
+    pairs = [(a, b) for i, a in enumerate(stack) for b in stack[i + 1:]]
+    return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])) if pairs else 0.0
+
+
+def _pair(original: Image.Image, reconstruction: Image.Image):
+    a, b = np.asarray(original.convert("RGB")), np.asarray(reconstruction.convert("RGB"))
+    if a.shape != b.shape:
+        raise ValueError(f"the pictures are {original.size} and {reconstruction.size}: resize one of them first")
+    return a, b

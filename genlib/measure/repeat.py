@@ -1,0 +1,123 @@
+"""Repeat a call and measure each repetition.
+
+    warm-up     readings.start | call | readings.stop   shown as "first image", not averaged
+    iteration 1 readings.start | synchronise, clock, call, synchronise, clock | readings.stop | save the pictures, write run.json
+    iteration 2 ...
+
+Between the two clocks nothing is drawn, written or spawned.
+"""
+import inspect
+import time
+from datetime import UTC, datetime
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from genlib import device, runs
+from genlib.measure.readings import Readings
+
+
+def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
+           warmup: int = 1, variant: str = "", flops_per_image: float | None = None, results="results") -> runs.Run:
+    """Measure `generate` `iterations` times after `warmup` calls that do not count, and keep the record under `results`.
+
+    `generate()` returns a list of PIL images, or None; if it takes an argument it gets the iteration's index from 0 (the warm-up
+    gets 0), so that what it draws for an index stays the same when a run is continued. The record and the pictures are saved after
+    every iteration. An unfinished run of the same machine, versions and settings is continued; a finished one is measured anew.
+    Out of memory is an iteration with `error`, and ends the run; any other exception leaves the run unfinished and is raised.
+    Raises ValueError if `iterations` is not at least 1.
+    """
+    if not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
+    if not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
+    call = takes_index(generate)
+    run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {}, variant=variant,
+                              flops_per_image=flops_per_image), results)
+    done = len(run.iterations)
+    if run.resumed:
+        print(f"continues the run of {run.started}, which was interrupted after {done} of {iterations} iterations")
+    for number in range(warmup):
+        iteration, _ = measure(call, 0)
+        run.warmup.append(iteration)
+        print(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}", flush=True)
+        if iteration.error:  # the same call would need the same memory again
+            run.iterations.append(iteration)
+            return finish(run)
+    for index in range(done, iterations):
+        iteration, images = measure(call, index)
+        iteration.images = run.save_images(images, f"iteration_{index + 1}")
+        run.iterations.append(iteration)
+        run.save()
+        print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
+        if iteration.error:
+            break
+    return finish(run)
+
+
+def takes_index(generate):
+    """`generate` as a function of the iteration's index, whether it asks for the index or not."""
+    return generate if inspect.signature(generate).parameters else lambda index: generate()
+
+
+def finish(run: runs.Run) -> runs.Run:
+    """Mark the run as finished, save it, print its averages."""
+    run.finished = datetime.now(UTC).isoformat(timespec="seconds")
+    run.save()
+    good = [i for i in run.iterations if i.error is None]
+    if not good:
+        print("no iteration succeeded: a smaller batch, fewer pixels or dtype='float16' need less memory")
+        return run
+    average = runs.Iteration(**{name: _mean([getattr(i, name) for i in good]) for name in ("time_s", "vram_peak_bytes", "ram_bytes")})
+    print(f"average of {len(good):2}: {describe(average)}", flush=True)
+    return run
+
+
+def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
+    """One call, measured: the Iteration (without pictures) and what the call returned."""
+    readings = Readings()
+    images, error = None, None
+    readings.start()
+    device.synchronize()
+    cpu_start, start = time.process_time(), time.perf_counter()
+    try:
+        images = call(index)
+        device.synchronize()
+    except Exception as caught:
+        if not device.is_out_of_memory(caught):
+            readings.stop()
+            raise
+        error = f"out of memory: {str(caught).splitlines()[0]}"
+    end, cpu_end = time.perf_counter(), time.process_time()
+    iteration = readings.stop()
+    iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error
+    if error and torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the next condition starts from what is really in use
+    return iteration, images
+
+
+def count_flops(generate) -> int:
+    """Floating-point operations of one call: 2 for each multiplication with addition, in matrix products, convolutions, attention.
+
+    Counted by torch while the call runs once more, apart from any timing. The plain formulation of attention is forced, since
+    torch counts nothing for the CPU's fused one.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        takes_index(generate)(0)
+    return counter.get_total_flops()
+
+
+def describe(iteration: runs.Iteration) -> str:
+    """An iteration in a line: time, VRAM and RAM in MB of 1024² bytes."""
+    line = f"{iteration.time_s:8.3f} s · VRAM {_mb(iteration.vram_peak_bytes)} MB · RAM {_mb(iteration.ram_bytes)} MB"
+    return f"{line} · {iteration.error}" if iteration.error else line
+
+
+def _mb(number: int | None) -> str:
+    return "—" if number is None else f"{number / 1024**2:.0f}"
+
+
+def _mean(values: list) -> float | None:
+    return None if None in values else sum(values) / len(values)

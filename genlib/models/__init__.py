@@ -1,0 +1,5 @@
+"""Make pictures: load a model by one call, get the library's own object back, with `.info` on it."""
+import logging
+
+# transformers writes two warnings at import where torchvision is missing, about a slower path that nothing here takes
+logging.getLogger("transformers.utils.import_utils").addFilter(lambda record: "requires torchvision" not in record.getMessage())

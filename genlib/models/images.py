@@ -1,0 +1,46 @@
+"""Tensors to PIL pictures and back; grids; the test photograph."""
+import numpy as np
+import torch
+from PIL import Image, ImageChops
+
+
+def to_pil(images: torch.Tensor) -> list[Image.Image]:
+    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 (grey) or 3 (RGB): truncate(clamp(x * 127.5 + 128, 0, 255)).
+
+    This is the published StyleGAN2-ADA's conversion, which truncates and does not round.
+    """
+    levels = (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)  # on the device: a quarter of the bytes to move
+    if levels.shape[1] == 1:
+        return [Image.fromarray(array) for array in levels[:, 0].cpu().numpy()]
+    return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
+
+
+def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tensor:
+    """[N, 3, H, W] in [-1, 1] from pictures of one size, in the dtype and on the device of the module `like`."""
+    parameter = next(like.parameters())
+    array = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])  # [N, H, W, 3], 0 to 255
+    return (torch.from_numpy(array).to(parameter.device).permute(0, 3, 1, 2).float() / 127.5 - 1).to(parameter.dtype)
+
+
+def grid(pictures: list[Image.Image], columns: int = 5, gap: int = 4) -> Image.Image:
+    """One picture of many of one size, row by row, on white."""
+    if not pictures:
+        raise ValueError("there are no pictures to show: no iteration succeeded, and the lines above say why")
+    width, height = pictures[0].size
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i % columns * (width + gap), i // columns * (height + gap)))
+    return sheet
+
+
+def difference(a: Image.Image, b: Image.Image, gain: float = 4) -> Image.Image:
+    """|a - b| times `gain`, so that small differences can be seen: black where the pictures agree."""
+    return ImageChops.difference(a.convert("RGB"), b.convert("RGB")).point(lambda level: min(255, round(level * gain)))
+
+
+def photograph(size: int) -> Image.Image:
+    """A real photograph, `size` x `size`: the astronaut Eileen Collins (NASA, public domain), as scikit-image ships it."""
+    from skimage import data
+
+    return Image.fromarray(data.astronaut()).resize((size, size), Image.Resampling.LANCZOS)

@@ -1,0 +1,137 @@
+"""Stable Diffusion: load the pipeline; its latents.
+
+Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
+"""
+from pathlib import Path
+
+import torch
+from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from genlib import device
+from genlib.models import vae
+from genlib.models import weights as weights_module
+from genlib.models.weights import V1_4, V1_4_REVISION
+from genlib.runs import ModelInfo
+
+UNET_CONFIG = dict(
+    sample_size=64, in_channels=4, out_channels=4, layers_per_block=2, block_out_channels=(320, 640, 1280, 1280),
+    down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+    cross_attention_dim=768, attention_head_dim=8)
+TEXT_CONFIG = dict(
+    vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, projection_dim=768,
+    max_position_embeddings=77, hidden_act="quick_gelu")
+SCHEDULER_CONFIG = dict(
+    beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False)
+CHECKER_CONFIG = dict(  # ViT-L/14
+    projection_dim=768, text_config={"hidden_size": 768},
+    vision_config=dict(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14, image_size=224))
+DEMO_UNET_CONFIG = UNET_CONFIG | dict(
+    sample_size=8, layers_per_block=1, block_out_channels=(64, 128), cross_attention_dim=64, norm_num_groups=16, attention_head_dim=4,
+    down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+DEMO_TEXT_CONFIG = TEXT_CONFIG | dict(
+    vocab_size=514, hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, projection_dim=64)
+
+
+class _Pipeline(StableDiffusionPipeline):
+    """The library's pipeline, except that guidance between two equal embeddings is not computed (the tuned profile's switch)."""
+
+    _said = False
+
+    def encode_prompt(self, *args, **options):
+        """As the library's; afterwards no step runs the UNet twice on equal inputs: u + s (c - u) = u when c = u."""
+        prompt, negative = super().encode_prompt(*args, **options)
+        if self.do_classifier_free_guidance and torch.equal(prompt, negative):
+            if not self._said:
+                print("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
+            self._said = True
+            self._guidance_scale = 1.0
+        return prompt, negative
+
+
+_Pipeline.__name__ = "StableDiffusionPipeline"  # what it is saved as
+
+
+def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False) -> StableDiffusionPipeline:
+    """Load the pipeline on the device at hand, ready for inference; `.info` says what was loaded.
+
+    weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or what `model_id` names).
+    model_id: a Hub name or a local folder in the Hub's layout. dtype: see `device.pick_dtype`.
+    safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
+    Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files,
+    MemoryError where it does not fit, ValueError for a word that is not known.
+    """
+    weights_module.check_profile(profile)
+    word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
+    if safety_checker and word == "demo":
+        raise ValueError("safety_checker is True, but the demo weights have none: use weights 'random' or 'published'")
+    name = f"Stable Diffusion ({model_id})" if model_id else "Stable Diffusion v1-4"
+    info = ModelInfo(name, word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    info.switches = {"safety_checker": safety_checker, "skip_equal_guidance": profile == "tuned",
+                     "unet_channels_last": profile == "tuned" and device.pick().type == "cuda"}
+    with weights_module.loading(info):
+        pipe = _published(info, dtype, model_id) if word == "published" else build(word, info, dtype)
+        pipe = pipe.to(device.pick())
+    pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
+    vae.switch_on(pipe.vae, info)
+    if info.switches["unet_channels_last"]:
+        pipe.unet.to(memory_format=torch.channels_last)
+    weights_module.count(info, unet=pipe.unet, vae=pipe.vae, text_encoder=pipe.text_encoder, safety_checker=pipe.safety_checker)
+    pipe.info = info
+    return pipe
+
+
+def _published(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> StableDiffusionPipeline:
+    source = str(model_id or V1_4)
+    local = Path(source).is_dir()
+    info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
+    parts = {} if info.switches["safety_checker"] else dict(safety_checker=None, requires_safety_checker=False)
+    fp16_files = not local or any(Path(source).rglob("*.fp16.safetensors"))
+    return weights_module.from_hub(_class(info), source, info.revision, dtype, fp16_files=fp16_files, **parts)
+
+
+def build(word: str, info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
+    """The pipeline with random values: small for "demo", of the published size for "random"."""
+    small = word == "demo"
+    tokenizer = byte_tokenizer()
+    text = CLIPTextConfig(**(DEMO_TEXT_CONFIG if small else TEXT_CONFIG), bos_token_id=tokenizer.bos_token_id,
+                          eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    unet = DEMO_UNET_CONFIG if small else UNET_CONFIG
+    checker = feature_extractor = None
+    if info.switches["safety_checker"]:
+        checker = weights_module.seeded(lambda: StableDiffusionSafetyChecker(CLIPConfig(**CHECKER_CONFIG)), dtype)
+        feature_extractor = CLIPImageProcessor()
+    return _class(info)(
+        vae=vae.build(word, dtype), text_encoder=weights_module.seeded(lambda: CLIPTextModel(text), dtype), tokenizer=tokenizer,
+        unet=weights_module.seeded(lambda: UNet2DConditionModel(**unet), dtype), scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
+        safety_checker=checker, feature_extractor=feature_extractor, requires_safety_checker=checker is not None)
+
+
+def _class(info: ModelInfo) -> type[StableDiffusionPipeline]:
+    return _Pipeline if info.switches["skip_equal_guidance"] else StableDiffusionPipeline
+
+
+def byte_tokenizer() -> CLIPTokenizer:
+    """A CLIP tokenizer that needs no download: a token a byte, another for a word's last byte, and the two special tokens."""
+    letters = _byte_letters()
+    words = letters + [f"{letter}</w>" for letter in letters] + ["<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
+
+
+def _byte_letters() -> list[str]:
+    """The 256 printable letters by which byte-level BPE writes bytes (Radford et al. 2019): printable ones stand for themselves."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(rest))]
+
+
+def random_latents(pipe, seed: int = 0, batch_size: int = 1) -> torch.Tensor:
+    """Latents of the pipeline's own picture size: [N, 4, H/8, W/8], N(0, 1), in the UNet's dtype and device.
+
+    Drawn on the CPU, so that a seed gives the same picture on every device. The pipeline scales them itself.
+    """
+    config = pipe.unet.config
+    shape = (batch_size, config.in_channels, config.sample_size, config.sample_size)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(pipe.unet.device, pipe.unet.dtype)

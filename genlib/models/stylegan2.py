@@ -1,0 +1,124 @@
+"""Load a StyleGAN2-ADA generator: demo, random, one of NVIDIA's files, or a converted folder.
+
+Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data" (arXiv:2006.06676).
+"""
+from pathlib import Path
+
+import torch
+
+from genlib import device
+from genlib.models import nvidia_pickle
+from genlib.models import weights as weights_module
+from genlib.models.stylegan2_network import Generator
+from genlib.runs import ModelInfo
+
+BASE_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
+TRANSFER = "transfer-learning-source-nets/"
+PRESETS = {
+    "ffhq": "ffhq.pkl", "metfaces": "metfaces.pkl", "afhqcat": "afhqcat.pkl", "afhqdog": "afhqdog.pkl", "afhqwild": "afhqwild.pkl",
+    "brecahad": "brecahad.pkl", "cifar10": "cifar10.pkl",
+    "ffhq1024": TRANSFER + "ffhq-res1024-mirror-stylegan2-noaug.pkl", "ffhq512": TRANSFER + "ffhq-res512-mirror-stylegan2-noaug.pkl",
+    "ffhq256": TRANSFER + "ffhq-res256-mirror-paper256-noaug.pkl",
+    "celebahq256": TRANSFER + "celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl",
+    "lsundog256": TRANSFER + "lsundog-res256-paper256-kimg100000-noaug.pkl",
+}
+SHA256 = {"ffhq": "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c"}  # of others the first download's is kept
+PUBLISHED = "ffhq512"  # the thesis's
+LICENCE = ("NVIDIA's networks are under the NVIDIA Source Code License: for research or evaluation only, not for commercial use "
+           "(https://nvlabs.github.io/stylegan2-ada-pytorch/license.html)")
+_licence_said = False
+
+
+def load(network="auto", *, resolution=512, profile="thesis", dtype="auto") -> Generator:
+    """Load a generator on the device at hand, ready for inference; `.info` says what was loaded.
+
+    network: "auto", "demo" (small, 64 px), "random" (the published architecture at `resolution` px) or "published" (FFHQ, 512 px);
+    a preset of PRESETS; a .pkl file or its address; a folder that `python -m genlib convert` wrote.
+    dtype: "auto" (on a GPU as the file says: half precision in the blocks that it names; on a CPU float32), "mixed" (as the file
+    says, on a CPU too) or "float32".
+    Raises ValueError for a network that is not known, nvidia_pickle.NetworkFileError for a file that is not one,
+    ConnectionError without a network, MemoryError where it does not fit.
+    """
+    weights_module.check_profile(profile)
+    network = str(network)
+    word = weights_module.resolve(network) if network in weights_module.WORDS else "published"
+    info = ModelInfo("StyleGAN2-ADA", word, profile, source="seed 0")
+    with weights_module.loading(info):
+        if word != "published":
+            generator = build(word, resolution)
+        else:
+            generator = _published(PUBLISHED if network in weights_module.WORDS else network, info)
+        generator = generator.to(device.pick()).eval().requires_grad_(False)
+        generator.force_fp32 = _in_float32(generator, dtype)
+    info.dtype = "float32" if generator.force_fp32 or not generator.num_fp16_res else "mixed"
+    info.name = f"StyleGAN2-ADA {generator.img_resolution} px"
+    weights_module.count(info, mapping=generator.mapping, synthesis=generator.synthesis)
+    generator.info = info
+    return generator
+
+
+def config(word: str, resolution: int) -> dict:
+    """The constructor's keywords: the demo's, or the published architecture's at 32 to 1024 px (half precision as its training preset)."""
+    if word == "demo":
+        return dict(z_dim=64, c_dim=0, w_dim=64, img_resolution=64, img_channels=3, mapping_kwargs=dict(num_layers=4),
+                    synthesis_kwargs=dict(channel_base=2048, channel_max=128))
+    if resolution not in (32, 64, 128, 256, 512, 1024):
+        raise ValueError(f"resolution is {resolution!r}: use a power of two from 32 to 1024")
+    return dict(z_dim=512, c_dim=0, w_dim=512, img_resolution=resolution, img_channels=3, mapping_kwargs=dict(num_layers=8),
+                synthesis_kwargs=dict(channel_base=32768 if resolution >= 512 else 16384, channel_max=512, num_fp16_res=4, conv_clamp=256))
+
+
+def build(word: str, resolution: int = 512) -> Generator:
+    """The generator with random values, the average of w included, so that truncation does what it does in a trained one."""
+    generator = weights_module.seeded(lambda: Generator(**config(word, resolution)), torch.float32)
+    z = torch.randn(1000, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(device.pick())
+    with torch.inference_mode():
+        average = generator.mapping(z, None)[:, 0].mean(dim=0)  # [w_dim]
+    generator.mapping.w_avg.copy_(average)
+    return generator
+
+
+def read(path) -> tuple[Generator, str]:
+    """The generator in one of NVIDIA's files and the file's SHA-256; nothing in the file is executed."""
+    path = Path(path)
+    found = weights_module.sha256(path)
+    file = nvidia_pickle.read(path)
+    with torch.device("meta"):
+        generator = Generator(**file.config)
+    generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
+    return generator, found
+
+
+def _published(network: str, info: ModelInfo) -> Generator:
+    if network in PRESETS or network.startswith(("http://", "https://")):
+        _say_licence()
+        info.source = BASE_URL + PRESETS[network] if network in PRESETS else network
+        path, info.sha256 = weights_module.cached_download(info.source, SHA256.get(network))
+        return read(path)[0]
+    path = Path(network)
+    info.source = path.name
+    if path.is_dir():
+        return Generator.from_pretrained(path)
+    if not path.is_file():
+        raise ValueError(f"network is {network!r}, which is no file or folder here: use one of {', '.join(weights_module.WORDS)}, "
+                         f"a preset ({', '.join(PRESETS)}), a .pkl file or its address, or a converted folder")
+    generator, info.sha256 = read(path)
+    return generator
+
+
+def _say_licence() -> None:
+    global _licence_said
+    if not _licence_said:
+        print(LICENCE)
+    _licence_said = True
+
+
+def _in_float32(generator: Generator, dtype) -> bool:
+    if dtype not in ("auto", "mixed", "float32"):
+        raise ValueError(f"dtype is {dtype!r}: use 'auto', 'mixed' or 'float32'")
+    if dtype != "auto":
+        return dtype == "float32"
+    on_cpu = device.pick().type == "cpu"
+    if on_cpu and generator.num_fp16_res:
+        print("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
+    return on_cpu

@@ -1,0 +1,65 @@
+"""The variational autoencoder of Stable Diffusion v1: load it; images to latents and back.
+
+Kingma & Welling 2013 (arXiv:1312.6114); Rombach et al. 2022 (arXiv:2112.10752), section 3.1.
+"""
+import torch
+from diffusers import AutoencoderKL
+
+from genlib import device
+from genlib.models import weights as weights_module
+from genlib.models.weights import V1_4, V1_4_REVISION
+from genlib.runs import ModelInfo
+
+V1_CONFIG = dict(
+    in_channels=3, out_channels=3, latent_channels=4, sample_size=512, scaling_factor=0.18215, layers_per_block=2,
+    block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+DEMO_CONFIG = V1_CONFIG | dict(sample_size=64, layers_per_block=1, block_out_channels=(16, 32, 64, 64), norm_num_groups=8)
+
+
+def load(weights="auto", *, profile="thesis", dtype="auto") -> AutoencoderKL:
+    """Load the autoencoder alone, on the device at hand, ready for inference; `.info` says what was loaded.
+
+    weights: "auto", "demo" (small, 64 px), "random" (full size) or "published" (of v1-4). dtype: see `device.pick_dtype`.
+    Raises ConnectionError without a network for published weights, MemoryError where it does not fit, ValueError for another word.
+    """
+    weights_module.check_profile(profile)
+    word, dtype = weights_module.resolve(weights), device.pick_dtype(dtype)
+    info = ModelInfo("VAE of Stable Diffusion v1-4", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    with weights_module.loading(info):
+        if word == "published":
+            info.source, info.revision = V1_4, V1_4_REVISION
+            autoencoder = weights_module.from_hub(AutoencoderKL, V1_4, V1_4_REVISION, dtype, subfolder="vae").eval().requires_grad_(False)
+        else:
+            autoencoder = build(word, dtype)
+        autoencoder = autoencoder.to(device.pick())
+    switch_on(autoencoder, info)
+    weights_module.count(info, vae=autoencoder)
+    autoencoder.info = info
+    return autoencoder
+
+
+def build(word: str, dtype: torch.dtype) -> AutoencoderKL:
+    """The autoencoder with random values: small for "demo", of the published size for "random"."""
+    return weights_module.seeded(lambda: AutoencoderKL(**(DEMO_CONFIG if word == "demo" else V1_CONFIG)), dtype)
+
+
+def switch_on(autoencoder: AutoencoderKL, info: ModelInfo) -> None:
+    """The tuned profile's switches that do not change a picture; both are named in `info.switches`."""
+    tuned = info.profile == "tuned"
+    info.switches |= {"vae_slicing": tuned, "vae_channels_last": tuned and device.pick().type == "cuda"}
+    if info.switches["vae_slicing"]:
+        autoencoder.enable_slicing()
+    if info.switches["vae_channels_last"]:
+        autoencoder.to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def encode(autoencoder: AutoencoderKL, image: torch.Tensor) -> torch.Tensor:
+    """The latents of images: [N, 3, H, W] in [-1, 1] -> [N, 4, H/8, W/8], the mean of the posterior q(z|x), unscaled."""
+    return autoencoder.encode(image).latent_dist.mode()
+
+
+@torch.inference_mode()
+def decode(autoencoder: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
+    """Images of (unscaled) latents: [N, 4, h, w] -> [N, 3, 8h, 8w], about [-1, 1]."""
+    return autoencoder.decode(latents).sample

@@ -1,0 +1,189 @@
+"""Where weights come from: which word to take, download with a check of the hash, what was loaded."""
+import hashlib
+import os
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import diffusers
+import psutil
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from packaging.version import Version
+
+from genlib import device
+from genlib.runs import ModelInfo
+
+WORDS = ("auto", "demo", "random", "published")
+PROFILES = ("thesis", "tuned")
+V1_4 = "CompVis/stable-diffusion-v1-4"
+V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
+
+
+def resolve(weights: str) -> str:
+    """"demo", "random" or "published" for a weights word.
+
+    "auto" is what the environment variable GENLIB_WEIGHTS says, else published where there is a GPU and the models can be had
+    (from the Hub or from its cache), else demo; one line says which and why. Raises ValueError for another word.
+    """
+    source = "weights"
+    if weights == "auto" and os.environ.get("GENLIB_WEIGHTS"):
+        weights, source = os.environ["GENLIB_WEIGHTS"], "the environment variable GENLIB_WEIGHTS"
+    if weights not in WORDS:
+        raise ValueError(f"{source} is {weights!r}: use one of {', '.join(WORDS)}")
+    if weights != "auto":
+        return weights
+    word, reason = _choose()
+    print(f"weights: {word} ({reason})")
+    return word
+
+
+def check_profile(profile: str) -> None:
+    """Raises ValueError unless the profile is one of PROFILES."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile is {profile!r}: use one of {', '.join(PROFILES)}")
+
+
+@cache
+def _choose() -> tuple[str, str]:
+    if device.pick().type == "cpu":
+        return "demo", "no GPU: the published models would take minutes an image on this CPU"
+    if isinstance(try_to_load_from_cache(V1_4, "model_index.json", revision=V1_4_REVISION), str):
+        return "published", "a GPU, and the model is in the cache"
+    if hub_answers():
+        return "published", "a GPU and a network"
+    return "demo", "a GPU, but the model hub does not answer"
+
+
+def hub_answers(timeout_s: float = 5) -> bool:
+    """Whether the model hub can be reached."""
+    if constants.is_offline_mode():
+        return False
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=timeout_s).close()
+    except urllib.error.HTTPError:
+        return True  # it answered, if only to refuse this request
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
+    """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16.
+
+    Raises ConnectionError when it cannot be downloaded, FileNotFoundError when there are no safetensors files.
+    """
+    spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older ones ignore `dtype` silently
+    options = {spelling: dtype, "revision": revision, "use_safetensors": True, **components}
+    if fp16_files and dtype == torch.float16:
+        options["variant"] = "fp16"
+    if subfolder:
+        options["subfolder"] = subfolder
+    try:
+        model = cls.from_pretrained(source, **options)
+    except OSError as error:  # both "not found" and "no connection" arrive as OSError or EnvironmentError
+        text = str(error)
+        if "safetensors" in text or "no file named" in text:
+            raise FileNotFoundError(f"{source} has no safetensors files for {dtype}: files of the older .bin kind can run code when "
+                                    "they are opened, and are refused; convert them, or use another model") from None
+        raise no_network(source, error) from None
+    if getattr(model, "dtype", dtype) != dtype:
+        raise RuntimeError(f"{source} was loaded as {model.dtype}, not as {dtype}: install a diffusers that honours the dtype")
+    return model
+
+
+def no_network(what: str, error: Exception) -> ConnectionError:
+    """The sentence for a download that failed."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ConnectionError(f"{what} could not be downloaded ({first}): check the network, or use weights='demo' or weights='random', "
+                           "which need none")
+
+
+def sha256(path) -> str:
+    """The SHA-256 of a file, as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path, expected: str) -> str:
+    """The file's SHA-256; raises ValueError if it is another than expected."""
+    found = sha256(path)
+    if found != expected:
+        raise ValueError(f"{path} has the sha256 {found}, not {expected}: it was damaged or replaced; delete it and download it again")
+    return found
+
+
+def cached_download(url: str, expected_sha256: str | None = None, attempts: int = 3) -> tuple[Path, str]:
+    """Download a file once into torch's cache folder, with a progress bar; its path and SHA-256, checked before anyone opens it.
+
+    Where no hash was published the first download's is written beside the file, and later ones are held to it.
+    Raises ConnectionError without a network, ValueError when the hash is another than expected.
+    """
+    path = Path(torch.hub.get_dir()) / "genlib" / url.rsplit("/", 1)[-1]
+    note = path.with_name(path.name + ".sha256")
+    expected = expected_sha256 or (note.read_text().split()[0] if note.exists() else None)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(url, path, attempts)
+    found = check_sha256(path, expected) if expected else sha256(path)
+    note.write_text(f"{found}  {path.name}\n")
+    return path, found
+
+
+def _download(url: str, path: Path, attempts: int) -> None:
+    for attempt in range(1, attempts + 1):
+        try:
+            return torch.hub.download_url_to_file(url, str(path), progress=True)
+        except urllib.error.HTTPError as error:
+            raise no_network(url, error) from None  # the server has answered: asking again would not help
+        except OSError as error:
+            if attempt == attempts or not isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError)):
+                raise no_network(url, error) from None if isinstance(error, urllib.error.URLError) else error
+            time.sleep(2**attempt)
+
+
+@contextmanager
+def loading(info: ModelInfo):
+    """Fill in what loading took: time (device synchronised) and the growth of RSS. Out of memory gets a sentence with what helps."""
+    process = psutil.Process()
+    ram, start = process.memory_info().rss, time.perf_counter()
+    try:
+        yield info
+    except Exception as error:
+        if not device.is_out_of_memory(error):
+            raise
+        raise MemoryError(f"{info.name} with {info.weights} weights in {info.dtype} does not fit into the memory of "
+                          f"{device.describe().device} ({_free()} free): close other programs and notebooks, use dtype='float16' "
+                          "on a GPU, or weights='demo'") from None
+    device.synchronize()
+    info.load_time_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - ram
+
+
+def _free() -> str:
+    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
+    return f"{free / 1024**3:.1f} GiB"
+
+
+def count(info: ModelInfo, **components: torch.nn.Module | None) -> None:
+    """Fill in parameters and bytes of the weights by component."""
+    for name, module in components.items():
+        if module is not None:
+            tensors = [*module.parameters(), *module.buffers()]
+            info.parameters[name] = sum(p.numel() for p in module.parameters())
+            info.bytes[name] = sum(t.numel() * t.element_size() for t in tensors)
+
+
+def seeded(build, dtype: torch.dtype, seed: int = 0) -> torch.nn.Module:
+    """The module that `build` makes, its usual initial values drawn from `seed`, made in this dtype on the device that models run on."""
+    default = torch.get_default_dtype()
+    cuda = [device.pick()] if device.pick().type == "cuda" else []
+    try:
+        torch.set_default_dtype(dtype)  # made as it will be used: a copy in float32 would need twice the memory or more
+        with torch.random.fork_rng(devices=cuda), torch.device(device.pick()):
+            torch.manual_seed(seed)
+            return build().eval().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(default)

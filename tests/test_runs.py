@@ -1,0 +1,161 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from genlib import runs
+
+
+def make_run(tmp_path, **changes):
+    values = dict(experiment="e", machine=runs.Machine("some-gpu", device="Some GPU"), settings={"steps": 2},
+                  model=runs.ModelInfo("M", "demo", "thesis", "seed 0", parameters={"unet": 3}, bytes={"unet": 12}))
+    return runs.begin(runs.Run(**(values | changes)), tmp_path)
+
+
+def finish(run, *times):
+    run.iterations = [runs.Iteration(time_s=time) for time in times]
+    run.finished = run.started
+    run.save()
+    return run
+
+
+def test_a_run_read_back_is_the_run_that_was_saved(tmp_path):
+    run = make_run(tmp_path)
+    run.warmup.append(runs.Iteration(time_s=3.5, ram_bytes=7))
+    run.iterations.append(runs.Iteration(time_s=1.25, images=[runs.Picture("a.png", "0" * 64)], throttled=["power cap"]))
+    run.quality["psnr_db"] = 30.5
+    run.save()
+    assert runs.read(run.folder / "run.json") == run
+
+
+def test_the_folder_is_machine_experiment_weights_profile_variant_and_start(tmp_path):
+    run = make_run(tmp_path, variant="steps-2")
+    assert run.folder.parent == tmp_path / "some-gpu" / "e" / "demo-thesis-steps-2"
+    assert run.folder.name == run.started[:19].replace(":", "-")
+
+
+def test_nothing_is_overwritten_when_two_finished_runs_start_in_the_same_second(tmp_path):
+    first, second = finish(make_run(tmp_path), 1.0), finish(make_run(tmp_path), 2.0)
+    assert first.folder != second.folder
+    assert runs.read(first.folder / "run.json").iterations[0].time_s == 1.0
+
+
+def test_an_unfinished_run_of_the_same_settings_is_continued(tmp_path):
+    run = make_run(tmp_path)
+    run.iterations.append(runs.Iteration(time_s=1.0))
+    run.warmup.append(runs.Iteration(time_s=9.0))
+    run.save()
+    again = make_run(tmp_path)
+    assert again.resumed and again.folder == run.folder
+    assert [i.time_s for i in again.iterations] == [1.0] and again.warmup == []
+
+
+@pytest.mark.parametrize("change", [
+    dict(settings={"steps": 3}), dict(variant="v"), dict(method="thesis"), dict(machine=runs.Machine("some-gpu", packages={"torch": "9"})),
+    dict(model=runs.ModelInfo("M", "demo", "thesis", "seed 1")), dict(model=runs.ModelInfo("M", "demo", "tuned", "seed 0")),
+])
+def test_an_unfinished_run_of_other_settings_is_left_alone(tmp_path, change):
+    run = make_run(tmp_path)
+    other = make_run(tmp_path, **change)
+    assert not other.resumed and other.folder != run.folder
+
+
+def test_a_finished_run_is_measured_anew(tmp_path):
+    finish(make_run(tmp_path), 1.0)
+    assert not make_run(tmp_path).resumed
+
+
+def test_load_has_one_row_an_iteration_of_the_newest_finished_run_of_each_key(tmp_path):
+    old = finish(make_run(tmp_path), 1.0, 1.0)
+    old.started = "2020-01-01T00:00:00+00:00"
+    old.save()
+    finish(make_run(tmp_path), 2.0, 3.0)
+    finish(make_run(tmp_path, settings={"steps": 4}), 5.0)
+    make_run(tmp_path, settings={"steps": 6})  # unfinished
+    df = runs.load(tmp_path)
+    assert sorted(zip(df["settings"], df["iteration"], df["time_s"], strict=True)) == [
+        ('{"steps": 2}', 1, 2.0), ('{"steps": 2}', 2, 3.0), ('{"steps": 4}', 1, 5.0)]
+    assert set(runs.KEY) <= set(df.columns) and set(df["weights_bytes"]) == {12}
+
+
+def test_load_takes_several_folders_and_an_empty_one_gives_no_rows(tmp_path):
+    finish(make_run(tmp_path / "a"), 1.0)
+    finish(make_run(tmp_path / "b", experiment="f"), 2.0)
+    assert len(runs.load(tmp_path / "a", tmp_path / "b")) == 2
+    empty = runs.load(tmp_path / "nothing")
+    assert len(empty) == 0 and set(runs.KEY) <= set(empty.columns)
+
+
+@pytest.mark.parametrize("text, complaint", [
+    ("", "not valid JSON"), ('{"schema": 1', "not valid JSON"), ("[]", "schema is None"), ('{"schema": 0}', "measure again"),
+    ('{"schema": 99}', "update genlib"), ('{"schema": 1}', "its experiment is wrong"),
+])
+def test_a_run_that_cannot_be_read_is_named_and_skipped_and_the_rest_is_loaded(tmp_path, text, complaint):
+    finish(make_run(tmp_path), 1.0)
+    broken = tmp_path / "broken" / "run.json"
+    broken.parent.mkdir()
+    broken.write_text(text)
+    with pytest.warns(UserWarning, match=complaint) as caught:
+        df = runs.load(tmp_path)
+    assert str(broken) in str(caught[0].message) and len(df) == 1
+
+
+def test_a_wrong_type_in_a_run_is_refused_with_its_place(tmp_path):
+    run = finish(make_run(tmp_path), 1.0)
+    record = json.loads((run.folder / "run.json").read_text())
+    record["iterations"][0]["time_s"] = "fast"
+    with pytest.raises(ValueError, match=r"iterations\.0\.time_s"):
+        runs.parse(json.dumps(record))
+
+
+def test_a_kill_while_writing_leaves_the_earlier_record_whole(tmp_path, monkeypatch):
+    run = finish(make_run(tmp_path), 1.0)
+    run.iterations.append(runs.Iteration(time_s=2.0))
+
+    def killed(*paths):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.save()
+    assert len(runs.read(run.folder / "run.json").iterations) == 1
+
+
+def test_a_full_disk_is_said_with_the_remedy_and_what_was_saved_stays(tmp_path, monkeypatch):
+    run = finish(make_run(tmp_path), 1.0)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="the disk is full .* free some space and run again"):
+        run.save()
+    assert len(runs.read(run.folder / "run.json").iterations) == 1
+
+
+def test_pictures_are_kept_with_their_hash(tmp_path):
+    run = make_run(tmp_path)
+    [one] = run.save_images([Image.new("RGB", (4, 4), "red")], "iteration_1")
+    two = run.save_images([Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")], "iteration_2")
+    assert [one.file, *(p.file for p in two)] == ["iteration_1.png", "iteration_2_0.png", "iteration_2_1.png"]
+    assert one.sha256 == two[0].sha256 != two[1].sha256
+    assert run.save_images(None, "iteration_3") == []
+
+
+def test_the_table_has_a_row_an_iteration_then_mean_and_sample_standard_deviation(tmp_path):
+    run = finish(make_run(tmp_path), 1.0, 3.0)
+    run.iterations.append(runs.Iteration(time_s=100.0, error="out of memory"))
+    table = run.table()
+    assert list(table.index) == [1, 2, 3, "mean", "standard deviation"]
+    assert table.loc["mean", "time (s)"] == 2.0 and table.loc["standard deviation", "time (s)"] == 1.414
+    assert "VRAM (MB)" not in table.columns, "a reading that the machine does not have is no column of zeros"
+
+
+def test_neither_the_package_nor_the_record_nor_reports_load_torch():
+    code = ("import sys, genlib, genlib.runs, genlib.notebook, genlib.__main__, genlib.report.tables, genlib.report.plots\n"
+            "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules), 'a heavy import'")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
