@@ -2,6 +2,8 @@
 import pytest
 import torch
 
+torch.set_num_threads(1)  # the demo models are too small to share out, and threads that wait for each other stall on a busy machine
+
 
 @pytest.fixture(autouse=True)
 def _no_weights_from_the_environment(monkeypatch):

@@ -49,8 +49,8 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto") -> G
         else:
             generator = _published(PUBLISHED if network in weights_module.WORDS else network, info)
         generator = generator.to(device.pick()).eval().requires_grad_(False)
-        generator.force_fp32 = _in_float32(generator, dtype)
-    info.dtype = "float32" if generator.force_fp32 or not generator.num_fp16_res else "mixed"
+        generator.synthesis.force_fp32 = _in_float32(generator, dtype)
+    info.dtype = "mixed" if _has_half_blocks(generator) and not generator.synthesis.force_fp32 else "float32"
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"
     weights_module.count(info, mapping=generator.mapping, synthesis=generator.synthesis)
     generator.info = info
@@ -119,6 +119,10 @@ def _in_float32(generator: Generator, dtype) -> bool:
     if dtype != "auto":
         return dtype == "float32"
     on_cpu = device.pick().type == "cpu"
-    if on_cpu and generator.num_fp16_res:
+    if on_cpu and _has_half_blocks(generator):
         print("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
     return on_cpu
+
+
+def _has_half_blocks(generator: Generator) -> bool:
+    return generator.synthesis.lowest_fp16 <= generator.img_resolution

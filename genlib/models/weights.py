@@ -4,6 +4,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+import warnings
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -83,7 +84,9 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
     if subfolder:
         options["subfolder"] = subfolder
     try:
-        model = cls.from_pretrained(source, **options)
+        with warnings.catch_warnings():  # diffusers still passes an argument that the hub's client has retired
+            warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
+            model = cls.from_pretrained(source, **options)
     except OSError as error:  # both "not found" and "no connection" arrive as OSError or EnvironmentError
         text = str(error)
         if "safetensors" in text or "no file named" in text:

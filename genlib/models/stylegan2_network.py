@@ -1,0 +1,320 @@
+"""The StyleGAN2-ADA generator itself: a latent vector in, an image out.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958) and "Training Generative Adversarial
+Networks with Limited Data" (arXiv:2006.06676), both 2020. Weights and settings are named as in the published files.
+
+    z [N, z_dim] -> Mapping -> ws [N, num_ws, w_dim] -> Synthesis: blocks b4, b8, ... bR -> image [N, C, R, R]
+
+Nothing derived from the weights is kept: each call computes it anew (about 5 % of its time), so the weights may be loaded, moved,
+cast or trained at any time. A map that autograd does not need is overwritten: on a CPU, fresh memory costs more than arithmetic.
+"""
+
+from itertools import pairwise
+from math import log2, sqrt
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+# What holds where a file's settings are silent. A width of None is that of w; without w_avg_beta there is no w_avg, nor truncation;
+# a resolution r has min(channel_base // r, channel_max) channels; the num_fp16_res highest resolutions run in float16;
+# fp16_channels_last is accepted and ignored, since every map is channels_last here.
+MAPPING_DEFAULTS = dict(num_layers=8, embed_features=None, layer_features=None, activation="lrelu", lr_multiplier=0.01, w_avg_beta=0.995)
+SYNTHESIS_DEFAULTS = dict(architecture="skip", channel_base=32768, channel_max=512, kernel_size=3, use_noise=True, activation="lrelu")
+SYNTHESIS_DEFAULTS |= dict(num_fp16_res=0, resample_filter=[1, 3, 3, 1], conv_clamp=None, fp16_channels_last=False)
+ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that restores the variance)
+    "linear": (lambda x, inplace: x, 1.0),
+    "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
+    "relu": (lambda x, inplace: F.relu(x, inplace), sqrt(2)),
+    "swish": (lambda x, inplace: F.silu(x, inplace), sqrt(2)),
+    "tanh": (lambda x, inplace: torch.tanh(x), 1.0),
+    "sigmoid": (lambda x, inplace: torch.sigmoid(x), 1.0),
+    "elu": (lambda x, inplace: F.elu(x, 1.0, inplace), 1.0),
+    "selu": (lambda x, inplace: F.selu(x, inplace), 1.0),
+    "softplus": (lambda x, inplace: F.softplus(x), 1.0),
+}
+HOMOGENEOUS = ("linear", "lrelu", "relu")  # f(g x) = g f(x) for g > 0, so the gain may come before the activation
+
+
+def check(condition: bool, message: str):
+    if not condition:
+        raise ValueError(message)
+
+
+def read_settings(name: str, kwargs: dict | None, defaults: dict) -> SimpleNamespace:
+    settings = SimpleNamespace(**(defaults | (kwargs or {})))
+    for key in vars(settings):
+        check(key in defaults, f"{name} has no keyword {key!r}: choose among {', '.join(defaults)}.")
+    check(settings.activation in ACTIVATIONS, f"activation is {settings.activation!r}: choose among {', '.join(ACTIVATIONS)}.")
+    return settings
+
+
+def activate(x: Tensor, activation: str, gain: float, clamp: float | None = None) -> Tensor:
+    """f(x) * gain, limited to [-clamp, clamp]. Overwrites x unless autograd needs it."""
+    x = ACTIVATIONS[activation][0](x, not x.requires_grad)
+    x = x if gain == 1 else x * gain
+    if clamp is None:
+        return x
+    return x.clamp(-clamp, clamp) if x.requires_grad else x.clamp_(-clamp, clamp)
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y. Overwrites x unless autograd needs it."""
+    return x + y if x.requires_grad else x.add_(y)
+
+
+def low_pass(taps) -> Tensor:
+    """The filter as files hold it: [t, t], the outer product of the taps with sum 1; 8 or more taps stay a vector [t]."""
+    taps = torch.tensor(taps, dtype=torch.float32) / sum(taps)
+    return taps if len(taps) >= 8 else torch.outer(taps, taps)
+
+
+def depthwise(taps: Tensor, x: Tensor) -> Tensor:
+    """A filter as kernels [C, 1, t, t] for the channels of x, times 4 to make up for the zeros between samples."""
+    taps = torch.outer(taps, taps) if taps.ndim == 1 else taps
+    return (4 * taps).to(x.dtype).expand(x.shape[1], 1, -1, -1)
+
+
+def upsample2(x: Tensor, taps: Tensor) -> Tensor:
+    """Zeros between the samples, then the low-pass filter. x [N, C, H, W] -> [N, C, 2H, 2W]"""
+    (H, W), t = x.shape[2:], len(taps)
+    crop = (t - 1) - (t + 1) // 2  # rows that the full convolution has too many at the top, columns at the left
+    x = F.conv_transpose2d(x, depthwise(taps, x), stride=2, padding=crop, groups=x.shape[1])
+    return x[:, :, : 2 * H, : 2 * W]
+
+
+class Dense(nn.Module):
+    """f(x (W m / sqrt(in))^T + b m) * gain, with m the lr_multiplier; in float32 whatever the weights are. [N, in] -> [N, out]"""
+
+    def __init__(self, in_features: int, out_features: int, activation="linear", lr_multiplier=1.0, bias=0.0):
+        super().__init__()
+        self.activation, self.lr_multiplier = activation, lr_multiplier
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full([out_features], float(bias)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        m = self.lr_multiplier
+        x = torch.addmm(self.bias.float(), x, self.weight.float().T, beta=m, alpha=m / sqrt(x.shape[1]))
+        return activate(x, self.activation, ACTIVATIONS[self.activation][1])
+
+
+class StyledConv(nn.Module):
+    """A convolution that a style modulates, noise, bias, activation (1912.04958, eq. 1 to 3): kernel W s d; or conv(x s, W) d."""
+
+    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, settings: SimpleNamespace):
+        super().__init__()
+        self.settings, self.up = settings, up
+        self.affine = Dense(w_dim, in_channels, bias=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, settings.kernel_size, settings.kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        if settings.use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        # Files hold a filter also where nothing is resampled: always the default one.
+        self.register_buffer("resample_filter", low_pass(settings.resample_filter if up else SYNTHESIS_DEFAULTS["resample_filter"]))
+
+    def forward(self, x: Tensor, w: Tensor, noise_mode: str = "random", extra_gain: float = 1.0) -> Tensor:
+        """x [N, C, H, W], w [N, w_dim] -> [N, O, H, W], with upsampling [N, O, 2H, 2W], in x's dtype."""
+        N, dtype, activation, clamp = len(x), x.dtype, self.settings.activation, self.settings.conv_clamp
+        s, W = self.affine(w), self.weight.float()  # [N, C], [O, C, K, K]
+        if dtype == torch.float16:  # keep products from overflowing; demodulation cancels both factors
+            W = W / (sqrt(W[0].numel()) * W.abs().amax((1, 2, 3), keepdim=True))
+            s = s / s.abs().amax(1, keepdim=True)
+        d = torch.rsqrt(s.square() @ W.square().sum((2, 3)).T + 1e-8)  # [N, O]
+        gain = ACTIVATIONS[activation][1] * extra_gain
+        early = gain if activation in HOMOGENEOUS else 1.0  # put into d, bias and noise, the gain costs no pass over the map
+        d, bias = d * early, (self.bias * early).to(dtype)
+
+        if N == 1:  # two equal ways: a single sample has its own kernel, which spares its maps two passes; a batch shares W
+            x = self.convolve(x, (W * (d.T * s)[:, :, None, None]).to(dtype), bias)
+        else:
+            x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
+            d, bias = d[:, :, None, None].to(dtype), bias[:, None, None]
+            x = torch.addcmul(bias, x, d) if x.requires_grad else x.mul_(d).add_(bias)
+        if self.settings.use_noise and noise_mode != "none":  # one map for all channels; if random, each sample has its own
+            noise = self.noise_const if noise_mode == "const" else torch.randn(N, 1, *x.shape[2:], device=x.device)
+            x = add(x, (noise * (self.noise_strength * early)).to(dtype))
+        return activate(x, activation, gain / early, None if clamp is None else clamp * extra_gain)
+
+    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Plainly; or upsample by 2, then with the flipped kernel, in the other order: the kernel first, on the small map."""
+        K, t = kernel.shape[-1], len(self.resample_filter)
+        if not self.up:
+            return F.conv2d(x, kernel, bias, padding=K // 2)
+        x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)  # [N, O, 2H + K - 2, 2W + K - 2]
+        before, after = K // 2 + (t + 1) // 2 - (K - 1), K // 2 + (t - 2) // 2 - (K - 2)  # zeros to put round it
+        if before != after or before < 0:
+            x, before = F.pad(x, [before, after, before, after]), 0  # negative numbers crop
+        return F.conv2d(x, depthwise(self.resample_filter, x).flip((2, 3)), bias, padding=before, groups=x.shape[1])
+
+
+class ToRGB(nn.Module):
+    """A modulated 1x1 convolution to the image's channels, without demodulation: a matrix product over the pixels."""
+
+    def __init__(self, in_channels: int, img_channels: int, w_dim: int, clamp: float | None):
+        super().__init__()
+        self.clamp = clamp
+        self.affine = Dense(w_dim, in_channels, bias=1)
+        self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(img_channels))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x [N, C, H, W], w [N, w_dim] -> [N, img_channels, H, W] in float32"""
+        size, s = x.shape[2:], self.affine(w) / sqrt(x.shape[1])  # [N, C]
+        kernel = s[:, :, None] * self.weight.float().flatten(1).T  # [N, C, img_channels]
+        x = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H W, C]: a view, since x is channels_last
+        x = torch.baddbmm(self.bias.to(x.dtype), x, kernel.to(x.dtype))  # [N, H W, img_channels]
+        return activate(x, "linear", 1, self.clamp).transpose(1, 2).unflatten(2, size).float()
+
+
+class Shortcut(nn.Module):
+    """The linear branch of a residual block. [N, C, H, W] -> [N, O, 2H, 2W]"""
+
+    def __init__(self, in_channels: int, out_channels: int, taps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
+        self.register_buffer("resample_filter", low_pass(taps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.weight * sqrt(0.5 / x.shape[1])
+        return upsample2(F.conv2d(x, kernel.to(x.dtype)), self.resample_filter)
+
+
+class Block(nn.Module):
+    """One resolution r: takes the feature map and the image from r/2 to r (1912.04958, figure 7)."""
+
+    def __init__(self, r: int, last: bool, w_dim: int, img_channels: int, settings: SimpleNamespace):
+        super().__init__()
+        before, after = (min(settings.channel_base // size, settings.channel_max) for size in (r // 2, r))
+        self.first, self.resnet = r == 4, r > 4 and settings.architecture == "resnet"
+        self.makes_image = last or settings.architecture == "skip"
+        if self.first:
+            self.const = nn.Parameter(torch.randn(after, 4, 4))
+        else:
+            self.conv0 = StyledConv(before, after, w_dim, r, True, settings)
+        self.conv1 = StyledConv(after, after, w_dim, r, False, settings)
+        if self.makes_image:
+            self.torgb = ToRGB(after, img_channels, w_dim, settings.conv_clamp)
+        if self.resnet:
+            self.skip = Shortcut(before, after, settings.resample_filter)
+        self.register_buffer("resample_filter", low_pass(settings.resample_filter))
+
+    def forward(self, x: Tensor | None, img: Tensor | None, ws: Tensor, noise_mode: str, dtype: torch.dtype):
+        """x and img [N, ., r/2, r/2] (or None), ws [N, 3, w_dim] (b4: 2) -> x in dtype and img in float32 [N, ., r, r]."""
+        *w_convs, w_image = ws.unbind(1)
+        x = (self.const.expand(len(ws), -1, -1, -1) if self.first else x).to(dtype, memory_format=torch.channels_last)
+        shortcut = self.skip(x) if self.resnet else None
+        if not self.first:
+            x = self.conv0(x, w_convs[0], noise_mode)
+        x = self.conv1(x, w_convs[-1], noise_mode, sqrt(0.5) if self.resnet else 1.0)
+        x = add(x, shortcut) if self.resnet else x
+        if self.makes_image:
+            y = self.torgb(x, w_image)
+            img = y if img is None else add(upsample2(img, self.resample_filter), y)
+        return x, img
+
+
+class Mapping(nn.Module):
+    """From the normal z to the style vectors ws."""
+
+    def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int, settings: SimpleNamespace):
+        super().__init__()
+        self.z_dim, self.c_dim, self.num_ws = z_dim, c_dim, num_ws
+        embedded, hidden = (w_dim if width is None else width for width in (settings.embed_features, settings.layer_features))
+        if c_dim > 0:
+            self.embed = Dense(c_dim, embedded)
+        widths = [z_dim + embedded * (c_dim > 0), *[hidden] * (settings.num_layers - 1), w_dim]
+        self.names = [f"fc{i}" for i in range(settings.num_layers)]
+        for name, (before, after) in zip(self.names, pairwise(widths), strict=True):
+            self.add_module(name, Dense(before, after, settings.activation, settings.lr_multiplier))
+        self.register_buffer("w_avg", None if settings.w_avg_beta is None else torch.zeros(w_dim))
+
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1, truncation_cutoff: int | None = None) -> Tensor:
+        """z [N, z_dim], c [N, c_dim] (ignored if c_dim is 0) of any dtype and device -> ws [N, num_ws, w_dim] in float32.
+
+        Truncation draws the first `truncation_cutoff` vectors (None: all) towards the mean: w_avg + psi (w - w_avg).
+        ValueError: a wrong shape, a missing label, truncation without w_avg.
+        """
+        check(z.shape[1:] == (self.z_dim,), f"z has shape {list(z.shape)}: pass one of shape [N, {self.z_dim}].")
+        device = self.fc0.weight.device
+        w = F.rms_norm(z.to(device, torch.float32), [self.z_dim], eps=1e-8)  # divided by its root mean square
+        if self.c_dim > 0:
+            shape = None if c is None else list(c.shape)
+            check(shape == [len(z), self.c_dim], f"c has shape {shape}: pass a label for each z, of shape [{len(z)}, {self.c_dim}].")
+            label = self.embed(c.to(device, torch.float32))
+            w = torch.cat([w, F.rms_norm(label, label.shape[1:], eps=1e-8)], 1)
+        for name in self.names:
+            w = getattr(self, name)(w)
+        if truncation_psi == 1:
+            return w[:, None].repeat(1, self.num_ws, 1)
+        check(self.w_avg is not None, f"truncation_psi is {truncation_psi}, but the network has no w_avg: pass 1.")
+        drawn, cutoff = self.w_avg.float().lerp(w, truncation_psi), self.num_ws if truncation_cutoff is None else truncation_cutoff
+        return torch.stack([drawn if j < cutoff else w for j in range(self.num_ws)], 1)
+
+
+class Synthesis(nn.Module):
+    """From the style vectors to the image. Set `force_fp32` to keep all calls out of float16."""
+
+    def __init__(self, w_dim: int, img_resolution: int, img_channels: int, settings: SimpleNamespace):
+        super().__init__()
+        levels = int(log2(img_resolution))
+        self.w_dim, self.num_ws, self.force_fp32 = w_dim, 2 * levels - 2, False
+        self.block_resolutions = [2**level for level in range(2, levels + 1)]
+        self.lowest_fp16 = max(2 ** (levels + 1 - settings.num_fp16_res), 8)
+        self.largest_map = min(settings.channel_base // img_resolution, settings.channel_max) * img_resolution**2
+        for r in self.block_resolutions:
+            self.add_module(f"b{r}", Block(r, r == img_resolution, w_dim, img_channels, settings))
+
+    def forward(self, ws: Tensor, noise_mode: str = "random", force_fp32: bool = False) -> Tensor:
+        """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally -1 to 1, channels_last.
+
+        noise_mode: "random" (fresh in each call), "const" (the stored maps) or "none". Feature maps have the weights' dtype,
+        but float16 in the highest `num_fp16_res` resolutions of float32 weights; force_fp32: all float32. Styles and the
+        image are always float32. ValueError: a wrong shape or mode.
+        """
+        num_ws, w_dim = self.num_ws, self.w_dim
+        check(ws.shape[1:] == (num_ws, w_dim), f"ws has shape {list(ws.shape)}: pass one of shape [N, {num_ws}, {w_dim}].")
+        check(noise_mode in ("random", "const", "none"), f"noise_mode is {noise_mode!r}: choose among random, const, none.")
+        weights = self.b4.const
+        if len(ws) > 1 and weights.device.type == "cpu" and self.largest_map > 2**22:
+            # Maps beyond the caches: sample by sample is quicker (x1.1 at 512 px), and takes the memory of one.
+            return torch.cat([self(w, noise_mode, force_fp32) for w in ws.split(1)])
+        ws, x, img = ws.to(weights.device, torch.float32), None, None
+        for k, r in enumerate(self.block_resolutions):
+            half = r >= self.lowest_fp16 and weights.dtype == torch.float32
+            dtype = torch.float32 if force_fp32 or self.force_fp32 else torch.float16 if half else weights.dtype
+            # conv0, conv1, torgb take vectors 2k - 1, 2k, 2k + 1: torgb shares its own with the next block's conv0.
+            x, img = getattr(self, f"b{r}")(x, img, ws[:, max(2 * k - 1, 0) : 2 * k + 2], noise_mode, dtype)
+        return img
+
+
+class Generator(ModelMixin, ConfigMixin):
+    """The whole network, `G(z, c)`, or in two steps to edit style vectors, `G.synthesis(G.mapping(z, c))`.
+
+    img_resolution: a power of two from 4 up. mapping_kwargs, synthesis_kwargs: what differs from MAPPING_DEFAULTS and
+    SYNTHESIS_DEFAULTS. ValueError: an unknown keyword or value. New weights are random, as at the start of training.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(self, z_dim, c_dim, w_dim, img_resolution, img_channels, mapping_kwargs=None, synthesis_kwargs=None):
+        super().__init__()
+        mapping = read_settings("mapping_kwargs", mapping_kwargs, MAPPING_DEFAULTS)
+        synthesis = read_settings("synthesis_kwargs", synthesis_kwargs, SYNTHESIS_DEFAULTS)
+        size, architecture = img_resolution, synthesis.architecture
+        check(size >= 4 and size.bit_count() == 1, f"img_resolution is {size}: choose a power of two from 4 up.")
+        check(architecture in ("skip", "resnet", "orig"), f"architecture is {architecture!r}: choose among skip, resnet, orig.")
+        check(synthesis.kernel_size % 2 == 1, f"kernel_size is {synthesis.kernel_size}: choose an odd number.")
+        self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
+        self.img_resolution, self.img_channels = img_resolution, img_channels
+        self.synthesis = Synthesis(w_dim, img_resolution, img_channels, synthesis)
+        self.num_ws = self.synthesis.num_ws
+        self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping)
+
+    def forward(self, z, c=None, truncation_psi=1, truncation_cutoff=None, noise_mode="random", force_fp32=False) -> Tensor:
+        """z [N, z_dim], c [N, c_dim] or None -> image [N, C, R, R] in float32; more at Mapping.forward and Synthesis.forward."""
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise_mode, force_fp32)

@@ -1,0 +1,94 @@
+import json
+import re
+
+import nbformat
+import pytest
+
+from genlib import __main__ as commands
+from genlib import notebook
+
+
+def call(capsys, *arguments):
+    """Exit status, stdout, stderr of a command."""
+    try:
+        status = commands.main([str(a) for a in arguments])
+    except SystemExit as exit:
+        status = exit.code
+    return status, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--only", "7"], "there is no notebook '7': use numbers from 1 to 4"),
+    (["--only", "1,x"], "there is no notebook 'x'"),
+    (["--iterations", "0"], "'0' is not a whole number of at least 1"),
+    (["--steps", "-3"], "is not a whole number of at least 1"),
+    (["--weights", "huge"], "invalid choice: 'huge'"),
+    (["--language", "fr"], "invalid choice: 'fr'"),
+])
+def test_a_wrong_option_is_one_sentence_and_a_status(capsys, tmp_path, arguments, complaint):
+    status, out, err = call(capsys, "run", "--results", tmp_path / "results", *arguments)
+    assert status == 2 and complaint in err and "Traceback" not in err
+    assert not (tmp_path / "results").exists(), "nothing is made for a call that cannot run"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of two small notebooks, the first of which leaves a file and the second of which fails."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name, last in ("1_stable_diffusion", "assert ITERATIONS == 2"), ("2_vae_round_trip", "raise ValueError('the disk melted')"):
+        parameters = 'ITERATIONS = 5\nWEIGHTS = "auto"\nPROFILE = "thesis"\nRESULTS = "x"'
+        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+                 nbformat.v4.new_code_cell("from pathlib import Path\n(Path(RESULTS) / 'measured').write_text(WEIGHTS)"),
+                 nbformat.v4.new_code_cell(last)]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb")
+    monkeypatch.setattr(commands, "_notebooks_folder", lambda: folder)
+    return tmp_path
+
+
+def test_run_passes_the_options_on_and_keeps_the_executed_notebook_as_ipynb_and_html(capsys, project):
+    results = project / "results"
+    status, out, _ = call(capsys, "run", "--only", "1", "--weights", "demo", "--iterations", "2", "--results", results)
+    assert status == 0 and (results / "measured").read_text() == "demo"
+    assert re.search(r"^1_stable_diffusion \.\.\. \d+ s$", out, re.MULTILINE)
+    executed = nbformat.read(results / "notebooks" / "1_stable_diffusion.ipynb", as_version=4)
+    assert executed.cells[-1].execution_count and (results / "notebooks" / "1_stable_diffusion.html").stat().st_size > 1000
+
+
+def test_a_notebook_that_fails_stops_the_run_with_cell_error_and_copy_and_keeps_what_was_measured(capsys, project):
+    results = project / "results"
+    status, out, err = call(capsys, "run", "--only", "1,2", "--iterations", "2", "--results", results)
+    assert status == 1 and "2_vae_round_trip stopped in its cell" in err and "ValueError: the disk melted" in err
+    assert "Traceback" not in err and str(results / "notebooks" / "2_vae_round_trip.ipynb") in err
+    assert (results / "measured").exists() and (results / "notebooks" / "2_vae_round_trip.ipynb").exists()
+
+
+def test_the_environment_chooses_the_results_folder_and_a_folder_that_cannot_be_made_is_said(monkeypatch, tmp_path):
+    assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "a"
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "b"))
+    assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "b" and (tmp_path / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "file" / "c"))
+    with pytest.raises(OSError, match="cannot be made .* choose another RESULTS"):
+        notebook.results_folder("x")
+
+
+def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "genlib").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[tool.genlib]\nrepository = "OWNER/NAME"  # comment\n')
+    (tmp_path / "README.md").write_text(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
+    cell = nbformat.v4.new_code_cell('import os\nREPOSITORY = ""  # comment')
+    badge = nbformat.v4.new_markdown_cell(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[badge, cell]), tmp_path / "notebooks" / "1.ipynb")
+    monkeypatch.setattr(notebook, "__file__", str(tmp_path / "genlib" / "notebook.py"))
+    for address in "some/project", "other/name-2.0":
+        notebook.write_address(address)
+        assert f'repository = "{address}"  # comment' in (tmp_path / "pyproject.toml").read_text()
+        assert f"{address}/blob" in (tmp_path / "README.md").read_text()
+        written = json.loads((tmp_path / "notebooks" / "1.ipynb").read_text())
+        assert f"{address}/blob" in "".join(written["cells"][0]["source"])
+        assert f'REPOSITORY = "{address}"  # comment' in "".join(written["cells"][1]["source"])
+    with pytest.raises(SystemExit, match="owner/name"):
+        notebook.write_address("just-a-name")

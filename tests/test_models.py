@@ -1,0 +1,286 @@
+import inspect
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+
+from genlib import device
+from genlib.models import images, stable_diffusion, vae, weights
+from genlib.runs import ModelInfo
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return stable_diffusion.load("demo")
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    return vae.load("demo")
+
+
+def draw(pipe, seed=0, prompt="", steps=2, **options):
+    latents = stable_diffusion.random_latents(pipe, seed=seed)
+    return pipe(prompt=prompt, latents=latents, num_inference_steps=steps, **options).images[0]
+
+
+def difference(a, b):
+    return np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int)).max()
+
+
+# --- which weights
+
+def test_auto_is_the_demo_on_a_machine_without_a_gpu_and_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
+    weights._choose.cache_clear()
+    assert weights.resolve("auto") == "demo"
+    assert "weights: demo (no GPU" in capsys.readouterr().out
+    weights._choose.cache_clear()
+
+
+@pytest.mark.parametrize("answers, expected", [(True, "published"), (False, "demo")])
+def test_auto_on_a_gpu_is_published_only_where_the_hub_answers(monkeypatch, answers, expected):
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cuda"))
+    monkeypatch.setattr(weights, "hub_answers", lambda: answers)
+    weights._choose.cache_clear()
+    assert weights.resolve("auto") == expected
+    weights._choose.cache_clear()
+
+
+def test_the_environment_overrides_auto_and_nothing_else(monkeypatch):
+    monkeypatch.setenv("GENLIB_WEIGHTS", "random")
+    assert weights.resolve("auto") == "random" and weights.resolve("demo") == "demo"
+    monkeypatch.setenv("GENLIB_WEIGHTS", "big")
+    with pytest.raises(ValueError, match="GENLIB_WEIGHTS is 'big'"):
+        weights.resolve("auto")
+
+
+@pytest.mark.parametrize("load", [stable_diffusion.load, vae.load])
+def test_an_unknown_word_is_refused_in_a_sentence(load):
+    with pytest.raises(ValueError, match="weights is 'huge': use one of auto, demo, random, published"):
+        load("huge")
+    with pytest.raises(ValueError, match="profile is 'fast'"):
+        load("demo", profile="fast")
+    with pytest.raises(ValueError, match="dtype is 'int8'"):
+        load("demo", dtype="int8")
+
+
+# --- Stable Diffusion
+
+def test_the_pipeline_is_the_librarys_own_and_tells_what_it_is(pipe):
+    assert type(pipe) is StableDiffusionPipeline
+    info = pipe.info
+    assert isinstance(info, ModelInfo) and (info.weights, info.profile, info.dtype) == ("demo", "thesis", "float32")
+    assert info.parameters["unet"] == sum(p.numel() for p in pipe.unet.parameters()) and info.bytes["unet"] >= 4 * info.parameters["unet"]
+    assert info.load_time_s > 0 and not info.switches["skip_equal_guidance"]
+
+
+def test_the_demo_draws_64_pixels_and_the_same_picture_for_the_same_latent(pipe):
+    assert draw(pipe).size == (64, 64)
+    assert difference(draw(pipe), draw(pipe)) == 0 < difference(draw(pipe), draw(pipe, seed=1))
+
+
+def test_loading_twice_gives_the_same_model_and_leaves_the_users_random_numbers_alone(pipe):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    again = stable_diffusion.load("demo")
+    assert torch.equal(torch.rand(3), expected)
+    assert difference(draw(again), draw(pipe)) == 0
+
+
+def test_latents_are_standard_normal_of_the_right_shape_and_follow_the_seed(pipe):
+    latents = stable_diffusion.random_latents(pipe, seed=3, batch_size=200)
+    assert latents.shape == (200, 4, 8, 8) and latents.dtype == pipe.unet.dtype
+    assert abs(latents.mean()) < 0.02 and abs(latents.std() - 1) < 0.02
+    assert torch.equal(latents, stable_diffusion.random_latents(pipe, seed=3, batch_size=200))
+    assert not torch.equal(latents, stable_diffusion.random_latents(pipe, seed=4, batch_size=200))
+
+
+def test_a_prompt_changes_the_picture_and_guidance_changes_it_only_then(pipe):
+    assert difference(draw(pipe, prompt="red hair"), draw(pipe, prompt="")) > 0
+    assert difference(draw(pipe, prompt="", guidance_scale=1.0), draw(pipe, prompt="", guidance_scale=7.5)) <= 1  # rounding
+    assert difference(draw(pipe, prompt="red hair", guidance_scale=1.0), draw(pipe, prompt="red hair", guidance_scale=7.5)) > 1
+
+
+def test_the_tokenizer_needs_no_download_and_loses_nothing():
+    tokenizer = stable_diffusion.byte_tokenizer()
+    text = "a smiling face, with glasses"
+    tokens = tokenizer(text, padding="max_length", max_length=77, truncation=True)
+    assert len(tokens.input_ids) == 77 and tokens.input_ids[0] == tokenizer.bos_token_id and max(tokens.input_ids) == 513
+    assert tokenizer.decode(tokens.input_ids, skip_special_tokens=True).replace(" ", "") == text.replace(" ", "")
+    assert tokenizer("обличчя").input_ids != tokenizer("портрет").input_ids
+
+
+def unet_batches(pipe, **call):
+    batches = []
+    hook = pipe.unet.register_forward_hook(lambda module, inputs, output: batches.append(inputs[0].shape[0]))
+    picture = draw(pipe, **call)
+    hook.remove()
+    return batches, picture
+
+
+def test_the_tuned_profile_skips_guidance_between_equal_embeddings_and_draws_the_same_picture(pipe):
+    tuned = stable_diffusion.load("demo", profile="tuned")
+    assert tuned.info.switches["skip_equal_guidance"] and tuned.info.switches["vae_slicing"]
+    for prompt, batch in ("", 1), ("red hair", 2):
+        batches, picture = unet_batches(tuned, prompt=prompt, steps=3)
+        plain_batches, plain = unet_batches(pipe, prompt=prompt, steps=3)
+        assert batches == [batch] * 4 and plain_batches == [2] * 4, "PNDM: one call more than steps"
+        assert difference(picture, plain) <= 1, "batch 1 and batch 2 may round differently"
+
+
+def test_a_random_model_has_the_published_size():
+    with torch.device("meta"):
+        unet = stable_diffusion.UNet2DConditionModel(**stable_diffusion.UNET_CONFIG)
+        text = stable_diffusion.CLIPTextModel(stable_diffusion.CLIPTextConfig(**stable_diffusion.TEXT_CONFIG))
+        autoencoder = AutoencoderKL(**vae.V1_CONFIG)
+        checker = stable_diffusion.StableDiffusionSafetyChecker(stable_diffusion.CLIPConfig(**stable_diffusion.CHECKER_CONFIG))
+    sizes = [sum(p.numel() for p in module.parameters()) for module in (unet, autoencoder, text)]
+    assert sizes == [859_520_964, 83_653_863, 123_060_480]
+    assert sum(p.numel() for p in checker.parameters()) == pytest.approx(303_981_588, rel=1e-3)
+
+
+def test_the_demo_has_no_safety_checker_and_says_so():
+    with pytest.raises(ValueError, match="safety_checker is True, but the demo"):
+        stable_diffusion.load("demo", safety_checker=True)
+
+
+# --- published weights, on local folders in the Hub's layout
+
+@pytest.fixture(scope="module")
+def hub_folder(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub") / "some-model"
+    pipe.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fp16_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub") / "some-model"
+    stable_diffusion.load("demo", dtype="float16").save_pretrained(folder, variant="fp16")
+    return folder
+
+
+def test_a_folder_in_the_hubs_layout_loads_without_a_warning_and_draws_the_same_picture(pipe, hub_folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = stable_diffusion.load(model_id=hub_folder)
+    assert loaded.info.weights == "published" and str(hub_folder) in loaded.info.name
+    assert difference(draw(loaded), draw(pipe)) == 0
+
+
+def test_float16_takes_the_fp16_files_and_float32_refuses_where_there_are_no_others(fp16_folder):
+    loaded = stable_diffusion.load(model_id=fp16_folder, dtype="float16")
+    assert loaded.unet.dtype == torch.float16 and loaded.info.dtype == "float16"
+    with pytest.raises(FileNotFoundError, match="no safetensors files for torch.float32"):
+        stable_diffusion.load(model_id=fp16_folder, dtype="float32")
+
+
+def test_a_model_with_bin_files_only_is_refused_with_the_reason(hub_folder, tmp_path):
+    shutil.copytree(hub_folder, tmp_path / "model")
+    for file in (tmp_path / "model").rglob("*.safetensors"):
+        torch.save(load_file(file), file.with_suffix(".bin"))
+        file.unlink()
+    with pytest.raises(FileNotFoundError, match="can run code when they are opened"):
+        stable_diffusion.load(model_id=tmp_path / "model")
+
+
+def test_published_weights_without_a_network_are_a_sentence_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for load in stable_diffusion.load, vae.load:
+        with pytest.raises(ConnectionError, match="could not be downloaded .* weights='demo' or weights='random'"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                load("published")
+
+
+def test_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
+    file = tmp_path / "network.pkl"
+    file.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="has the sha256 .*, not .*damaged or replaced"):
+        weights.check_sha256(file, "0" * 64)
+    assert weights.check_sha256(file, weights.sha256(file)) == weights.sha256(file)
+
+
+def test_a_download_without_a_published_hash_is_held_to_the_first_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    source = tmp_path / "network.pkl"
+    source.write_bytes(b"first")
+    path, first = weights.cached_download(source.as_uri())
+    assert path.read_bytes() == b"first" and weights.cached_download(source.as_uri()) == (path, first)
+    path.write_bytes(b"changed")
+    with pytest.raises(ValueError, match="sha256"):
+        weights.cached_download(source.as_uri())
+    with pytest.raises(ConnectionError, match="could not be downloaded"):
+        weights.cached_download((tmp_path / "missing.pkl").as_uri(), attempts=1)
+
+
+def test_a_memory_that_is_too_small_is_said_with_what_helps():
+    with pytest.raises(MemoryError, match="Stable Diffusion v1-4 with random weights in float16 does not fit .* free.*weights='demo'"):
+        with weights.loading(ModelInfo("Stable Diffusion v1-4", "random", "thesis", "seed 0", dtype="float16")):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+# --- the VAE
+
+def test_encoding_gives_an_eighth_of_the_size_and_decoding_gives_it_back(autoencoder):
+    assert type(autoencoder) is AutoencoderKL and autoencoder.info.parameters.keys() == {"vae"}
+    image = images.to_tensor([images.photograph(64), images.photograph(64).rotate(90)], like=autoencoder)
+    latents = vae.encode(autoencoder, image)
+    assert image.shape == (2, 3, 64, 64) and latents.shape == (2, 4, 8, 8)
+    assert vae.decode(autoencoder, latents).shape == image.shape
+
+
+def test_encoding_is_the_mean_of_the_posterior_and_not_a_sample(autoencoder):
+    image = images.to_tensor([images.photograph(64)], like=autoencoder)
+    posterior = autoencoder.encode(image).latent_dist
+    assert torch.equal(vae.encode(autoencoder, image), posterior.mean) and posterior.std.min() > 0
+
+
+def test_the_pipelines_vae_and_the_vae_alone_are_the_same_network(pipe, autoencoder):
+    image = images.to_tensor([images.photograph(64)], like=autoencoder)
+    assert torch.equal(vae.encode(autoencoder, image), vae.encode(pipe.vae, image))
+
+
+# --- pictures
+
+def test_eight_bits_are_truncated_and_clamped_as_the_published_network_does():
+    values = torch.tensor([-2.0, -1.0, -1.0 + 0.99 / 127.5, 0.0, 0.5 / 127.5, 0.999, 1.0, 2.0])
+    [picture] = images.to_pil(values.reshape(1, 1, 1, -1).expand(1, 3, 1, -1))
+    assert np.asarray(picture)[0, :, 0].tolist() == [0, 0, 1, 128, 128, 255, 255, 255]
+    assert images.to_pil(torch.zeros(2, 1, 4, 4))[1].mode == "L"
+
+
+def test_a_picture_becomes_a_tensor_in_the_range_of_the_models_and_back(autoencoder):
+    picture = images.photograph(64)
+    tensor = images.to_tensor([picture], like=autoencoder)
+    assert tensor.min() >= -1 and tensor.max() <= 1 and tensor.dtype == autoencoder.dtype
+    assert difference(images.to_pil(tensor)[0], picture) <= 1
+
+
+def test_a_grid_places_every_picture_and_needs_one():
+    pictures = [Image.new("RGB", (4, 4), (i, 0, 0)) for i in range(7)]
+    sheet = images.grid(pictures, columns=5, gap=2)
+    assert sheet.size == (5 * 6 - 2, 2 * 6 - 2) and sheet.getpixel((6, 6)) == (6, 0, 0) and sheet.getpixel((4, 0)) == (255, 255, 255)
+    with pytest.raises(ValueError, match="no pictures"):
+        images.grid([])
+
+
+def test_the_difference_of_equal_pictures_is_black():
+    picture = images.photograph(32)
+    assert images.difference(picture, picture).getextrema() == ((0, 0),) * 3
+    assert images.difference(picture, picture.rotate(90)).getextrema()[0][1] > 100
+
+
+def test_every_public_call_of_the_models_says_what_it_does():
+    for module in (weights, vae, stable_diffusion, images):
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"):
+                assert value.__doc__, f"{module.__name__}.{name} has no docstring"

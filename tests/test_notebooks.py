@@ -1,0 +1,121 @@
+"""What holds for every committed notebook, and proof that the notebook checks can fail."""
+import ast
+import copy
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+BADGE = re.compile(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/main/notebooks/([\w.]+)")
+COMPARED = "nbval-check-output"
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|tmp|work|content|mnt)/\w")
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def faults(notebook) -> list[str]:
+    """Everything that is wrong with a notebook, in words."""
+    nbformat.validate(notebook)
+    found = []
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    compared = [cell for cell in code if COMPARED in tags(cell)]
+    if len(compared) < 2:
+        found.append(f"only {len(compared)} compared cells")
+    found += [f"{cell.id}: compared, but has no output" for cell in compared if not cell.outputs]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        found.append("the execution counts are not 1, 2, 3 ...: nbval skips a cell without one")
+    found += [f"{cell.id}: more than 15 lines" for cell in code if len(cell.source.splitlines()) > 15]
+    found += [f"{cell.id}: an error as output" for cell in code for output in cell.outputs if output.output_type == "error"]
+    found += [f"{cell.id}: a warning as output" for cell in code for output in cell.outputs
+              if output.get("name") == "stderr" and "Warning" in output.text]
+    found += [f"{cell.id}: over 1 MB of output" for cell in code if len(str(cell.outputs)) > 1e6]
+    found += [f"{cell.id}: a path of a machine" for cell in notebook.cells
+              if MACHINE_PATH.search(cell.source + str(cell.get("outputs", "")))]
+    parameters = [cell for cell in code if "parameters" in tags(cell)]
+    if len(parameters) != 1:
+        found.append(f"{len(parameters)} cells are tagged parameters")
+    for cell in parameters:
+        for statement in ast.parse(cell.source).body:
+            if not isinstance(statement, ast.Assign):
+                found.append(f"parameters: {ast.unparse(statement)} is no plain assignment")
+            else:
+                ast.literal_eval(statement.value)
+    if set(notebook.metadata) - {"accelerator", "colab", "kernelspec", "language_info"}:
+        found.append(f"metadata {sorted(notebook.metadata)}")
+    if notebook.metadata.get("accelerator") != "GPU" or notebook.metadata.colab.get("gpuType") != "T4":
+        found.append("the metadata asks Colab for no T4")
+    return found
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def test_there_are_four():
+    assert [path.stem for path in NOTEBOOKS] == ["1_stable_diffusion", "2_vae_round_trip", "3_stylegan2_ada", "4_comparison"]
+
+
+def test_a_committed_notebook_has_no_fault(notebook):
+    assert faults(notebook) == []
+
+
+@pytest.mark.parametrize("spoil, complaint", [
+    (lambda cell: cell.update(execution_count=None), "execution counts"),
+    (lambda cell: cell.metadata.update(tags=[]), "compared cells"),
+    (lambda cell: cell.update(outputs=[]), "has no output"),
+    (lambda cell: cell.update(source="x = 1\n" * 16), "more than 15 lines"),
+    (lambda cell: cell.update(source="open('/home/me/x')"), "a path of a machine"),
+    (lambda cell: cell.update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]), "an error as output"),
+])
+def test_a_spoilt_copy_of_a_notebook_has_one(notebook, spoil, complaint):
+    spoilt = copy.deepcopy(notebook)
+    compared = [cell for cell in spoilt.cells if COMPARED in tags(cell)]
+    for cell in compared[1:] if complaint == "compared cells" else compared[:1]:
+        spoil(cell)
+    assert any(complaint in fault for fault in faults(spoilt))
+
+
+def test_the_set_up_cell_is_the_same_everywhere():
+    cells = {next(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.id == "set-up") for path in NOTEBOOKS}
+    assert len(cells) == 1
+
+
+def test_the_address_in_badges_and_cells_is_the_one_in_pyproject():
+    address = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["genlib"]["repository"]
+    for path in NOTEBOOKS:
+        text = path.read_text(encoding="utf-8")
+        assert BADGE.findall(text) == [(address, path.name)]
+        assert re.findall(r'REPOSITORY = \\"([^\\]*)\\"', text) == ["" if address == "OWNER/NAME" else address]
+    assert BADGE.findall((PROJECT / "README.md").read_text(encoding="utf-8")) == [(address, path.name) for path in NOTEBOOKS]
+
+
+def nbval(tmp_path, output="2", count=1, tag=COMPARED) -> int:
+    """Failed cells that nbval reports for a notebook of one cell that prints 2."""
+    cell = nbformat.v4.new_code_cell("print(1 + 1)", execution_count=count, metadata={"tags": [tag] if tag else []},
+                                     outputs=[nbformat.v4.new_output("stream", text=f"{output}\n")])
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "n.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "n.ipynb"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    failed = re.search(r"(\d+) failed", answer.stdout)
+    assert failed or "1 passed" in answer.stdout, answer.stdout + answer.stderr
+    return int(failed[1]) if failed else 0
+
+
+def test_nbval_fails_a_wrong_committed_output_and_only_that(tmp_path):
+    assert nbval(tmp_path, output="2") == 0
+    assert nbval(tmp_path, output="3") == 1
+
+
+def test_what_nbval_lets_through_is_what_the_checks_above_are_for(tmp_path):
+    assert nbval(tmp_path, output="3", count=None) == 0, "nbval compares cells without a count now: the check above can go"
+    assert nbval(tmp_path, output="3", tag=None) == 0
