@@ -70,7 +70,8 @@ def run_notebooks(options) -> int:
         try:
             papermill.execute_notebook(
                 source / f"{name}.ipynb", copy, parameters=_parameters(options, number, results), cwd=source, kernel_name="python3",
-                progress_bar=dict(leave=False, disable=None))  # None: a bar on a terminal only
+                progress_bar=dict(leave=False, disable=None),  # None: a bar on a terminal only
+                extra_arguments=["--log-level=ERROR"])  # of the kernel, which warns that it talks over a local port
         except PapermillExecutionError as error:
             print("failed")
             raise ValueError(f"{name} stopped in its cell {error.exec_count} with {error.ename}: {error.evalue}\nThe executed copy is "
@@ -127,7 +128,7 @@ def write_table(options) -> int:
     from genlib.report import tables
 
     df = tables.pick(runs.load(*options.results))
-    caption, note = tables.caption(df, language=options.language), tables.note(df, options.language)
+    caption, note = tables.caption(language=options.language), tables.note(df, options.language)
     options.out.mkdir(parents=True, exist_ok=True)
     paths = tables.save(tables.table1(df, options.language), options.out / "table1", caption, note, options.language)
     print(next(path for path in paths if path.suffix == ".md").read_text(encoding="utf-8"))

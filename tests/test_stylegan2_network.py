@@ -489,7 +489,7 @@ def test_wrong_inputs_are_refused_with_their_shape():
     G = Generator(8, 3, 8, 8, 3, {"num_layers": 1, "w_avg_beta": None}, {"channel_base": 32})
     z, c = torch.randn(2, 8), torch.eye(3)[:2]
     for arguments, message in [
-        (((torch.randn(2, 9), c)), r"z has shape \[2, 9\]: pass one of shape \[N, 8\]"),
+        (((torch.randn(2, 9), c)), r"z has shape \[2, 9\]: pass \[N, 8\]"),
         ((torch.randn(8), c), r"z has shape \[8\]"),
         ((z,), "c has shape None: pass a label for each z"),
         ((z, c[:1]), r"c has shape \[1, 3\]"),
@@ -499,6 +499,6 @@ def test_wrong_inputs_are_refused_with_their_shape():
     ]:
         with pytest.raises(ValueError, match=message):
             G(*arguments)
-    with pytest.raises(ValueError, match=r"ws has shape \[2, 3, 8\]: pass one of shape \[N, 4, 8\]"):
+    with pytest.raises(ValueError, match=r"ws has shape \[2, 3, 8\]: pass \[N, 4, 8\]"):
         G.synthesis(torch.randn(2, 3, 8))
     assert "mapping.w_avg" not in G.state_dict()

@@ -5,7 +5,7 @@ Networks with Limited Data" (arXiv:2006.06676), both 2020. Weights and settings 
 
     z [N, z_dim] -> Mapping -> ws [N, num_ws, w_dim] -> Synthesis: blocks b4, b8, ... bR -> image [N, C, R, R]
 
-Nothing derived from the weights is kept: each call computes it anew (about 5 % of its time), so the weights may be loaded, moved,
+Nothing derived from the weights is kept: each call computes it anew (about 3 % of its time), so the weights may be loaded, moved,
 cast or trained at any time. A map that autograd does not need is overwritten: on a CPU, fresh memory costs more than arithmetic.
 """
 
@@ -123,12 +123,13 @@ class StyledConv(nn.Module):
         if dtype == torch.float16:  # keep products from overflowing; demodulation cancels both factors
             W = W / (sqrt(W[0].numel()) * W.abs().amax((1, 2, 3), keepdim=True))
             s = s / s.abs().amax(1, keepdim=True)
-        d = torch.rsqrt(s.square() @ W.square().sum((2, 3)).T + 1e-8)  # [N, O]
+        W2 = torch.einsum("ock,ock->oc", W.flatten(2), W.flatten(2))  # the sum of squares, without a copy of W
+        d = torch.rsqrt(s.square() @ W2.T + 1e-8)  # [N, O]
         gain = ACTIVATIONS[activation][1] * extra_gain
         early = gain if activation in HOMOGENEOUS else 1.0  # put into d, bias and noise, the gain costs no pass over the map
         d, bias = d * early, (self.bias * early).to(dtype)
-
-        if N == 1:  # two equal ways: a single sample has its own kernel, which spares its maps two passes; a batch shares W
+        # Two equal ways: a kernel of its own spares a single sample's map two passes, if it is the smaller one; else share W.
+        if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, as the original rounds it
             x = self.convolve(x, (W * (d.T * s)[:, :, None, None]).to(dtype), bias)
         else:
             x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
@@ -238,12 +239,12 @@ class Mapping(nn.Module):
         Truncation draws the first `truncation_cutoff` vectors (None: all) towards the mean: w_avg + psi (w - w_avg).
         ValueError: a wrong shape, a missing label, truncation without w_avg.
         """
-        check(z.shape[1:] == (self.z_dim,), f"z has shape {list(z.shape)}: pass one of shape [N, {self.z_dim}].")
+        check(z.shape[1:] == (self.z_dim,), f"z has shape {list(z.shape)}: pass [N, {self.z_dim}].")
         device = self.fc0.weight.device
         w = F.rms_norm(z.to(device, torch.float32), [self.z_dim], eps=1e-8)  # divided by its root mean square
         if self.c_dim > 0:
             shape = None if c is None else list(c.shape)
-            check(shape == [len(z), self.c_dim], f"c has shape {shape}: pass a label for each z, of shape [{len(z)}, {self.c_dim}].")
+            check(shape == [len(z), self.c_dim], f"c has shape {shape}: pass a label for each z, [{len(z)}, {self.c_dim}].")
             label = self.embed(c.to(device, torch.float32))
             w = torch.cat([w, F.rms_norm(label, label.shape[1:], eps=1e-8)], 1)
         for name in self.names:
@@ -275,8 +276,7 @@ class Synthesis(nn.Module):
         but float16 in the highest `num_fp16_res` resolutions of float32 weights; force_fp32: all float32. Styles and the
         image are always float32. ValueError: a wrong shape or mode.
         """
-        num_ws, w_dim = self.num_ws, self.w_dim
-        check(ws.shape[1:] == (num_ws, w_dim), f"ws has shape {list(ws.shape)}: pass one of shape [N, {num_ws}, {w_dim}].")
+        check(ws.shape[1:] == (self.num_ws, self.w_dim), f"ws has shape {list(ws.shape)}: pass [N, {self.num_ws}, {self.w_dim}].")
         check(noise_mode in ("random", "const", "none"), f"noise_mode is {noise_mode!r}: choose among random, const, none.")
         weights = self.b4.const
         if len(ws) > 1 and weights.device.type == "cpu" and self.largest_map > 2**22:

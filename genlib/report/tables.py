@@ -1,0 +1,176 @@
+"""Table 1 and the table beside the thesis; written as CSV, Markdown, LaTeX and Word."""
+from pathlib import Path
+
+import pandas as pd
+
+from genlib.report import summary, thesis
+from genlib.report.words import MISSING, number, say, significant
+from genlib.runs import write_atomically
+
+EXPERIMENTS = ["stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada"]  # the rows, in the thesis's order
+COLUMNS = ["time_s", "vram_peak_bytes", "ram_bytes"]
+MB = 1024**2
+GROUP = ["machine", "weights", "profile"]  # a table is of one
+
+
+def rows_of_table1(df: pd.DataFrame) -> pd.DataFrame:
+    """The iterations that count for Table 1: our method, no variant, of the experiments that it knows."""
+    return df[(df["method"] == "genlib") & (df["variant"] == "") & df["experiment"].isin(EXPERIMENTS)]
+
+
+def groups(df: pd.DataFrame) -> pd.DataFrame:
+    """The (machine, weights, profile) for which there is a table, the newest first."""
+    rows = rows_of_table1(df)
+    found = rows.groupby(GROUP, as_index=False).agg(started=("started", "max"), experiments=("experiment", "nunique"))
+    return found.sort_values("started", ascending=False, ignore_index=True)
+
+
+def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = "") -> pd.DataFrame:
+    """The iterations of one group: the newest that has what is asked for, and in it the newest settings of each experiment.
+
+    Raises ValueError, naming what there is, if there is none.
+    """
+    found = groups(df)
+    wanted = found
+    for name, value in zip(GROUP, (machine, weights, profile), strict=True):
+        wanted = wanted[wanted[name] == value] if value else wanted
+    if wanted.empty:
+        there = "; ".join(" · ".join(row) for row in found[GROUP].to_numpy()) or "none"
+        asked = " · ".join(filter(None, (machine, weights, profile))) or "anything"
+        raise ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
+    rows = rows_of_table1(df)
+    rows = rows[(rows[GROUP] == wanted.iloc[0][GROUP]).all(axis=1)]
+    newest = rows.groupby("experiment")["started"].transform("max")
+    return rows[rows["started"] == newest]
+
+
+def table1(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
+    """Table 1 as the thesis prints it, of the iterations of one group (see `pick`): a row a model, "mean ± sd" as text."""
+    runs = summary.summarize(df).set_index("experiment")
+    rows = []
+    for experiment in EXPERIMENTS:
+        row = {say("model", language): say(experiment, language)}
+        for name in COLUMNS:
+            row[say(name, language)] = _cell(runs.loc[experiment], name, language) if experiment in runs.index else MISSING
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _cell(run: pd.Series, name: str, language: str) -> str:
+    mean, sd = run[name], run[f"{name}_sd"]
+    if pd.isna(mean):
+        return MISSING
+    if name.endswith("_bytes"):
+        text, spread = number(mean / MB, 0, language), number(sd / MB, 0 if sd >= 0.5 * MB or sd == 0 else 1, language)
+    else:
+        text = significant(mean, language)
+        decimals = len(text.replace(",", ".").partition(".")[2])
+        spread = number(sd, decimals, language)
+    return text if pd.isna(sd) else f"{text} ± {spread}"
+
+
+def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
+    """This run, the thesis's figure and their ratio for each reading that the thesis has.
+
+    A ratio is given for published and random weights; the demo's figures cannot be held against the thesis's, nor those of other
+    experiments than its three. The thesis has no figure for the VAE alone.
+    """
+    runs = summary.summarize(rows_of_table1(df)).set_index("experiment")
+    rows = []
+    for experiment in EXPERIMENTS:
+        if experiment not in runs.index:
+            continue
+        run, published = runs.loc[experiment], thesis.PUBLISHED.get(experiment, {})
+        for name in COLUMNS:
+            scale = MB if name.endswith("_bytes") else 1
+            there = published.get(name)
+            fair = run["weights"] in ("published", "random") and there and not pd.isna(run[name])
+            rows.append({
+                say("model", language): say(experiment, language), say("reading", language): say(name, language),
+                say("this_run", language): _cell(run, name, language),
+                say("thesis", language): number(there and there / scale, 0 if scale == MB else 2, language),
+                say("ratio", language): significant(run[name] / there, language) if fair else MISSING})
+    return pd.DataFrame(rows)
+
+
+def caption(number: str = "1", language: str = "en") -> str:
+    """The caption above Table 1, with its number: "1", "3.1" ..."""
+    return say("caption", language, number=number)
+
+
+def note(df: pd.DataFrame, language: str = "en") -> str:
+    """What a reader has to know of the table: machine, weights, profile, precision, n, the unit, and what the figures cannot tell."""
+    def names(column):
+        return ", ".join(map(str, dict.fromkeys(df[column])))
+
+    n = sorted(set(summary.summarize(df)["n"]))
+    weights = df["weights"].iloc[0]
+    doubt = say(f"{weights}_doubt", language)
+    if df["vram_peak_bytes"].isna().all():
+        doubt = f"{say('no_vram', language)} {doubt}"
+    return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"), dtype=names("dtype"),
+               n=" … ".join(map(str, dict.fromkeys((n[0], n[-1])))), doubt=doubt)
+
+
+def styled(frame: pd.DataFrame, caption: str):
+    """The table for a notebook: caption above, no index; its HTML is the same each time."""
+    table = frame.style.hide(axis="index").set_caption(caption).set_uuid("genlib")
+    table.cell_ids = False
+    return table.set_table_styles([{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"}])
+
+
+def save(frame: pd.DataFrame, stem, caption: str, note: str, language: str = "en") -> list[Path]:
+    """Write a table as <stem>.csv, .md, .tex and .docx; their paths. A Ukrainian .csv is what Excel with that language opens."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    separator, encoding = (";", "utf-8-sig") if language == "uk" else (",", "utf-8")
+    texts = {".csv": frame.to_csv(index=False, sep=separator).encode(encoding), ".md": _markdown(frame, caption, note).encode(),
+             ".tex": _latex(frame, caption, note).encode(), ".docx": _docx(frame, caption, note)}
+    for suffix, data in texts.items():
+        write_atomically(stem.with_suffix(suffix), data)
+    return [stem.with_suffix(suffix) for suffix in texts]
+
+
+def _markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    rules = ["---"] + ["---:"] * (len(frame.columns) - 1)
+    return "\n".join([f"**{caption}**", "", line(frame.columns), line(rules), *map(line, frame.to_numpy()), "", note, ""])
+
+
+def _latex(frame: pd.DataFrame, caption: str, note: str) -> str:
+    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"²": "\\textsuperscript{2}", "±": "$\\pm$"})
+    style = frame.map(lambda cell: str(cell).translate(special)).rename(columns=lambda name: name.translate(special)).style
+    body = style.hide(axis="index").to_latex(hrules=True, column_format="l" + "r" * (len(frame.columns) - 1))
+    return "\n".join([
+        "% needs \\usepackage{booktabs}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{fontenc}",
+        "\\begin{table}[ht]", f"{{\\raggedright {caption.translate(special)}\\par}}\\smallskip", "\\centering", body.strip(),
+        f"\\par\\smallskip{{\\footnotesize\\raggedright {note.translate(special)}\\par}}", "\\end{table}", ""])
+
+
+def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
+    import io
+
+    from docx import Document
+    from docx.enum.table import WD_TABLE_ALIGNMENT
+    from docx.enum.text import WD_ALIGN_PARAGRAPH
+    from docx.oxml.ns import qn
+    from docx.shared import Pt
+
+    document = Document()
+    font = document.styles["Normal"].font
+    font.name, font.size = "Times New Roman", Pt(14)
+    document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
+    document.add_paragraph(caption).paragraph_format.keep_with_next = True
+    table = document.add_table(rows=1, cols=len(frame.columns), style="Table Grid")
+    table.alignment = WD_TABLE_ALIGNMENT.CENTER
+    for cells, values in [(table.rows[0].cells, frame.columns), *((table.add_row().cells, row) for row in frame.to_numpy())]:
+        for i, (cell, value) in enumerate(zip(cells, values, strict=True)):
+            paragraph = cell.paragraphs[0]
+            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if i == 0 else WD_ALIGN_PARAGRAPH.CENTER
+            paragraph.add_run(str(value)).font.size = Pt(12)
+    document.add_paragraph().add_run(note).font.size = Pt(11)
+    data = io.BytesIO()
+    document.save(data)
+    return data.getvalue()
