@@ -207,7 +207,7 @@ def begin(run: Run, results) -> Run:
             earlier.resumed = True
             earlier.warmup = []
             return earlier
-    run.started = datetime.now(UTC).isoformat(timespec="seconds")
+    run.started = datetime.now(UTC).isoformat(timespec="microseconds")
     stem = run.started[:19].replace(":", "-")
     for number in range(1, 1000):
         run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
@@ -299,7 +299,7 @@ def load(*folders):
     import pandas as pd
 
     rows = [row for run in read_all(*folders) for row in _rows(run)]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEY, "iteration", *Iteration.__dataclass_fields__])
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(next(_rows(Run("", Machine(""), iterations=[Iteration()])))))
 
 
 def _rows(run: Run):

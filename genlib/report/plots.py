@@ -11,7 +11,7 @@ from genlib.report import summary, tables, thesis
 from genlib.report.words import say, significant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
-COLOURS = dict(zip(tables.EXPERIMENTS, ("#0072B2", "#E69F00", "#F0E442", "#009E73"), strict=True))  # Okabe & Ito 2008
+COLOURS = dict(zip(tables.EXPERIMENTS, ("#0072B2", "#E69F00", "#CC79A7", "#009E73"), strict=True))  # Okabe & Ito 2008
 HATCHES = dict(zip(tables.EXPERIMENTS, ("", "//", "..", "xx"), strict=True))
 MARKERS = dict(zip(tables.EXPERIMENTS, "osDv", strict=True))
 STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
@@ -40,7 +40,7 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
     runs = runs[runs[reading].notna()].set_index("experiment").reindex(tables.EXPERIMENTS).dropna(subset=[reading])
     ax.set_title(say(reading, language), fontsize=9)
     if runs.empty:
-        ax.text(0.5, 0.5, fill(say("not_measured", language), 14), ha="center", va="center", transform=ax.transAxes, fontsize=8)
+        ax.text(0.5, 0.5, fill(say("not_measured", language), 14), ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
         return ax
     values, spread = runs[reading] / scale, (runs[f"{reading}_sd"] / scale).fillna(0)
@@ -48,7 +48,7 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
     for x, (experiment, value) in enumerate(values.items()):
         ax.bar(x, value, yerr=spread[experiment], capsize=3, color=COLOURS[experiment], hatch=HATCHES[experiment], edgecolor="black",
                linewidth=0.6)
-        text = significant(value, language) if scale == 1 else f"{value:.0f}"
+        text = significant(value, 2, language) if scale == 1 else f"{value:.0f}"
         ax.annotate(text, (x, value + spread[experiment]), (0, 2), textcoords="offset points", ha="center", fontsize=8)
         published = thesis.PUBLISHED.get(experiment, {}).get(reading)
         if published and runs.loc[experiment, "weights"] in ("published", "random"):
@@ -56,7 +56,8 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
     if logarithmic:
         ax.set_yscale("log")
     ax.margins(y=0.15)
-    ax.set_xticks(range(len(values)), [_short(experiment, language).replace(" ", "\n") for experiment in values.index], fontsize=8, rotation=90)
+    names = [_short(experiment, language).replace(" ", "\n") for experiment in values.index]
+    ax.set_xticks(range(len(values)), names, fontsize=8, rotation=90)
     _comma(ax.yaxis, language, logarithmic)
     return ax
 
@@ -161,7 +162,7 @@ def _by_experiment(df: pd.DataFrame):
 
 def _title(figure: Figure, df: pd.DataFrame, key: str, language: str) -> Figure:
     device, weights, profile = (df[name].iloc[0] for name in ("device", "weights", "profile"))
-    figure.suptitle(f"{say(key, language)}\n{device} · {say(weights, language)} · {profile}", fontsize=10)
+    figure.suptitle(f"{say(key, language)}\n{device} · {say(weights, language)} · {say('profile', language, profile=profile)}", fontsize=10)
     return figure
 
 

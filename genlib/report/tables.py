@@ -40,8 +40,8 @@ def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = 
         raise ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
     rows = rows_of_table1(df)
     rows = rows[(rows[GROUP] == wanted.iloc[0][GROUP]).all(axis=1)]
-    newest = rows.groupby("experiment")["started"].transform("max")
-    return rows[rows["started"] == newest]
+    newest = rows.loc[rows.groupby("experiment")["started"].idxmax(), "folder"]
+    return rows[rows["folder"].isin(newest)]
 
 
 def table1(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
@@ -61,12 +61,12 @@ def _cell(run: pd.Series, name: str, language: str) -> str:
     if pd.isna(mean):
         return MISSING
     if name.endswith("_bytes"):
-        text, spread = number(mean / MB, 0, language), number(sd / MB, 0 if sd >= 0.5 * MB or sd == 0 else 1, language)
+        text, decimals = number(mean / MB, 0, language), 1 if 0.05 * MB <= sd < 0.5 * MB else 0
+        sd /= MB
     else:
-        text = significant(mean, language)
+        text = significant(mean, 3, language)
         decimals = len(text.replace(",", ".").partition(".")[2])
-        spread = number(sd, decimals, language)
-    return text if pd.isna(sd) else f"{text} ± {spread}"
+    return text if pd.isna(sd) else f"{text} ± {number(sd, decimals, language)}"
 
 
 def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
@@ -89,7 +89,7 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
                 say("model", language): say(experiment, language), say("reading", language): say(name, language),
                 say("this_run", language): _cell(run, name, language),
                 say("thesis", language): number(there and there / scale, 0 if scale == MB else 2, language),
-                say("ratio", language): significant(run[name] / there, language) if fair else MISSING})
+                say("ratio", language): significant(run[name] / there, 2, language) if fair else MISSING})
     return pd.DataFrame(rows)
 
 

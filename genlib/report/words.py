@@ -1,4 +1,5 @@
 """Every label that a reader of tables and figures sees, in English and Ukrainian, and how each language writes a number."""
+from math import floor, log10
 
 LANGUAGES = ("en", "uk")
 MISSING = "—"
@@ -41,6 +42,7 @@ WORDS = {  # key: (English, Ukrainian)
     "iteration": ("Iteration", "Ітерація"),
     "first_image": ("first image", "перше зображення"),
     "iterations_title": ("Time by iteration", "Час за ітераціями"),
+    "profile": ("profile “{profile}”", "профіль «{profile}»"),
     "bars_title": ("Time and memory of an image", "Час і пам’ять на одне зображення"),
     "against_title": ("Time against memory", "Час і оперативна або відеопам’ять"),
     "pictures_title": ("Generated images of the iterations", "Згенеровані зображення у ході ітерацій"),
@@ -67,10 +69,8 @@ def number(value, digits: int, language: str) -> str:
     return f"{value:.{digits}f}".replace(".", "." if language == "en" else ",")
 
 
-def significant(value, language: str) -> str:
-    """A number with three significant digits at least, as times and ratios need that span from milliseconds to minutes."""
-    digits = 2
-    if value is not None and value == value and value != 0:
-        while abs(value) * 10**digits < 99.5 and digits < 6:
-            digits += 1
-    return number(value, digits, language)
+def significant(value, digits: int, language: str) -> str:
+    """A number with this many significant digits, never in powers of ten: times and ratios span from milliseconds to minutes."""
+    if value is None or value != value or value == 0:
+        return number(value, 0, language)
+    return number(value, max(0, digits - 1 - floor(log10(abs(value)))), language)

@@ -1,0 +1,261 @@
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from docx import Document
+from PIL import Image
+
+from genlib import runs
+from genlib.__main__ import main
+from genlib.report import plots, summary, tables, thesis, words
+
+MB = 1024**2
+TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
+         "stylegan2-ada": [0.02, 0.02, 0.02]}
+
+
+def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, **changes):
+    info = runs.ModelInfo("M", weights, changes.pop("profile", "thesis"), "somewhere", dtype="float16")
+    run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)
+    run.warmup = [runs.Iteration(time_s=times[0] * 3)]
+    for i, time in enumerate(times):
+        image = Image.fromarray(np.full((16, 16, 3), 20 * i, dtype=np.uint8))
+        run.iterations.append(runs.Iteration(time_s=time, vram_peak_bytes=vram, ram_bytes=(500 + i) * MB,
+                                             images=run.save_images([image], f"iteration_{i + 1}") if picture else []))
+    run.iterations += [runs.Iteration(time_s=99.0, error="out of memory: too large") for _ in range(errors)]
+    run.finished = run.started
+    run.save()
+    return run
+
+
+@pytest.fixture
+def df(tmp_path):
+    for experiment, times in TIMES.items():
+        save_run(tmp_path, experiment, times)
+    return tables.pick(runs.load(tmp_path))
+
+
+# --- summary
+
+def test_a_run_is_summed_up_by_mean_sample_deviation_median_and_students_interval(df):
+    row = summary.summarize(df).set_index("experiment").loc["vae-round-trip"]
+    assert row["n"] == 3 and row["time_s"] == pytest.approx(0.2) and row["time_s_sd"] == pytest.approx(0.1)
+    assert row["time_s_median"] == pytest.approx(0.2) and row["time_s_cv"] == pytest.approx(0.5)
+    half = 4.302653 * 0.1 / 3**0.5  # t(0.975, 2)
+    assert (row["time_s_low"], row["time_s_high"]) == pytest.approx((0.2 - half, 0.2 + half))
+    assert row["first_image_s"] == pytest.approx(0.3)
+
+
+def test_an_iteration_that_failed_is_counted_and_not_averaged(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [1.0, 3.0], errors=1)
+    [row] = summary.summarize(runs.load(tmp_path)).to_dict("records")
+    assert (row["n"], row["failed"], row["time_s"]) == (2, 1, 2.0)
+
+
+def test_one_iteration_has_no_deviation_and_no_interval(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [1.0])
+    [row] = summary.summarize(runs.load(tmp_path)).to_dict("records")
+    assert row["time_s"] == 1.0 and np.isnan([row["time_s_sd"], row["time_s_low"], row["time_s_cv"]]).all()
+    assert tables.table1(runs.load(tmp_path)).iloc[3, 1] == "1.00"
+
+
+@pytest.mark.parametrize("change", [dict(weights="random"), dict(profile="tuned"), dict(settings={"steps": 9}), dict(machine="other"),
+                                    dict(method="thesis"), dict(variant="steps-9")])
+def test_unlike_runs_are_never_averaged(tmp_path, change):
+    save_run(tmp_path, "stable-diffusion", [1.0, 1.0])
+    save_run(tmp_path, "stable-diffusion", [9.0, 9.0], **change)
+    assert sorted(summary.summarize(runs.load(tmp_path))["time_s"]) == [1.0, 9.0]
+    assert set(tables.pick(runs.load(tmp_path))["time_s"]) in ({1.0}, {9.0})
+
+
+def test_no_runs_give_an_empty_summary_and_a_clear_sentence(tmp_path):
+    assert len(summary.summarize(runs.load(tmp_path))) == 0
+    with pytest.raises(ValueError, match="no run of anything; there are: none"):
+        tables.pick(runs.load(tmp_path))
+
+
+# --- tables
+
+def test_table_1_has_the_thesiss_rows_and_columns_and_mean_with_deviation(df):
+    table = tables.table1(df)
+    assert table.columns.tolist() == ["Model", "Generation time (s)", "VRAM use (MB)", "RAM use (MB)"]
+    assert table["Model"].tolist() == ["Stable Diffusion", "Variational Autoencoders", "VAE alone", "Generative Adversarial Networks"]
+    assert table.iloc[0].tolist()[1:] == ["8.10 ± 0.10", "1000 ± 0", "501 ± 1"]
+    assert table.iloc[2, 1] == "0.200 ± 0.100"
+
+
+def test_a_model_that_was_not_measured_and_a_reading_that_is_missing_are_dashes(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0, 2.0], vram=None)
+    table = tables.table1(runs.load(tmp_path))
+    assert table.iloc[0].tolist()[1:] == ["1.50 ± 0.71", "—", "500 ± 1"] and table.iloc[3].tolist()[1:] == ["—"] * 3
+
+
+def test_the_newest_group_is_picked_unless_another_is_named(tmp_path):
+    old = save_run(tmp_path, "stable-diffusion", [1.0], machine="old-card")
+    old.started = "2020-01-01T00:00:00+00:00"
+    old.save()
+    save_run(tmp_path, "stable-diffusion", [2.0], weights="random")
+    df = runs.load(tmp_path)
+    assert tables.groups(df)["machine"].tolist() == ["tesla-t4", "old-card"]
+    assert set(tables.pick(df)["machine"]) == {"tesla-t4"} and set(tables.pick(df, machine="old-card")["time_s"]) == {1.0}
+    with pytest.raises(ValueError, match="no run of old-card · random; there are: tesla-t4 · random · thesis; old-card · published"):
+        tables.pick(df, "old-card", "random")
+
+
+def test_a_ratio_to_the_thesis_is_given_for_published_and_random_weights_and_not_for_the_demo(tmp_path):
+    for weights, expected in ("published", "0.50"), ("random", "0.50"), ("demo", "—"):
+        save_run(tmp_path / weights, "stable-diffusion", [7.93 / 2] * 2, weights=weights)
+        beside = tables.beside_thesis(runs.load(tmp_path / weights))
+        assert beside.loc[0, ["thesis", "ratio"]].tolist() == ["7.93", expected]
+        assert ("say nothing of the published" in tables.note(runs.load(tmp_path / weights))) == (weights == "demo")
+
+
+def test_the_vae_alone_has_no_figure_in_the_thesis(df):
+    rows = tables.beside_thesis(df)
+    assert set(rows[rows["Model"] == "VAE alone"]["thesis"]) == {"—"} == set(rows[rows["Model"] == "VAE alone"]["ratio"])
+
+
+def test_the_note_names_machine_weights_profile_precision_count_and_unit(df):
+    note = tables.note(df)
+    for part in "Tesla T4", "published weights", "“thesis”", "float16", "n = 3", "1024²":
+        assert part in note, part
+
+
+def test_every_file_of_a_table_can_be_opened_and_holds_its_cells(df, tmp_path):
+    table, caption, note = tables.table1(df), tables.caption("3.1"), tables.note(df)
+    csv, md, tex, docx = tables.save(table, tmp_path / "table1", caption, note)
+    assert pd.read_csv(csv, dtype=str).equals(table)
+    assert "| Stable Diffusion | 8.10 ± 0.10 | 1000 ± 0 | 501 ± 1 |" in md.read_text(encoding="utf-8")
+    document = Document(docx)
+    texts = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
+    assert texts == [table.columns.tolist(), *table.to_numpy().tolist()]
+    assert document.paragraphs[0].text == "Table 3.1 – Comparison of the results" and document.paragraphs[-1].text == note
+    body = [element.tag.rsplit("}", 1)[1] for element in document.element.body]
+    assert body.index("p") < body.index("tbl"), "the caption stands above the table"
+    assert document.styles["Normal"].font.name == "Times New Roman" and document.styles["Normal"].font.size.pt == 14
+    source = tex.read_text(encoding="utf-8")
+    assert "\\toprule" in source and r"8.10 $\pm$ 0.10" in source and source.index("Table 3.1") < source.index("\\toprule")
+
+
+def test_latex_special_letters_are_escaped(tmp_path):
+    frame = pd.DataFrame({"a_b %": ["50 % & more", "x_1"]})
+    tex = tables.save(frame, tmp_path / "t", "100 %", "#1")[2].read_text(encoding="utf-8")
+    assert r"a\_b \%" in tex and r"50 \% \& more" in tex and r"100 \%" in tex and r"\#1" in tex
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX on this machine")
+def test_the_latex_table_compiles(df, tmp_path):
+    for language in words.LANGUAGES:
+        caption, note = tables.caption("1", language), tables.note(df, language)
+        tex = tables.save(tables.table1(df, language), tmp_path / language, caption, note, language)[2]
+        (tmp_path / "main.tex").write_text("\\documentclass{article}\\usepackage{booktabs}\\usepackage[T2A]{fontenc}"
+                                           f"\\begin{{document}}\\input{{{tex.name}}}\\end{{document}}")
+        assert subprocess.run(["pdflatex", "-halt-on-error", "main.tex"], cwd=tmp_path, capture_output=True).returncode == 0
+
+
+# --- languages
+
+def test_both_languages_have_every_word_with_the_same_places():
+    for key, (english, ukrainian) in words.WORDS.items():
+        assert set(re.findall(r"{\w*}", english)) == set(re.findall(r"{\w*}", ukrainian)), key
+        assert bool(english) == bool(ukrainian), key
+
+
+def test_ukrainian_tables_have_decimal_commas_and_no_english(df, tmp_path):
+    table = tables.table1(df, "uk")
+    text = " ".join([*table.columns, *table.to_numpy().ravel(), tables.caption("1", "uk"), tables.note(df, "uk")])
+    assert "Таблиця 1 – Порівняльна таблиця результатів" in text and "8,10 ± 0,10" in text and not re.search(r"\d\.\d", text)
+    names = {"Stable", "Diffusion", "Variational", "Autoencoders", "Generative", "Adversarial", "Networks", "VAE", "VRAM", "RAM", "MB",
+             "Tesla", "thesis", "float", "T", "n"}  # names that the thesis itself leaves in English, and values of the record
+    assert set(re.findall(r"[A-Za-z]+", text)) <= names
+    csv = tables.save(table, tmp_path / "t", tables.caption("1", "uk"), "", "uk")[0].read_bytes()
+    assert csv.startswith(b"\xef\xbb\xbf") and ";8,10 ± 0,10;".encode() in csv
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="language is 'fr': use one of en, uk"):
+        words.say("model", "fr")
+
+
+@pytest.mark.parametrize("value, digits, text", [(29.613, 3, "29.6"), (0.0122, 3, "0.0122"), (0.00773, 2, "0.0077"), (361.2, 3, "361"),
+                                                 (1234.5, 3, "1234"), (0, 3, "0"), (None, 3, "—"), (float("nan"), 3, "—")])
+def test_numbers_are_written_with_significant_digits(value, digits, text):
+    assert words.significant(value, digits, "en") == text
+    assert words.significant(value, digits, "uk") == text.replace(".", ",")
+
+
+# --- the thesis
+
+def test_the_reference_runs_hold_the_thesiss_published_iterations():
+    folder = plots.Path(__file__).resolve().parent.parent / "notebooks" / "reference"
+    for experiment in thesis.ITERATION_TIMES_S:
+        run = runs.read(folder / "thesis" / experiment / "published-thesis" / "published" / "run.json")
+        assert run.to_json() == thesis.as_run(experiment).to_json()
+
+
+def test_the_thesiss_averages_follow_from_its_iterations_except_where_it_contradicts_itself():
+    for experiment, times in thesis.ITERATION_TIMES_S.items():
+        mean = sum(times) / len(times)
+        assert abs(mean - thesis.PUBLISHED[experiment]["time_s"]) < 0.0151, "printed with two decimals, and not always rounded"
+    assert thesis.ITERATION_VRAM_BYTES["stable-diffusion"] // MB * MB == thesis.PUBLISHED["stable-diffusion"]["vram_peak_bytes"]
+    assert thesis.ITERATION_RAM_BYTES["stable-diffusion"] / MB == pytest.approx(4278.79), "its table says 4271"
+
+
+# --- figures
+
+def test_every_figure_is_drawn_in_both_languages_and_saved_to_the_same_bytes_each_time(df, tmp_path):
+    for language in words.LANGUAGES:
+        for draw in plots.bars_of_all, plots.iterations, plots.time_against_memory, plots.pictures:
+            first = [path.read_bytes() for path in plots.save(draw(df, language), tmp_path / "a" / draw.__name__)]
+            again = [path.read_bytes() for path in plots.save(draw(df, language), tmp_path / "b" / draw.__name__)]
+            assert first == again and all(first), draw.__name__
+
+
+def test_figures_fit_the_page_and_name_machine_and_weights(df):
+    for draw in plots.bars_of_all, plots.iterations, plots.time_against_memory, plots.pictures:
+        figure = draw(df)
+        assert figure.get_figwidth() <= 6.3
+        assert "Tesla T4 · published weights" in figure.get_suptitle(), draw.__name__
+
+
+def test_bars_show_the_means_and_the_deviations(df):
+    ax = plots.bars(df, "time_s")
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([8.1, 8.4, 0.2, 0.02])
+    assert [text.get_text() for text in ax.texts] == ["8.1", "8.4", "0.20", "0.020"] and ax.get_yscale() == "log"
+    assert plots.bars(df, "ram_bytes").get_yscale() == "linear"
+
+
+def test_a_panel_without_a_reading_says_so_and_the_other_figures_fall_back_to_ram(tmp_path):
+    for experiment, times in TIMES.items():
+        save_run(tmp_path, experiment, times, vram=None, weights="demo")
+    df = tables.pick(runs.load(tmp_path))
+    assert "not measured" in plots.bars(df, "vram_peak_bytes").texts[0].get_text().replace("\n", " ")
+    assert "RAM" in plots.time_against_memory(df).axes[0].get_xlabel()
+
+
+def test_the_first_image_is_drawn_apart_from_the_iterations(df):
+    ax = plots.iterations(df[df["experiment"] == "stylegan2-ada"]).axes[0]
+    line, _, first = ax.lines
+    assert line.get_xdata().tolist() == [1, 2, 3] and first.get_xdata().tolist() == [0]
+    assert first.get_ydata().tolist() == pytest.approx([0.06])
+
+
+def test_drawing_leaves_the_users_matplotlib_settings_alone(df):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.bars_of_all(df)
+    assert dict(matplotlib.rcParams) == before
+
+
+# --- the command
+
+def test_table_is_printed_and_written_without_a_notebook(df, tmp_path, capsys):
+    assert main(["table", str(tmp_path), "--language", "uk", "--out", str(tmp_path / "out")]) == 0
+    assert "Таблиця 1" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"table1.{kind}" for kind in ("csv", "docx", "md", "tex")]
+    assert main(["table", str(tmp_path / "nothing"), "--out", str(tmp_path / "out2")]) == 1
+    assert "there is no run" in capsys.readouterr().err
