@@ -266,9 +266,11 @@ def test_a_picture_becomes_a_tensor_in_the_range_of_the_models_and_back(autoenco
 
 
 def test_a_grid_places_every_picture_and_needs_one():
-    pictures = [Image.new("RGB", (4, 4), (i, 0, 0)) for i in range(7)]
+    pictures = [Image.new("RGB", (200, 200), (i, 0, 0)) for i in range(7)]
     sheet = images.grid(pictures, columns=5, gap=2)
-    assert sheet.size == (5 * 6 - 2, 2 * 6 - 2) and sheet.getpixel((6, 6)) == (6, 0, 0) and sheet.getpixel((4, 0)) == (255, 255, 255)
+    assert sheet.size == (5 * 202 - 2, 2 * 202 - 2)
+    assert sheet.getpixel((202, 202)) == (6, 0, 0) and sheet.getpixel((200, 0)) == (255, 255, 255)
+    assert images.grid([Image.new("RGB", (64, 64))] * 2, gap=0, columns=2).size == (256, 128), "small ones are enlarged"
     with pytest.raises(ValueError, match="no pictures"):
         images.grid([])
 

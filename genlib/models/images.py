@@ -23,9 +23,11 @@ def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tenso
 
 
 def grid(pictures: list[Image.Image], columns: int = 5, gap: int = 4) -> Image.Image:
-    """One picture of many of one size, row by row, on white."""
+    """One picture of many of one size, row by row, on white. Small pictures are enlarged by whole pixels, to be seen at all."""
     if not pictures:
         raise ValueError("there are no pictures to show: no iteration succeeded, and the lines above say why")
+    times = max(1, 128 // pictures[0].width)
+    pictures = [picture.resize((times * picture.width, times * picture.height), Image.Resampling.NEAREST) for picture in pictures]
     width, height = pictures[0].size
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")

@@ -22,7 +22,8 @@ def groups(df: pd.DataFrame) -> pd.DataFrame:
     """The (machine, weights, profile) for which there is a table, the newest first."""
     rows = rows_of_table1(df)
     found = rows.groupby(GROUP, as_index=False).agg(started=("started", "max"), experiments=("experiment", "nunique"))
-    return found.sort_values("started", ascending=False, ignore_index=True)
+    found = found.sort_values("started", ascending=False, ignore_index=True)
+    return found.assign(started=found["started"].str[:19])
 
 
 def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = "") -> pd.DataFrame:
