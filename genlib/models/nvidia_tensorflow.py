@@ -1,0 +1,350 @@
+"""What a StyleGAN2 generator consists of, settings and tensors, in the words of NVIDIA's PyTorch code and of its TensorFlow code.
+
+Plain values in, plain values out; `nvidia_pickle` finds them in a file. Sources: Karras et al. 2020 (arXiv:1912.04958 and
+arXiv:2006.06676) and the names in the files themselves.
+"""
+from collections.abc import Callable
+from math import isclose, prod, sqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+GAINS = {"linear": 1, "lrelu": sqrt(2), "relu": sqrt(2), "swish": sqrt(2), "tanh": 1, "sigmoid": 1, "elu": 1, "selu": 1, "softplus": 1}
+DEFAULT_TAPS = [1, 3, 3, 1]
+AGAIN = "the file is damaged or not one of NVIDIA's: download it again"
+PARTS = 1000  # of a generator; the largest published one has about 70
+
+
+class NetworkFileError(ValueError):
+    """The file is refused. The message says what is wrong, where, and what to do."""
+
+
+# ---- Settings: keyword -> (default, what a value must be). Bounds keep nonsense from taking time or memory.
+
+def _whole(low: int, high: int = 2**16) -> Callable:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _number(value) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9  # which NaN is not
+
+
+def _or_none(fits: Callable) -> Callable:
+    return lambda value: value is None or fits(value)
+
+
+def _flag(value) -> bool:
+    return type(value) is bool
+
+
+def _one_of(choices) -> Callable:
+    return lambda value: type(value) is str and value in choices
+
+
+def _taps(value) -> bool:
+    return type(value) in (list, tuple) and 1 <= len(value) <= 64 and all(map(_number, value)) and sum(value) != 0
+
+
+GENERATOR = {
+    "z_dim": (None, _whole(1)), "c_dim": (None, _whole(0)), "w_dim": (None, _whole(1)), "img_channels": (None, _whole(1)),
+    "img_resolution": (None, lambda value: type(value) is int and value in [2**level for level in range(2, 15)]),
+}
+MAPPING = {
+    "num_layers": (8, _whole(1, 100)), "embed_features": (None, _or_none(_whole(1))), "layer_features": (None, _or_none(_whole(1))),
+    "activation": ("lrelu", _one_of(GAINS)), "lr_multiplier": (0.01, _number), "w_avg_beta": (0.995, _or_none(_number)),
+}
+SYNTHESIS = {
+    "channel_base": (32768, _whole(1, 2**24)), "channel_max": (512, _whole(1)), "num_fp16_res": (0, _whole(0, 100)),
+    "architecture": ("skip", _one_of(("skip", "resnet", "orig"))), "resample_filter": (DEFAULT_TAPS, _taps),
+    "conv_clamp": (None, _or_none(_number)), "fp16_channels_last": (False, _flag),
+    "kernel_size": (3, lambda value: type(value) is int and value in range(1, 32, 2)), "use_noise": (True, _flag),
+    "activation": ("lrelu", _one_of(GAINS)),
+}
+NOT_FOR_INFERENCE = ("fused_modconv_default",)  # how, not what, is computed
+
+
+def show(value) -> str:
+    """A value for a message: short, and without walking through what a file has nested."""
+    return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
+
+
+def _table(state: dict, name: str) -> dict:
+    """The dict of that name; empty where there is none."""
+    table = state.get(name)
+    if table is not None and type(table) is not dict:
+        raise NetworkFileError(f"{name} is no table but {show(table)}: {AGAIN}")
+    return table or {}
+
+
+def _complete(given: dict, keywords: dict) -> dict:
+    """All keywords, checked."""
+    for name in given:
+        if name not in keywords:
+            raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
+    complete = {name: given.get(name, default) for name, (default, _) in keywords.items()}
+    for name, value in complete.items():
+        if not keywords[name][1](value):
+            raise NetworkFileError(f"its setting {name} is {show(value)}, which no StyleGAN2 generator has: use a file of StyleGAN2-ADA")
+    return complete
+
+
+def _config(generator: dict, mapping: dict, synthesis: dict) -> dict:
+    synthesis = _complete(synthesis, SYNTHESIS)
+    synthesis["resample_filter"] = list(synthesis["resample_filter"])
+    return _complete(generator, GENERATOR) | {"mapping_kwargs": _complete(mapping, MAPPING), "synthesis_kwargs": synthesis}
+
+
+def _pytorch_config(modules: dict[str, dict]) -> dict:
+    """The configuration of a generator from what its modules hold: {path: {attribute: value}}.
+
+    A keyword that the file does not give is what the modules say, and the default only where they say nothing: the later code
+    base has other defaults, and gives the synthesis keywords beside those of the generator.
+    """
+    given = modules[""].get("_init_kwargs")
+    if type(given) is not dict or modules[""].get("_init_args", ()) != ():
+        raise NetworkFileError("G_ema has no table of the keywords that it was made with: use a file that StyleGAN2-ADA's code wrote")
+    mapping, synthesis = _table(given, "mapping_kwargs"), _table(given, "synthesis_kwargs")
+    elsewhere = (*GENERATOR, "mapping_kwargs", "synthesis_kwargs", *NOT_FOR_INFERENCE)
+    synthesis = {name: value for name, value in (given | synthesis).items() if name not in elsewhere}
+
+    def said(**where) -> dict:
+        return {name: modules[path][attribute] for name, (path, attribute) in where.items() if attribute in modules.get(path, {})}
+
+    halves = [state["use_fp16"] for path, state in modules.items() if "use_fp16" in state]
+    return _config(
+        {name: value for name, value in given.items() if name in GENERATOR},
+        said(num_layers=("mapping", "num_layers"), w_avg_beta=("mapping", "w_avg_beta"),
+             activation=("mapping.fc0", "activation"), lr_multiplier=("mapping.fc0", "bias_gain")) | mapping,
+        said(architecture=("synthesis.b4", "architecture"), conv_clamp=("synthesis.b4.conv1", "conv_clamp"),
+             use_noise=("synthesis.b4.conv1", "use_noise"), activation=("synthesis.b4.conv1", "activation"),
+             ) | ({"num_fp16_res": sum(half is True for half in halves)} if halves else {}) | synthesis)
+
+
+TENSORFLOW = {  # static_kwargs: in which table, under which name
+    "latent_size": ("generator", "z_dim"), "label_size": ("generator", "c_dim"), "dlatent_size": ("generator", "w_dim"),
+    "resolution": ("generator", "img_resolution"), "num_channels": ("generator", "img_channels"),
+    "mapping_layers": ("mapping", "num_layers"), "mapping_fmaps": ("mapping", "layer_features"),
+    "mapping_nonlinearity": ("mapping", "activation"), "mapping_lrmul": ("mapping", "lr_multiplier"),
+    "label_fmaps": ("mapping", "embed_features"),
+    "fmap_base": ("synthesis", "channel_base"), "fmap_max": ("synthesis", "channel_max"), "num_fp16_res": ("synthesis", "num_fp16_res"),
+    "conv_clamp": ("synthesis", "conv_clamp"), "architecture": ("synthesis", "architecture"), "nonlinearity": ("synthesis", "activation"),
+    "resample_kernel": ("synthesis", "resample_filter"), "use_noise": ("synthesis", "use_noise"),
+}
+TENSORFLOW_DEFAULTS = {"latent_size": 512, "label_size": 0, "dlatent_size": 512, "resolution": 1024, "num_channels": 3, "fmap_base": 16384}
+TENSORFLOW_IGNORED = ("truncation_psi", "truncation_cutoff", "style_mixing_prob", "structure", "dlatent_avg_beta", "w_avg_beta",
+                      "randomize_noise", "fused_modconv", "dtype")  # for training, or how but not what is computed
+
+
+def _tensorflow_config(static_kwargs: dict) -> dict:
+    """The configuration of a generator from its settings in the TensorFlow code."""
+    kwargs = TENSORFLOW_DEFAULTS | static_kwargs
+    tables = {"generator": {}, "mapping": {}, "synthesis": {}}
+    for name, value in kwargs.items():
+        if name in TENSORFLOW:
+            table, keyword = TENSORFLOW[name]
+            tables[table][keyword] = 2 * value if name == "fmap_base" and type(value) is int else value
+    if tables["generator"]["c_dim"] != 0:
+        tables["mapping"].setdefault("embed_features", tables["generator"]["z_dim"])
+    config = _config(**tables)
+    lowest = min(_widths(config).values())
+    only = {"resolution_w": [kwargs["resolution"]], "resolution_h": [kwargs["resolution"]], "fmap_decay": [1],
+            "normalize_latents": [True], "fmap_min": range(lowest + 1)}
+    for name, value in static_kwargs.items():
+        if name in only and (type(value) not in (int, float, bool) or value not in only[name]):
+            raise NetworkFileError(f"its setting {name} is {show(value)}, which StyleGAN2-ADA does not have: use another file")
+        if name not in only and name not in TENSORFLOW and name not in TENSORFLOW_IGNORED:
+            raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
+    return config
+
+
+# ---- Tensors
+
+class Entry(NamedTuple):
+    """A tensor of the generator, and where TensorFlow's code has it."""
+    shape: tuple
+    variable: str | None  # in TensorFlow; None: there is none, since the value is fixed
+    variable_shape: tuple
+    convert: Callable[[Tensor], Tensor]  # the variable into the tensor
+    value: Tensor | None = None  # fixed by the settings
+
+
+def _low_pass(taps: list) -> Tensor:
+    """The outer product of the taps, with sum 1, [t, t]; 8 or more taps stay a vector [t]."""
+    taps = torch.tensor(taps, dtype=torch.float32)
+    taps = taps if len(taps) >= 8 else torch.outer(taps, taps)
+    return taps / taps.sum()
+
+
+def _widths(config: dict) -> dict[int, int]:
+    """Channels of the feature maps, by resolution from 4 to the image's."""
+    base, limit = (config["synthesis_kwargs"][name] for name in ("channel_base", "channel_max"))
+    widths = {2**level: min(base >> level, limit) for level in range(2, config["img_resolution"].bit_length())}
+    if min(widths.values()) < 1:
+        raise NetworkFileError(f"its channel_base {base} leaves no channels at {config['img_resolution']} px: use a file of StyleGAN2-ADA")
+    return widths
+
+
+def _layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
+    """Every tensor of the generator by its name, and what its modules say of themselves: {path: {attribute: value}}."""
+    z, c, w, R, channels = (config[name] for name in ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"))
+    m, s, widths = config["mapping_kwargs"], config["synthesis_kwargs"], _widths(config)
+    K, clamp, lowest_fp16 = s["kernel_size"], s["conv_clamp"], max(2 * R >> s["num_fp16_res"], 8)
+    low_pass, num_ws = _low_pass(s["resample_filter"]), 2 * len(widths)
+    entries, says = {}, {}
+
+    def vector(name, variable, size):
+        entries[name] = Entry((size,), variable, (size,), lambda x: x)
+
+    def fixed(name, value):
+        entries[f"{name}.resample_filter"] = Entry(tuple(value.shape), None, (), lambda x: x, value)
+
+    def dense(path, variable, after, before, activation="linear", m=1.0, bias="bias", weight="weight", offset=0):
+        entries[f"{path}.weight"] = Entry((after, before), f"{variable}/{weight}", (before, after), lambda x: x.T)
+        entries[f"{path}.bias"] = Entry((after,), f"{variable}/{bias}", (after,), lambda x: x + offset)
+        says[path] = {"activation": activation, "bias_gain": m, "weight_gain": m / sqrt(max(before, 1))}
+
+    def kernel(path, variable, after, before, K, rotated=False):  # [K, K, in, out] -> [out, in, K, K]
+        entries[f"{path}.weight"] = Entry((after, before, K, K), f"{variable}/weight", (K, K, before, after),
+                                          lambda x: x.permute(3, 2, 0, 1).flip(2, 3) if rotated else x.permute(3, 2, 0, 1))
+
+    def styled(path, variable, after, before, K, rotated=False):
+        kernel(path, variable, after, before, K, rotated)
+        vector(f"{path}.bias", f"{variable}/bias", after)
+        dense(f"{path}.affine", variable, before, w, bias="mod_bias", weight="mod_weight", offset=1)
+        says[path] = {"conv_clamp": clamp}
+
+    def convolution(path, variable, after, before, r, up):
+        styled(path, variable, after, before, K, rotated=up)
+        says[path] |= {"resolution": r, "up": 1 + up, "use_noise": s["use_noise"], "activation": s["activation"], "padding": K // 2,
+                       "act_gain": GAINS[s["activation"]]}
+        if s["use_noise"]:
+            number = 2 * r.bit_length() - (7 if up else 6)  # 0 at 4 px; 1, 2 at 8 px; ...
+            entries[f"{path}.noise_const"] = Entry((r, r), f"synthesis/noise{number}", (1, 1, r, r), lambda x: x[0, 0])
+            entries[f"{path}.noise_strength"] = Entry((), f"{variable}/noise_strength", (), lambda x: x)
+        fixed(path, low_pass if up else _low_pass(DEFAULT_TAPS))  # the latter unused
+
+    says[""] = {"z_dim": z, "c_dim": c, "w_dim": w, "img_resolution": R, "img_channels": channels, "num_ws": num_ws}
+    says["mapping"] = {"z_dim": z, "c_dim": c, "w_dim": w, "num_ws": num_ws, "num_layers": m["num_layers"], "w_avg_beta": m["w_avg_beta"]}
+    embedded, hidden = (w if m[name] is None else m[name] for name in ("embed_features", "layer_features"))
+    if m["w_avg_beta"] is not None:
+        vector("mapping.w_avg", "dlatent_avg", w)
+    if c > 0:
+        dense("mapping.embed", "mapping/LabelEmbed", embedded, c)
+    features = [z + embedded * (c > 0), *[hidden] * (m["num_layers"] - 1), w]
+    for i in range(m["num_layers"]):
+        dense(f"mapping.fc{i}", f"mapping/Dense{i}", features[i + 1], features[i], m["activation"], m["lr_multiplier"])
+
+    says["synthesis"] = {"w_dim": w, "img_resolution": R, "img_channels": channels, "num_ws": num_ws, "block_resolutions": list(widths)}
+    for r, after in widths.items():
+        path, variable, before = f"synthesis.b{r}", f"synthesis/{r}x{r}", widths.get(r // 2, 0)
+        says[path] = {"in_channels": before, "w_dim": w, "resolution": r, "img_channels": channels, "is_last": r == R,
+                      "architecture": s["architecture"], "use_fp16": r >= lowest_fp16}
+        fixed(path, low_pass)
+        if r == 4:
+            entries[f"{path}.const"] = Entry((after, 4, 4), f"{variable}/Const/const", (1, after, 4, 4), lambda x: x[0])
+        else:
+            convolution(f"{path}.conv0", f"{variable}/Conv0_up", after, before, r, up=True)
+        convolution(f"{path}.conv1", f"{variable}/Conv" if r == 4 else f"{variable}/Conv1", after, after, r, up=False)
+        if s["architecture"] == "skip" or r == R:
+            styled(f"{path}.torgb", f"{variable}/ToRGB", channels, after, 1)
+            says[f"{path}.torgb"]["weight_gain"] = 1 / sqrt(after)
+        if s["architecture"] == "resnet" and r > 4:
+            kernel(f"{path}.skip", f"{variable}/Skip", after, before, 1, rotated=True)
+            says[f"{path}.skip"] = {"up": 2, "conv_clamp": None, "activation": "linear", "weight_gain": 1 / sqrt(before)}
+            fixed(f"{path}.skip", low_pass)
+    return entries, says
+
+
+def _check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
+    """Hold what the modules in a file say of themselves against the configuration; what they do not say is not missed."""
+    for path, attributes in says.items():
+        for name, value in attributes.items():
+            found = modules.get(path, {}).get(name, value)
+            close = _number(found) and _number(value) and isclose(found, value, rel_tol=1e-12)
+            if not close and (type(found) is not type(value) or found != value):
+                raise NetworkFileError(f"{name} of {path or 'G_ema'} is {show(found)}, but the network's settings make it {show(value)}: "
+                                       "the file was changed by hand, use another")
+
+
+# ---- From the records of a file to a generator. A record has .state (a module, a network) or .shape and .read() (a tensor, an array).
+
+def from_pytorch(generator, size: int) -> tuple[dict, dict[str, Tensor]]:
+    """Configuration and state dict of a generator from its record, in a file of `size` bytes. Raises NetworkFileError."""
+    modules, tensors = _parts(generator, "_modules", "."), {}
+    if any(path.startswith(("synthesis.input", "synthesis.L")) for path in modules):
+        raise NetworkFileError("holds a StyleGAN3 generator, whose layers are others: use a file of StyleGAN2-ADA")
+    if generator.class_name != "Generator" or "synthesis.b4" not in modules:
+        raise NetworkFileError(f"its G_ema is a {show(generator.class_name)}, not a StyleGAN2 generator: use a file of StyleGAN2-ADA")
+    config = _pytorch_config(modules)
+    entries, says = _layout(config)
+    _check_attributes(modules, says)
+    for path, state in modules.items():
+        for leaf, tensor in [*_table(state, "_parameters").items(), *_table(state, "_buffers").items()]:
+            name = f"{path}.{leaf}"
+            if tensor is not None:
+                if name not in entries or name in tensors:
+                    raise NetworkFileError(f"a StyleGAN2 generator with its settings has no {show(name)}, or not twice: use another file")
+                tensors[name] = tensor
+    state_dict = _read_all({name: entry.shape for name, entry in entries.items()}, tensors, size)
+    for name, entry in entries.items():
+        if entry.value is not None and not name.endswith("conv1.resample_filter"):  # conv1 resamples nothing
+            if not torch.allclose(state_dict[name], entry.value, rtol=1e-5, atol=1e-7):
+                raise NetworkFileError(f"{name} is not what the network's settings make it: the file was changed by hand, use another")
+    return config, state_dict
+
+
+def from_tensorflow(generator, size: int) -> tuple[dict, dict[str, Tensor]]:
+    """The same from the TensorFlow code's record of Gs."""
+    networks, variables = _parts(generator, "components", "/"), {}
+    version = networks[""].get("version")
+    if type(version) is int and version < 4:
+        raise NetworkFileError("holds networks of the first StyleGAN, whose layers are others: use a file of StyleGAN2 or StyleGAN2-ADA")
+    if version not in (4, 5):
+        raise NetworkFileError(f"is of version {show(version)}, and StyleGAN2's are 4 and 5: use a file of StyleGAN2-ADA")
+    config = _tensorflow_config(_table(networks[""], "static_kwargs"))
+    entries, _ = _layout(config)
+    wanted = {entry.variable: entry.variable_shape for entry in entries.values() if entry.value is None}  # others are for training
+    for path, state in networks.items():
+        for pair in state["variables"] if type(state.get("variables")) in (list, tuple) else ():
+            match pair:
+                case (str() as leaf, value) if (name := f"{path}/{leaf}".lstrip("/")) in wanted:
+                    if name in variables:
+                        raise NetworkFileError(f"{name} is there twice: {AGAIN}")
+                    variables[name] = value
+    values = _read_all(wanted, variables, size)
+    return config, {name: (entry.convert(values.pop(entry.variable)) if entry.value is None else entry.value.clone()).contiguous()
+                    for name, entry in entries.items()}
+
+
+def _parts(root, children: str, joint: str) -> dict[str, dict]:
+    """The states of a network and of all that it is made of: {path: state}."""
+    states, todo = {}, [("", root)]
+    while todo:
+        path, part = todo.pop()
+        if type(part) is not type(root) or type(part.state) is not dict or path in states or len(path) > 200:
+            raise NetworkFileError(f"its part {show(path)} is {show(part)}, or is there twice: {AGAIN}")
+        states[path], below = part.state, _table(part.state, children)
+        if len(states) + len(todo) + len(below) > PARTS:
+            raise NetworkFileError(f"its generator has more than {PARTS} parts: {AGAIN}")
+        todo += [(f"{path}{joint}{name}".lstrip(joint), child) for name, child in below.items() if child is not None]
+    return states
+
+
+def _read_all(shapes: dict[str, tuple], stored: dict, size: int) -> dict[str, Tensor]:
+    """All values, once it is clear that all are there and of the right shape."""
+    for name, shape in shapes.items():
+        if name not in stored:
+            raise NetworkFileError(f"{name} is missing: use a file of StyleGAN2-ADA, or of StyleGAN2's configuration E or F")
+        found = () if type(stored[name]) is float else getattr(stored[name], "shape", None)
+        if found != shape:
+            raise NetworkFileError(f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
+    if 4 * sum(prod(shape) for shape in shapes.values()) > size:  # or the same few bytes, named often, could fill any memory
+        raise NetworkFileError(f"its tensors take more bytes than the file has: {AGAIN}")
+    values = {}
+    for name in shapes:
+        try:
+            values[name] = torch.tensor(stored[name]) if type(stored[name]) is float else stored[name].read()
+        except NetworkFileError as error:
+            raise NetworkFileError(f"{name}: {error}") from None
+    return values

@@ -1,0 +1,41 @@
+"""Look for inputs that make the reader of network files do anything but read or refuse: python tests/fuzz_nvidia_pickle.py -runs=100000
+
+libFuzzer's options apply; it begins from small good files and stops at the first input that does otherwise, or takes 10 s or 1 GiB.
+"""
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["genlib.models.nvidia_pickle", "genlib.models.nvidia_tensorflow"]):
+    from genlib.models import nvidia_pickle
+
+import network_files
+
+counts = {"read": 0, "refused": 0}
+
+
+def read_or_refuse(data: bytes) -> None:
+    path = Path(folder, "network.pkl")
+    path.write_bytes(data)
+    try:
+        found = nvidia_pickle.read(path)
+    except nvidia_pickle.NetworkFileError as error:
+        counts["refused"] += 1
+        assert len(str(error)) < 1000
+    else:
+        counts["read"] += 1
+        assert sum(tensor.numel() for tensor in found.state_dict.values()) <= len(data)
+    if sum(counts.values()) % 10000 == 0:
+        print(counts, flush=True)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    seeds = Path(folder, "seeds")
+    seeds.mkdir()
+    for i, seed in enumerate(network_files.seeds()):
+        (seeds / f"seed{i}").write_bytes(seed)
+    limits = ["-timeout=10", "-rss_limit_mb=1536", "-max_len=60000", "-len_control=0"]
+    atheris.Setup([sys.argv[0], str(seeds), *limits, *sys.argv[1:]], read_or_refuse)
+    atheris.Fuzz()
