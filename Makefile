@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?=
 
-.PHONY: run test lint colab clean
+.PHONY: run test lint bench fuzz colab clean
 
 run: .venv/installed  ## the four notebooks in order; options as in: make run RUN="--weights random --steps 2"
 	$(BIN)/python -m genlib run $(RUN)
@@ -15,6 +15,14 @@ test: .venv/installed  ## unit tests, then the notebooks against their committed
 
 lint: .venv/installed
 	$(BIN)/ruff check .
+
+bench: .venv/installed  ## ratios of speed and memory, each interleaved in one run; minutes on a quiet machine
+	$(BIN)/python tests/bench_stylegan2.py
+	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 1024,1 --huge-pages
+
+fuzz: .venv/installed  ## damaged network files, as long as wanted: make fuzz RUNS=100000
+	$(BIN)/python -m pip install -q atheris
+	$(BIN)/python tests/fuzz_nvidia_pickle.py -runs=$(or $(RUNS),100000)
 
 colab:  ## write the project's address on GitHub into badges and cells: make colab REPO=owner/name
 	$(PYTHON) -c "from genlib.notebook import write_address; write_address('$(REPO)')"

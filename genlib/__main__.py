@@ -138,11 +138,11 @@ def write_table(options) -> int:
 
 def convert_network(options) -> int:
     """Write a network file as config.json and safetensors, which Generator.from_pretrained reads."""
-    from genlib.models import stylegan2
+    from genlib.models import stylegan2, weights
 
-    generator, sha256 = stylegan2.read(options.file)
+    generator = stylegan2.read(options.file)
     generator.save_pretrained(options.folder)
-    print(f"{options.file.name} (sha256 {sha256}) -> {_short(options.folder)}/: {generator.img_resolution} px, "
+    print(f"{options.file.name} (sha256 {weights.sha256(options.file)}) -> {_short(options.folder)}/: {generator.img_resolution} px, "
           f"{sum(p.numel() for p in generator.parameters()):,} parameters")
     return 0
 

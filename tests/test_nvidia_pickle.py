@@ -578,7 +578,8 @@ BOMBS = {  # what would fill memory, or take long, beside the dict of a good fil
     "texts as bytes":
         b"(c_codecs\nencode\nr\0\1\0\0X\xff\3\0\0" + b"a" * 1023 + text("latin1") + b"\x86r\1\1\0\0" +
         b"j\0\1\0\0j\1\1\0\0R" * MIB,
-    "bytes": b"(" + b"C\1a" * 2 * MIB, "calls": b"(ccollections\nOrderedDict\nr\0\1\0\0" + b"j\0\1\0\0)R" * MIB,
+    "bytes": b"(" + b"C\1a" * 2 * MIB,
+    "names": b"(" + b"cnumpy\ndtype\n" * MIB, "calls": b"(ccollections\nOrderedDict\nr\0\1\0\0" + b"j\0\1\0\0)R" * MIB,
     "tuples of a memorised tuple": b"(N" + b"\x85r\0\1\0\0" + b"j\0\1\0\0j\0\1\0\0\x86r\0\1\0\0" * MIB,
 }
 

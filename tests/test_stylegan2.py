@@ -1,8 +1,10 @@
+import network_files
 import numpy as np
 import pytest
 import torch
 
-from genlib.models import images, stylegan2
+from genlib import __main__ as commands
+from genlib.models import images, nvidia_pickle, stylegan2, weights
 from genlib.models.stylegan2_network import Generator
 
 
@@ -97,3 +99,86 @@ def test_the_licence_is_said_once_where_nvidias_files_are_fetched(monkeypatch, c
         with pytest.raises(ConnectionError):
             stylegan2.load("ffhq512")
     assert capsys.readouterr().out.count("NVIDIA Source Code License") == 1
+
+
+# --- NVIDIA's files, made by the tests in the same format
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory):
+    root = {"G": None, "G_ema": network_files.generator(*network_files.golden_generator("a_skip32"))}
+    return network_files.write(tmp_path_factory.mktemp("files") / "network.pkl", root)
+
+
+def test_a_network_file_draws_what_the_original_code_drew(network_file):
+    _, tensors = network_files.golden("a_skip32")
+    loaded = stylegan2.load(network_file)
+    with torch.inference_mode():
+        image = loaded(tensors["in.z"], None, noise_mode="const")
+    assert (image.cpu() - tensors["out.img_const"]).abs().max() < 1e-4
+    assert loaded.info.sha256 == weights.sha256(network_file) and loaded.info.source == "network.pkl"
+    assert (loaded.info.weights, loaded.info.name) == ("published", "StyleGAN2-ADA 32 px")
+
+
+def test_convert_writes_a_folder_that_holds_the_same_network(network_file, tmp_path, capsys):
+    assert commands.main(["convert", str(network_file), str(tmp_path / "converted")]) == 0
+    assert weights.sha256(network_file) in capsys.readouterr().out
+    assert (tmp_path / "converted" / "config.json").exists() and list((tmp_path / "converted").glob("*.safetensors"))
+    converted, original = Generator.from_pretrained(tmp_path / "converted"), stylegan2.read(network_file)
+    assert converted.state_dict().keys() == original.state_dict().keys()
+    assert all(torch.equal(value, converted.state_dict()[name]) for name, value in original.state_dict().items())
+
+
+def test_convert_refuses_a_file_that_is_no_network_in_a_sentence(tmp_path, capsys):
+    (tmp_path / "bad.pkl").write_bytes(b"\x80\x04cos\nsystem\n\x8c\x04true\x85R.")
+    assert commands.main(["convert", str(tmp_path / "bad.pkl"), str(tmp_path / "out")]) == 1
+    assert commands.main(["convert", str(tmp_path / "missing.pkl"), str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    assert "bad.pkl" in err and "system" in err and "missing.pkl" in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_address_is_downloaded_once_and_its_hash_is_checked_before_the_file_is_opened(network_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    opener = weights.torch.hub.download_url_to_file
+    fetched = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: (
+        fetched.append(progress), opener(network_file.as_uri(), path, progress=False)))
+    for _ in range(2):
+        assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
+    assert fetched == [True], "once, with a progress bar"
+    (tmp_path / "genlib" / "network.pkl").write_bytes(b"another file")
+    monkeypatch.setattr(nvidia_pickle, "read", lambda path: pytest.fail("it was opened"))
+    with pytest.raises(ValueError, match="damaged or replaced"):
+        stylegan2.load("https://example.org/network.pkl")
+
+
+def test_a_download_that_breaks_off_is_tried_again(network_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(weights.time, "sleep", lambda seconds: None)
+    tries = []
+
+    def flaky(url, path, progress):
+        tries.append(url)
+        if len(tries) < 3:
+            raise weights.urllib.error.URLError("connection reset")
+        weights.Path(path).write_bytes(network_file.read_bytes())
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", flaky)
+    assert stylegan2.load("https://example.org/network.pkl").img_resolution == 32 and len(tries) == 3
+    tries.clear()
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **k: (_ for _ in ()).throw(weights.urllib.error.URLError("down")))
+    with pytest.raises(ConnectionError, match="other.pkl could not be downloaded .*down"):
+        stylegan2.load("https://example.org/other.pkl")
+
+
+def test_a_download_that_was_cut_off_is_not_kept_and_its_hash_is_not_remembered(network_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    data = network_file.read_bytes()
+    for content in data[:-100], data:
+        monkeypatch.setattr(torch.hub, "download_url_to_file",
+                            lambda url, path, progress, content=content: weights.Path(path).write_bytes(content))
+        if content is data:
+            assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
+        else:
+            with pytest.raises(nvidia_pickle.NetworkFileError, match="download it again"):
+                stylegan2.load("https://example.org/network.pkl")

@@ -331,6 +331,7 @@ class _Machine:
         self.push(text)
 
     def find(self, module, name) -> None:
+        self.spend(100)
         if type(module) is not str or type(name) is not str or (module, name) not in self.names:
             raise NetworkFileError(f"asks for {show(module)} {show(name)}, which no StyleGAN2 network needs: do not use this file")
         self.push(_Global(module, name))

@@ -78,15 +78,13 @@ def build(word: str, resolution: int = 512) -> Generator:
     return generator
 
 
-def read(path) -> tuple[Generator, str]:
-    """The generator in one of NVIDIA's files and the file's SHA-256; nothing in the file is executed."""
-    path = Path(path)
-    found = weights_module.sha256(path)
+def read(path) -> Generator:
+    """The generator in one of NVIDIA's files, on the CPU; nothing in the file is executed. Raises nvidia_pickle.NetworkFileError."""
     file = nvidia_pickle.read(path)
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
-    return generator, found
+    return generator
 
 
 def _published(network: str, info: ModelInfo) -> Generator:
@@ -94,7 +92,13 @@ def _published(network: str, info: ModelInfo) -> Generator:
         _say_licence()
         info.source = BASE_URL + PRESETS[network] if network in PRESETS else network
         path, info.sha256 = weights_module.cached_download(info.source, SHA256.get(network))
-        return read(path)[0]
+        try:
+            generator = read(path)
+        except nvidia_pickle.NetworkFileError:
+            path.unlink()  # cut off on its way, or no network: the next call downloads it anew
+            raise
+        weights_module.remember_sha256(path, info.sha256)
+        return generator
     path = Path(network)
     info.source = path.name
     if path.is_dir():
@@ -102,8 +106,8 @@ def _published(network: str, info: ModelInfo) -> Generator:
     if not path.is_file():
         raise ValueError(f"network is {network!r}, which is no file or folder here: use one of {', '.join(weights_module.WORDS)}, "
                          f"a preset ({', '.join(PRESETS)}), a .pkl file or its address, or a converted folder")
-    generator, info.sha256 = read(path)
-    return generator
+    info.sha256 = weights_module.sha256(path)
+    return read(path)
 
 
 def _say_licence() -> None:

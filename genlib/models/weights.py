@@ -122,18 +122,25 @@ def check_sha256(path, expected: str) -> str:
 def cached_download(url: str, expected_sha256: str | None = None, attempts: int = 3) -> tuple[Path, str]:
     """Download a file once into torch's cache folder, with a progress bar; its path and SHA-256, checked before anyone opens it.
 
-    Where no hash was published the first download's is written beside the file, and later ones are held to it.
+    Where no hash was published the file is held to the one that `remember_sha256` wrote down.
     Raises ConnectionError without a network, ValueError when the hash is another than expected.
     """
     path = Path(torch.hub.get_dir()) / "genlib" / url.rsplit("/", 1)[-1]
-    note = path.with_name(path.name + ".sha256")
+    note = _sha256_note(path)
     expected = expected_sha256 or (note.read_text().split()[0] if note.exists() else None)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(url, path, attempts)
-    found = check_sha256(path, expected) if expected else sha256(path)
-    note.write_text(f"{found}  {path.name}\n")
-    return path, found
+    return path, check_sha256(path, expected) if expected else sha256(path)
+
+
+def remember_sha256(path: Path, found: str) -> None:
+    """Write the hash of a downloaded file down beside it, once the file has proved to be whole: later ones are held to it."""
+    _sha256_note(path).write_text(f"{found}  {path.name}\n")
+
+
+def _sha256_note(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
 
 
 def _download(url: str, path: Path, attempts: int) -> None:
