@@ -8,7 +8,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["genlib.models.nvidia_pickle", "genlib.models.nvidia_tensorflow"]):
+with atheris.instrument_imports(include=["genlib.models.nvidia_machine", "genlib.models.nvidia_pickle", "genlib.models.nvidia_generator"]):
     from genlib.models import nvidia_pickle
 
 import network_files

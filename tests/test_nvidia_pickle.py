@@ -288,6 +288,11 @@ def test_bytes_after_the_network_are_refused():
     assert_refused(files.dumps({"G_ema": tiny()}) + b"\0", "more follows")
 
 
+@pytest.mark.parametrize("end", [b"N.", b"(N.", b"(.", b"]N."])
+def test_a_pickle_that_ends_with_objects_left_over_is_refused(end):
+    assert_refused(files.dumps({"G_ema": tiny()})[:-1] + end)
+
+
 def test_a_file_that_is_not_there_is_the_systems_own_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         nvidia_pickle.read(tmp_path / "none.pkl")
@@ -353,6 +358,7 @@ BLOBS = {
     "big-endian": blob(MAGIC, 1001, SYSTEM | {"little_endian": False}, bytes(StorageId()), ["0"], data=VALUES),
     "other key": blob(MAGIC, 1001, SYSTEM, bytes(StorageId()), ["1"], data=VALUES),
     "other type": blob(MAGIC, 1001, SYSTEM, bytes(StorageId(kind=torch.HalfStorage)), ["0"], data=VALUES),
+    "no type": blob(MAGIC, 1001, SYSTEM, bytes(StorageId(kind=None)), ["0"], data=VALUES),
     "view": blob(MAGIC, 1001, SYSTEM, bytes(StorageId(view=("1", 0, 3))), ["0"], data=VALUES),
     "function for a type": blob(MAGIC, 1001, SYSTEM, bytes(StorageId(kind=os.system)), ["0"], data=VALUES),
     "a value too few": blob(MAGIC, 1001, SYSTEM, bytes(StorageId()), ["0"], data=VALUES[:-4]),

@@ -1,17 +1,11 @@
 """Read NVIDIA's StyleGAN2-ADA network files (.pkl) without running anything that is in them.
 
-A network file is a pickle: a program for a stack machine that may import any module and call any function, and its networks
-are meant to be rebuilt by executing source text stored beside them. Python's unpickler is not used here. `_Machine` knows the
-instructions that these files need; it imports nothing and calls nothing: a global stays a name, and a call of one of the names
-in GLOBALS becomes one of the plain records below. Long texts and bytes (the source, the weights) stay in the file, as a
-`_Payload`, until wanted: G and D, which stand beside G_ema, never enter memory. A budget bounds whatever else the machine makes.
+A network file is a pickle whose networks are meant to be rebuilt by executing source text stored beside them. `Machine`
+interprets it instead: a call of one of the names in GLOBALS becomes one of the plain records below, any other is refused. G and
+D, which stand beside G_ema, never enter memory.
 """
-import codecs
 import io
-import pickle as op  # for the names of its instructions only
 import struct
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
@@ -19,12 +13,10 @@ from pathlib import Path
 
 import torch
 
-from genlib.models.nvidia_tensorflow import AGAIN, NetworkFileError, from_pytorch, from_tensorflow, show
+from genlib.models.nvidia_generator import check_attributes, layout, pytorch_config, table, tensorflow_config
+from genlib.models.nvidia_machine import AGAIN, Global, Machine, NetworkFileError, Payload, show
 
-SHORT = 1024  # bytes: longer texts stay in the file
-BUDGET = 32 * 2**20  # bytes, roughly, that the machine may make: six times what the largest network needs
-DEPTH = 200  # of objects in each other; networks have about 20
-CHUNK = 2**20  # bytes read at a time
+PARTS = 1000  # of a generator; the largest published one has about 70
 
 
 @dataclass
@@ -44,15 +36,15 @@ def read(path) -> NetworkFile:
     path = Path(path)
     with open(path, "rb") as file:
         try:
-            root = _Machine(file, GLOBALS).run()
+            root = Machine(file, GLOBALS, _call, _build).run()
             size = file.tell()
             if file.read(1):
                 raise NetworkFileError(f"its network ends at byte {size}, but more follows: {AGAIN}")
             match root:
                 case {"G_ema": _Module() as generator}:
-                    return NetworkFile(*from_pytorch(generator, size), "pytorch")
+                    return NetworkFile(*_from_pytorch(generator, size), "pytorch")
                 case (_, _, _Network() as generator):
-                    return NetworkFile(*from_tensorflow(generator, size), "tensorflow")
+                    return NetworkFile(*_from_tensorflow(generator, size), "tensorflow")
             raise NetworkFileError("holds neither a network named 'G_ema' nor TensorFlow's three networks: use a file of StyleGAN2-ADA")
         except NetworkFileError as error:
             raise NetworkFileError(f"{path.name}: {error}") from None
@@ -61,51 +53,9 @@ def read(path) -> NetworkFile:
 # ---- The records that the machine makes, beside numbers, texts, tuples, lists and dicts. A set becomes a list: only texts are hashed.
 
 @dataclass(slots=True, eq=False)
-class _Global:
-    """The name of a function or class."""
-    module: str
-    name: str
-
-
-@dataclass(slots=True, eq=False)
-class _Payload:
-    """Bytes or text that stay in the file."""
-    file: io.BufferedIOBase
-    offset: int
-    length: int
-    is_text: bool  # protocol 2 writes bytes as text, a character (of one or two bytes in the file) for each
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes that it stands for, about a MiB at a time."""
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        for start in range(0, self.length, CHUNK):
-            self.file.seek(self.offset + start)
-            chunk = self.file.read(min(CHUNK, self.length - start))
-            try:
-                yield decoder.decode(chunk, start + CHUNK >= self.length).encode("latin1") if self.is_text else chunk
-            except UnicodeError:
-                raise NetworkFileError(f"the text at byte {self.offset} does not stand for bytes: {AGAIN}") from None
-
-    def floats(self, count: int, chunks: Iterator[bytes]) -> torch.Tensor:
-        """What the chunks hold, if it is exactly `count` float32 values. [count]"""
-        if 4 * count <= self.length:  # or memory would be taken for values that the file does not hold
-            values, filled = torch.empty(count), 0
-            memory = values.numpy().view("u1")  # little-endian, as the file and the machines that torch runs on
-            for chunk in chunks:
-                if filled + len(chunk) > len(memory):
-                    break
-                memory[filled:filled + len(chunk)] = memoryview(chunk)
-                filled += len(chunk)
-            else:
-                if filled == len(memory):
-                    return values
-        raise NetworkFileError(f"the data at byte {self.offset} are not {count} float32 values: {AGAIN}")
-
-
-@dataclass(slots=True, eq=False)
 class _Tensor:
     """A view of the values in a payload, which is a file of torch's own: five small pickles, a count, the values."""
-    payload: _Payload
+    payload: Payload
     offset: int
     shape: tuple
     stride: tuple
@@ -127,13 +77,13 @@ class _Tensor:
         first = next(chunks, b"")
         head = io.BytesIO(first[:4096])
         try:
-            parts = [_Machine(head, {("torch", "FloatStorage")}, persistent_ids=True).run() for _ in range(5)]
+            parts = [Machine(head, {("torch", "FloatStorage")}, persistent_ids=True).run() for _ in range(5)]
         except NetworkFileError as error:
             raise NetworkFileError(f"the storage at byte {self.payload.offset}: {error}") from None
         count = first[head.tell():][:8]
         match parts:  # a magic number, a version, the system, what is stored, its key
             case (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True},
-                  ("storage", _Global(name="FloatStorage"), str() as key, str(), int() as numel, None), [str() as same_key]
+                  ("storage", Global(name="FloatStorage"), str() as key, str(), int() as numel, None), [str() as same_key]
                   ) if key == same_key and _naturals((numel,)) and count == struct.pack("<q", numel):
                 return self.payload.floats(numel, chain([first[head.tell() + 8:]], chunks))
         raise NetworkFileError(f"the storage at byte {self.payload.offset} does not hold float32 values as torch writes them: {AGAIN}")
@@ -165,7 +115,7 @@ class _Array:
     shape: tuple | None = None
     dtype: _Dtype | None = None
     is_fortran: bool = False
-    payload: _Payload | None = None
+    payload: Payload | None = None
 
     def read(self) -> torch.Tensor:
         """The array as a tensor."""
@@ -192,41 +142,41 @@ GLOBALS = {
 def _call(function, args):
     """What a call in the file stands for: nothing is called."""
     match function, args:
-        case _Global(name="OrderedDict" | "EasyDict"), ():
+        case Global(name="OrderedDict" | "EasyDict"), ():
             return {}
-        case _Global(name="set"), ():
+        case Global(name="set"), ():
             return []
-        case _Global(name="set"), (list() as members,):
+        case Global(name="set"), (list() as members,):
             return members
-        case _Global(name="_load_from_bytes"), (_Payload() as payload,):
+        case Global(name="_load_from_bytes"), (Payload() as payload,):
             return payload
-        case _Global(name="_rebuild_tensor_v2"), (_Payload() as payload, offset, tuple() as shape, tuple() as stride, _, _, *_):
+        case Global(name="_rebuild_tensor_v2"), (Payload() as payload, offset, tuple() as shape, tuple() as stride, _, _, *_):
             if len(shape) == len(stride) and all(map(_naturals, [(offset,), shape, stride])):
                 return _Tensor(payload, offset, shape, stride)
-        case _Global(name="_rebuild_parameter"), (_Tensor() as tensor, _, _):
+        case Global(name="_rebuild_parameter"), (_Tensor() as tensor, _, _):
             return tensor
-        case _Global(name="_reconstruct_persistent_obj"), (
-                {"type": "class", "version": 6, "module_src": str() | _Payload(), "class_name": str() as name, "state": dict() as state},):
+        case Global(name="_reconstruct_persistent_obj"), (
+                {"type": "class", "version": 6, "module_src": str() | Payload(), "class_name": str() as name, "state": dict() as state},):
             return _Module(name, state)
-        case _Global(name="encode"), (_Payload(is_text=True) as text, "latin1"):
+        case Global(name="encode"), (Payload(is_text=True) as text, "latin1"):
             return text
-        case _Global(name="encode"), (str() as text, "latin1"):
+        case Global(name="encode"), (str() as text, "latin1"):
             data = text.encode("utf-8", "surrogatepass")
-            return _Payload(io.BytesIO(data), 0, len(data), True)
-        case _Global(name="dtype"), (str() as code, _, _):
+            return Payload(io.BytesIO(data), 0, len(data), True)
+        case Global(name="dtype"), (str() as code, _, _):
             return _Dtype(code)
-        case _Global(name="scalar"), (_Dtype(code=code, order="<" | "|"), _Payload() as payload) if payload.length <= 16:
+        case Global(name="scalar"), (_Dtype(code=code, order="<" | "|"), Payload() as payload) if payload.length <= 16:
             layout, data = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}.get(code, ""), b"".join(payload.chunks())
             if layout and len(data) == struct.calcsize(layout):
                 return struct.unpack(layout, data)[0]
-        case _Global(name="_reconstruct"), (_Global(name="ndarray"), (0,), _):
+        case Global(name="_reconstruct"), (Global(name="ndarray"), (0,), _):
             return _Array()
-        case _Global(name="_frombuffer"), (_Payload() as payload, _Dtype() as dtype, tuple() as shape, "C" | "F" as order):
+        case Global(name="_frombuffer"), (Payload() as payload, _Dtype() as dtype, tuple() as shape, "C" | "F" as order):
             if _naturals(shape):
                 return _Array(shape, dtype, order == "F", payload)
-        case _Global(name="Network"), ():
+        case Global(name="Network"), ():
             return _Network()
-    what = f"{function.module}.{function.name}" if type(function) is _Global else "what is no function"
+    what = f"{function.module}.{function.name}" if type(function) is Global else "what is no function"
     raise NetworkFileError(f"calls {what} as StyleGAN2-ADA's files do not (format version 6): {AGAIN}")
 
 
@@ -237,160 +187,90 @@ def _build(target, state) -> None:
             target.state = state
         case _Dtype(order=None), (3, "<" | ">" | "|" | "=" as order, *_):
             target.order = order
-        case _Array(payload=None), (1, tuple() as shape, _Dtype() as dtype, int() as is_fortran, _Payload() as payload) if _naturals(shape):
+        case _Array(payload=None), (1, tuple() as shape, _Dtype() as dtype, int() as is_fortran, Payload() as payload) if _naturals(shape):
             target.shape, target.dtype, target.is_fortran, target.payload = shape, dtype, bool(is_fortran), payload
         case _:
             raise NetworkFileError(f"changes an object as StyleGAN2-ADA's files do not: {AGAIN}")
 
 
-class _Machine:
-    """Interprets one pickle of protocol 2 to 5, from where the file stands."""
+# ---- From the records of a file to a generator. A record has .state (a module, a network) or .shape and .read() (a tensor, an array).
 
-    def __init__(self, file, names: set, persistent_ids: bool = False):
-        self.file, self.names, self.persistent_ids, start = file, names, persistent_ids, file.tell()
-        self.end = file.seek(0, io.SEEK_END)
-        file.seek(start)
-        self.stack, self.marks, self.memo, self.budget = [], [], {}, BUDGET  # a mark puts the stack aside and begins another
+def _from_pytorch(generator, size: int) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Configuration and state dict of a generator from its record, in a file of `size` bytes. Raises NetworkFileError."""
+    modules, tensors = _parts(generator, "_modules", "."), {}
+    if any(path.startswith(("synthesis.input", "synthesis.L")) for path in modules):
+        raise NetworkFileError("holds a StyleGAN3 generator, whose layers are others: use a file of StyleGAN2-ADA")
+    if generator.class_name != "Generator" or "synthesis.b4" not in modules:
+        raise NetworkFileError(f"its G_ema is a {show(generator.class_name)}, not a StyleGAN2 generator: use a file of StyleGAN2-ADA")
+    config = pytorch_config(modules)
+    entries, says = layout(config)
+    check_attributes(modules, says)
+    for path, state in modules.items():
+        for leaf, tensor in [*table(state, "_parameters").items(), *table(state, "_buffers").items()]:
+            name = f"{path}.{leaf}"
+            if tensor is not None:
+                if name not in entries or name in tensors:
+                    raise NetworkFileError(f"a StyleGAN2 generator with its settings has no {show(name)}, or not twice: use another file")
+                tensors[name] = tensor
+    state_dict = _read_all({name: entry.shape for name, entry in entries.items()}, tensors, size)
+    for name, entry in entries.items():
+        if entry.value is not None and not name.endswith("conv1.resample_filter"):  # conv1 resamples nothing
+            if not torch.allclose(state_dict[name], entry.value, rtol=1e-5, atol=1e-7):
+                raise NetworkFileError(f"{name} is not what the network's settings make it: the file was changed by hand, use another")
+    return config, state_dict
 
-    def run(self):
-        """The object that the pickle describes."""
+
+def _from_tensorflow(generator, size: int) -> tuple[dict, dict[str, torch.Tensor]]:
+    """The same from the TensorFlow code's record of Gs."""
+    networks, variables = _parts(generator, "components", "/"), {}
+    version = networks[""].get("version")
+    if type(version) is int and version < 4:
+        raise NetworkFileError("holds networks of the first StyleGAN, whose layers are others: use a file of StyleGAN2 or StyleGAN2-ADA")
+    if version not in (4, 5):
+        raise NetworkFileError(f"is of version {show(version)}, and StyleGAN2's are 4 and 5: use a file of StyleGAN2-ADA")
+    config = tensorflow_config(table(networks[""], "static_kwargs"))
+    entries, _ = layout(config)
+    wanted = {entry.variable: entry.variable_shape for entry in entries.values() if entry.value is None}  # others are for training
+    for path, state in networks.items():
+        for pair in state["variables"] if type(state.get("variables")) in (list, tuple) else ():
+            match pair:
+                case (str() as leaf, value) if (name := f"{path}/{leaf}".lstrip("/")) in wanted:
+                    if name in variables:
+                        raise NetworkFileError(f"{name} is there twice: {AGAIN}")
+                    variables[name] = value
+    values = _read_all(wanted, variables, size)
+    return config, {name: (entry.convert(values.pop(entry.variable)) if entry.value is None else entry.value.clone()).contiguous()
+                    for name, entry in entries.items()}
+
+
+def _parts(root, children: str, joint: str) -> dict[str, dict]:
+    """The states of a network and of all that it is made of: {path: state}."""
+    states, todo = {}, [("", root)]
+    while todo:
+        path, part = todo.pop()
+        if type(part) is not type(root) or type(part.state) is not dict or path in states or len(path) > 200:
+            raise NetworkFileError(f"its part {show(path)} is {show(part)}, or is there twice: {AGAIN}")
+        states[path], below = part.state, table(part.state, children)
+        if len(states) + len(todo) + len(below) > PARTS:
+            raise NetworkFileError(f"its generator has more than {PARTS} parts: {AGAIN}")
+        todo += [(f"{path}{joint}{name}".lstrip(joint), child) for name, child in below.items() if child is not None]
+    return states
+
+
+def _read_all(shapes: dict[str, tuple], stored: dict, size: int) -> dict[str, torch.Tensor]:
+    """All values, once it is clear that all are there and of the right shape."""
+    for name, shape in shapes.items():
+        if name not in stored:
+            raise NetworkFileError(f"{name} is missing: use a file of StyleGAN2-ADA, or of StyleGAN2's configuration E or F")
+        found = () if type(stored[name]) is float else getattr(stored[name], "shape", None)
+        if found != shape:
+            raise NetworkFileError(f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
+    if 4 * sum(prod(shape) for shape in shapes.values()) > size:  # or the same few bytes, named often, could fill any memory
+        raise NetworkFileError(f"its tensors take more bytes than the file has: {AGAIN}")
+    values = {}
+    for name in shapes:
         try:
-            if self.take(1) != op.PROTO or self.take(1) not in (b"\2", b"\3", b"\4", b"\5"):
-                raise NetworkFileError("is no pickle of protocol 2 to 5: use the .pkl file that NVIDIA publishes")
-            while (instruction := self.take(1)) != op.STOP:
-                self.spend(100)  # more than most leave behind
-                step = INSTRUCTIONS.get(instruction)
-                if step is None:
-                    raise NetworkFileError(f"instruction {instruction!r} does not occur in network files: {AGAIN}")
-                step(self)
-            if self.marks or len(self.stack) != 1:
-                raise NetworkFileError(f"stops before its end: {AGAIN}")
-            return self.stack[0]
-        except (IndexError, KeyError):  # the stack or the marks are empty; the memo has no such object
-            raise NetworkFileError(f"uses an object that is not there, before byte {self.file.tell()}: {AGAIN}") from None
-        except EOFError:
-            raise NetworkFileError(f"is cut off at byte {self.file.tell()}: {AGAIN}") from None
+            values[name] = torch.tensor(stored[name]) if type(stored[name]) is float else stored[name].read()
         except NetworkFileError as error:
-            raise NetworkFileError(f"{error} (before byte {self.file.tell()})") from None
-
-    def spend(self, size: int) -> None:
-        self.budget -= size
-        if self.budget < 0:
-            raise NetworkFileError(f"describes many more objects than a network has: {AGAIN}")
-
-    # Parts of an instruction
-
-    def take(self, count: int) -> bytes:
-        data = self.file.read(count)
-        if len(data) != count:
-            raise EOFError
-        return data
-
-    def whole(self, count: int, signed: bool = False) -> int:
-        return int.from_bytes(self.take(count), "little", signed=signed)
-
-    def line(self) -> str:
-        line = self.file.readline(200)
-        if not line.endswith(b"\n"):
-            raise EOFError
-        return line[:-1].decode("latin1")
-
-    def popped(self, count: int) -> list:
-        if len(self.stack) < count:
-            raise IndexError
-        items = self.stack[-count:]
-        del self.stack[-count:]
-        return items
-
-    def closed(self) -> list:
-        """What lies above the last mark, which goes."""
-        items, self.stack = self.stack, self.marks.pop()
-        return items
-
-    # Instructions
-
-    def push(self, value) -> None:
-        self.stack.append(value)
-
-    def payload(self, length: int, is_text: bool = False) -> None:
-        self.spend(200)
-        offset = self.file.tell()
-        if length > self.end - offset:
-            raise EOFError
-        self.file.seek(offset + length)
-        self.push(_Payload(self.file, offset, length, is_text))
-
-    def text(self, length: int) -> None:
-        if length > SHORT:
-            return self.payload(length, is_text=True)
-        try:
-            text = self.take(length).decode("utf-8", "surrogatepass")  # as pickle does
-        except UnicodeDecodeError:
-            raise NetworkFileError(f"a text is not UTF-8: {AGAIN}") from None
-        self.spend(sys.getsizeof(text))
-        self.push(text)
-
-    def find(self, module, name) -> None:
-        self.spend(100)
-        if type(module) is not str or type(name) is not str or (module, name) not in self.names:
-            raise NetworkFileError(f"asks for {show(module)} {show(name)}, which no StyleGAN2 network needs: do not use this file")
-        self.push(_Global(module, name))
-
-    def put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def mark(self) -> None:
-        if len(self.marks) == DEPTH:
-            raise NetworkFileError(f"objects lie more than {DEPTH} deep in each other: {AGAIN}")
-        self.marks.append(self.stack)
-        self.stack = []
-
-    def extend(self, items: list) -> None:
-        if type(self.stack[-1]) is not list:
-            raise NetworkFileError(f"appends to what is no list: {AGAIN}")
-        self.stack[-1].extend(items)
-
-    def set_items(self, items: list) -> None:
-        target = self.stack[-1]
-        if type(target) is not dict or len(items) % 2:
-            raise NetworkFileError(f"sets items of what is no dict: {AGAIN}")
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) is not str or key in target:
-                raise NetworkFileError(f"a dict has the same key twice, or one that is no short text: {AGAIN}")
-            target[key] = value
-
-    def call(self) -> None:
-        self.spend(1000)  # a record, and a copy of a short text at most
-        at = self.file.tell()
-        self.push(_call(*self.popped(2)))
-        self.file.seek(at)  # a number of numpy's is read from elsewhere
-
-    def build(self) -> None:
-        state = self.stack.pop()
-        _build(self.stack[-1], state)
-
-    def persistent_id(self) -> None:
-        if not self.persistent_ids:  # in a storage, the id itself is wanted: a tuple that describes the values
-            raise NetworkFileError(f"has a persistent id: {AGAIN}")
-
-
-INSTRUCTIONS = {
-    op.NONE: lambda m: m.push(None), op.NEWTRUE: lambda m: m.push(True), op.NEWFALSE: lambda m: m.push(False),
-    op.BININT: lambda m: m.push(m.whole(4, signed=True)), op.BININT1: lambda m: m.push(m.whole(1)),
-    op.BININT2: lambda m: m.push(m.whole(2)), op.LONG1: lambda m: m.push(m.whole(m.whole(1), signed=True)),
-    op.BINFLOAT: lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
-    op.SHORT_BINUNICODE: lambda m: m.text(m.whole(1)), op.BINUNICODE: lambda m: m.text(m.whole(4)),
-    op.BINUNICODE8: lambda m: m.text(m.whole(8)), op.SHORT_BINBYTES: lambda m: m.payload(m.whole(1)),
-    op.BINBYTES: lambda m: m.payload(m.whole(4)), op.BINBYTES8: lambda m: m.payload(m.whole(8)),
-    op.BYTEARRAY8: lambda m: m.payload(m.whole(8)),
-    op.EMPTY_TUPLE: lambda m: m.push(()), op.TUPLE1: lambda m: m.push(tuple(m.popped(1))), op.TUPLE2: lambda m: m.push(tuple(m.popped(2))),
-    op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: lambda m: m.mark(), op.TUPLE: lambda m: m.push(tuple(m.closed())),
-    op.EMPTY_LIST: lambda m: m.push([]), op.APPEND: lambda m: m.extend(m.popped(1)), op.APPENDS: lambda m: m.extend(m.closed()),
-    op.EMPTY_SET: lambda m: m.push([]), op.ADDITEMS: lambda m: m.extend(m.closed()),
-    op.EMPTY_DICT: lambda m: m.push({}), op.SETITEM: lambda m: m.set_items(m.popped(2)), op.SETITEMS: lambda m: m.set_items(m.closed()),
-    op.MEMOIZE: lambda m: m.put(len(m.memo)), op.BINPUT: lambda m: m.put(m.whole(1)), op.LONG_BINPUT: lambda m: m.put(m.whole(4)),
-    op.BINGET: lambda m: m.push(m.memo[m.whole(1)]), op.LONG_BINGET: lambda m: m.push(m.memo[m.whole(4)]),
-    op.GLOBAL: lambda m: m.find(m.line(), m.line()), op.STACK_GLOBAL: lambda m: m.find(*m.popped(2)),
-    op.REDUCE: lambda m: m.call(), op.NEWOBJ: lambda m: m.call(), op.BUILD: lambda m: m.build(),
-    op.BINPERSID: lambda m: m.persistent_id(), op.FRAME: lambda m: m.take(8),  # a frame is for readers that fetch ahead
-}
+            raise NetworkFileError(f"{name}: {error}") from None
+    return values

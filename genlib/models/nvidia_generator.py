@@ -4,20 +4,16 @@ Plain values in, plain values out; `nvidia_pickle` finds them in a file. Sources
 arXiv:2006.06676) and the names in the files themselves.
 """
 from collections.abc import Callable
-from math import isclose, prod, sqrt
+from math import isclose, sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from genlib.models.nvidia_machine import AGAIN, NetworkFileError, show
+
 GAINS = {"linear": 1, "lrelu": sqrt(2), "relu": sqrt(2), "swish": sqrt(2), "tanh": 1, "sigmoid": 1, "elu": 1, "selu": 1, "softplus": 1}
 DEFAULT_TAPS = [1, 3, 3, 1]
-AGAIN = "the file is damaged or not one of NVIDIA's: download it again"
-PARTS = 1000  # of a generator; the largest published one has about 70
-
-
-class NetworkFileError(ValueError):
-    """The file is refused. The message says what is wrong, where, and what to do."""
 
 
 # ---- Settings: keyword -> (default, what a value must be). Bounds keep nonsense from taking time or memory.
@@ -64,12 +60,7 @@ SYNTHESIS = {
 NOT_FOR_INFERENCE = ("fused_modconv_default",)  # how, not what, is computed
 
 
-def show(value) -> str:
-    """A value for a message: short, and without walking through what a file has nested."""
-    return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
-
-
-def _table(state: dict, name: str) -> dict:
+def table(state: dict, name: str) -> dict:
     """The dict of that name; empty where there is none."""
     table = state.get(name)
     if table is not None and type(table) is not dict:
@@ -95,7 +86,7 @@ def _config(generator: dict, mapping: dict, synthesis: dict) -> dict:
     return _complete(generator, GENERATOR) | {"mapping_kwargs": _complete(mapping, MAPPING), "synthesis_kwargs": synthesis}
 
 
-def _pytorch_config(modules: dict[str, dict]) -> dict:
+def pytorch_config(modules: dict[str, dict]) -> dict:
     """The configuration of a generator from what its modules hold: {path: {attribute: value}}.
 
     A keyword that the file does not give is what the modules say, and the default only where they say nothing: the later code
@@ -104,7 +95,7 @@ def _pytorch_config(modules: dict[str, dict]) -> dict:
     given = modules[""].get("_init_kwargs")
     if type(given) is not dict or modules[""].get("_init_args", ()) != ():
         raise NetworkFileError("G_ema has no table of the keywords that it was made with: use a file that StyleGAN2-ADA's code wrote")
-    mapping, synthesis = _table(given, "mapping_kwargs"), _table(given, "synthesis_kwargs")
+    mapping, synthesis = table(given, "mapping_kwargs"), table(given, "synthesis_kwargs")
     elsewhere = (*GENERATOR, "mapping_kwargs", "synthesis_kwargs", *NOT_FOR_INFERENCE)
     synthesis = {name: value for name, value in (given | synthesis).items() if name not in elsewhere}
 
@@ -136,14 +127,14 @@ TENSORFLOW_IGNORED = ("truncation_psi", "truncation_cutoff", "style_mixing_prob"
                       "randomize_noise", "fused_modconv", "dtype")  # for training, or how but not what is computed
 
 
-def _tensorflow_config(static_kwargs: dict) -> dict:
+def tensorflow_config(static_kwargs: dict) -> dict:
     """The configuration of a generator from its settings in the TensorFlow code."""
     kwargs = TENSORFLOW_DEFAULTS | static_kwargs
     tables = {"generator": {}, "mapping": {}, "synthesis": {}}
     for name, value in kwargs.items():
         if name in TENSORFLOW:
-            table, keyword = TENSORFLOW[name]
-            tables[table][keyword] = 2 * value if name == "fmap_base" and type(value) is int else value
+            part, keyword = TENSORFLOW[name]
+            tables[part][keyword] = 2 * value if name == "fmap_base" and type(value) is int else value
     if tables["generator"]["c_dim"] != 0:
         tables["mapping"].setdefault("embed_features", tables["generator"]["z_dim"])
     config = _config(**tables)
@@ -185,7 +176,7 @@ def _widths(config: dict) -> dict[int, int]:
     return widths
 
 
-def _layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
+def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
     """Every tensor of the generator by its name, and what its modules say of themselves: {path: {attribute: value}}."""
     z, c, w, R, channels = (config[name] for name in ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"))
     m, s, widths = config["mapping_kwargs"], config["synthesis_kwargs"], _widths(config)
@@ -256,7 +247,7 @@ def _layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
     return entries, says
 
 
-def _check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
+def check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
     """Hold what the modules in a file say of themselves against the configuration; what they do not say is not missed."""
     for path, attributes in says.items():
         for name, value in attributes.items():
@@ -265,86 +256,3 @@ def _check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
             if not close and (type(found) is not type(value) or found != value):
                 raise NetworkFileError(f"{name} of {path or 'G_ema'} is {show(found)}, but the network's settings make it {show(value)}: "
                                        "the file was changed by hand, use another")
-
-
-# ---- From the records of a file to a generator. A record has .state (a module, a network) or .shape and .read() (a tensor, an array).
-
-def from_pytorch(generator, size: int) -> tuple[dict, dict[str, Tensor]]:
-    """Configuration and state dict of a generator from its record, in a file of `size` bytes. Raises NetworkFileError."""
-    modules, tensors = _parts(generator, "_modules", "."), {}
-    if any(path.startswith(("synthesis.input", "synthesis.L")) for path in modules):
-        raise NetworkFileError("holds a StyleGAN3 generator, whose layers are others: use a file of StyleGAN2-ADA")
-    if generator.class_name != "Generator" or "synthesis.b4" not in modules:
-        raise NetworkFileError(f"its G_ema is a {show(generator.class_name)}, not a StyleGAN2 generator: use a file of StyleGAN2-ADA")
-    config = _pytorch_config(modules)
-    entries, says = _layout(config)
-    _check_attributes(modules, says)
-    for path, state in modules.items():
-        for leaf, tensor in [*_table(state, "_parameters").items(), *_table(state, "_buffers").items()]:
-            name = f"{path}.{leaf}"
-            if tensor is not None:
-                if name not in entries or name in tensors:
-                    raise NetworkFileError(f"a StyleGAN2 generator with its settings has no {show(name)}, or not twice: use another file")
-                tensors[name] = tensor
-    state_dict = _read_all({name: entry.shape for name, entry in entries.items()}, tensors, size)
-    for name, entry in entries.items():
-        if entry.value is not None and not name.endswith("conv1.resample_filter"):  # conv1 resamples nothing
-            if not torch.allclose(state_dict[name], entry.value, rtol=1e-5, atol=1e-7):
-                raise NetworkFileError(f"{name} is not what the network's settings make it: the file was changed by hand, use another")
-    return config, state_dict
-
-
-def from_tensorflow(generator, size: int) -> tuple[dict, dict[str, Tensor]]:
-    """The same from the TensorFlow code's record of Gs."""
-    networks, variables = _parts(generator, "components", "/"), {}
-    version = networks[""].get("version")
-    if type(version) is int and version < 4:
-        raise NetworkFileError("holds networks of the first StyleGAN, whose layers are others: use a file of StyleGAN2 or StyleGAN2-ADA")
-    if version not in (4, 5):
-        raise NetworkFileError(f"is of version {show(version)}, and StyleGAN2's are 4 and 5: use a file of StyleGAN2-ADA")
-    config = _tensorflow_config(_table(networks[""], "static_kwargs"))
-    entries, _ = _layout(config)
-    wanted = {entry.variable: entry.variable_shape for entry in entries.values() if entry.value is None}  # others are for training
-    for path, state in networks.items():
-        for pair in state["variables"] if type(state.get("variables")) in (list, tuple) else ():
-            match pair:
-                case (str() as leaf, value) if (name := f"{path}/{leaf}".lstrip("/")) in wanted:
-                    if name in variables:
-                        raise NetworkFileError(f"{name} is there twice: {AGAIN}")
-                    variables[name] = value
-    values = _read_all(wanted, variables, size)
-    return config, {name: (entry.convert(values.pop(entry.variable)) if entry.value is None else entry.value.clone()).contiguous()
-                    for name, entry in entries.items()}
-
-
-def _parts(root, children: str, joint: str) -> dict[str, dict]:
-    """The states of a network and of all that it is made of: {path: state}."""
-    states, todo = {}, [("", root)]
-    while todo:
-        path, part = todo.pop()
-        if type(part) is not type(root) or type(part.state) is not dict or path in states or len(path) > 200:
-            raise NetworkFileError(f"its part {show(path)} is {show(part)}, or is there twice: {AGAIN}")
-        states[path], below = part.state, _table(part.state, children)
-        if len(states) + len(todo) + len(below) > PARTS:
-            raise NetworkFileError(f"its generator has more than {PARTS} parts: {AGAIN}")
-        todo += [(f"{path}{joint}{name}".lstrip(joint), child) for name, child in below.items() if child is not None]
-    return states
-
-
-def _read_all(shapes: dict[str, tuple], stored: dict, size: int) -> dict[str, Tensor]:
-    """All values, once it is clear that all are there and of the right shape."""
-    for name, shape in shapes.items():
-        if name not in stored:
-            raise NetworkFileError(f"{name} is missing: use a file of StyleGAN2-ADA, or of StyleGAN2's configuration E or F")
-        found = () if type(stored[name]) is float else getattr(stored[name], "shape", None)
-        if found != shape:
-            raise NetworkFileError(f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
-    if 4 * sum(prod(shape) for shape in shapes.values()) > size:  # or the same few bytes, named often, could fill any memory
-        raise NetworkFileError(f"its tensors take more bytes than the file has: {AGAIN}")
-    values = {}
-    for name in shapes:
-        try:
-            values[name] = torch.tensor(stored[name]) if type(stored[name]) is float else stored[name].read()
-        except NetworkFileError as error:
-            raise NetworkFileError(f"{name}: {error}") from None
-    return values

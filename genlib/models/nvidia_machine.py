@@ -1,0 +1,234 @@
+"""A stack machine that interprets a pickle without importing or calling anything.
+
+A pickle is a program: its instructions may import any module and call any function. Python's unpickler is not used here.
+`Machine` knows the instructions that NVIDIA's network files need. A global stays a name, a `Global`, and only the names that the
+reader of a file gives are let through; what a call or a change of an object stands for is that reader's to say. Long texts and
+bytes stay in the file, as a `Payload`, until wanted. A budget bounds whatever else the machine makes.
+"""
+import codecs
+import io
+import pickle as op  # for the names of its instructions only
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+AGAIN = "the file is damaged or not one of NVIDIA's: download it again"
+SHORT = 1024  # bytes: longer texts stay in the file
+BUDGET = 32 * 2**20  # bytes, roughly, that the machine may make: six times what the largest network needs
+DEPTH = 200  # of objects in each other; networks have about 20
+CHUNK = 2**20  # bytes read at a time
+
+
+class NetworkFileError(ValueError):
+    """The file is refused. The message says what is wrong, where, and what to do."""
+
+
+def show(value) -> str:
+    """A value for a message: short, and without walking through what a file has nested."""
+    return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
+
+
+@dataclass(slots=True, eq=False)
+class Global:
+    """The name of a function or class."""
+    module: str
+    name: str
+
+
+@dataclass(slots=True, eq=False)
+class Payload:
+    """Bytes or text that stay in the file."""
+    file: io.BufferedIOBase
+    offset: int
+    length: int
+    is_text: bool  # protocol 2 writes bytes as text, a character (of one or two bytes in the file) for each
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes that it stands for, about a MiB at a time."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, self.length, CHUNK):
+            self.file.seek(self.offset + start)
+            chunk = self.file.read(min(CHUNK, self.length - start))
+            try:
+                yield decoder.decode(chunk, start + CHUNK >= self.length).encode("latin1") if self.is_text else chunk
+            except UnicodeError:
+                raise NetworkFileError(f"the text at byte {self.offset} does not stand for bytes: {AGAIN}") from None
+
+    def floats(self, count: int, chunks: Iterator[bytes]) -> torch.Tensor:
+        """What the chunks hold, if it is exactly `count` float32 values. [count]"""
+        if 4 * count <= self.length:  # or memory would be taken for values that the file does not hold
+            values, filled = torch.empty(count), 0
+            memory = values.numpy().view("u1")  # little-endian, as the file and the machines that torch runs on
+            for chunk in chunks:
+                if filled + len(chunk) > len(memory):
+                    break
+                memory[filled:filled + len(chunk)] = memoryview(chunk)
+                filled += len(chunk)
+            else:
+                if filled == len(memory):
+                    return values
+        raise NetworkFileError(f"the data at byte {self.offset} are not {count} float32 values: {AGAIN}")
+
+
+def refuse(*_) -> None:
+    """For a pickle in which nothing is called or changed."""
+    raise NetworkFileError(f"calls a function or changes an object: {AGAIN}")
+
+
+class Machine:
+    """Interprets one pickle of protocol 2 to 5, from where the file stands."""
+
+    def __init__(self, file, names: set, call: Callable = refuse, build: Callable = refuse, persistent_ids: bool = False):
+        """`names`: pairs of module and name; `call(function, args)` returns what a call stands for; `build(target, state)` completes
+        an object; with `persistent_ids`, as in torch's storages, such an id is the object itself."""
+        self.file, self.names, self.call, self.build, self.persistent_ids = file, names, call, build, persistent_ids
+        start = file.tell()
+        self.end = file.seek(0, io.SEEK_END)
+        file.seek(start)
+        self.stack, self.marks, self.memo, self.budget = [], [], {}, BUDGET  # a mark puts the stack aside and begins another
+
+    def run(self):
+        """The object that the pickle describes."""
+        try:
+            if self.take(1) != op.PROTO or self.take(1) not in (b"\2", b"\3", b"\4", b"\5"):
+                raise NetworkFileError("is no pickle of protocol 2 to 5: use the .pkl file that NVIDIA publishes")
+            while (instruction := self.take(1)) != op.STOP:
+                self.spend(100)  # more than most leave behind
+                step = INSTRUCTIONS.get(instruction)
+                if step is None:
+                    raise NetworkFileError(f"instruction {instruction!r} does not occur in network files: {AGAIN}")
+                step(self)
+            if self.marks or len(self.stack) != 1:
+                raise NetworkFileError(f"stops before its end: {AGAIN}")
+            return self.stack[0]
+        except (IndexError, KeyError):  # the stack or the marks are empty; the memo has no such object
+            raise NetworkFileError(f"uses an object that is not there, before byte {self.file.tell()}: {AGAIN}") from None
+        except EOFError:
+            raise NetworkFileError(f"is cut off at byte {self.file.tell()}: {AGAIN}") from None
+        except NetworkFileError as error:
+            raise NetworkFileError(f"{error} (before byte {self.file.tell()})") from None
+
+    def spend(self, size: int) -> None:
+        self.budget -= size
+        if self.budget < 0:
+            raise NetworkFileError(f"describes many more objects than a network has: {AGAIN}")
+
+    # Parts of an instruction
+
+    def take(self, count: int) -> bytes:
+        data = self.file.read(count)
+        if len(data) != count:
+            raise EOFError
+        return data
+
+    def whole(self, count: int, signed: bool = False) -> int:
+        return int.from_bytes(self.take(count), "little", signed=signed)
+
+    def line(self) -> str:
+        line = self.file.readline(200)
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return line[:-1].decode("latin1")
+
+    def popped(self, count: int) -> list:
+        if len(self.stack) < count:
+            raise IndexError
+        items = self.stack[-count:]
+        del self.stack[-count:]
+        return items
+
+    def closed(self) -> list:
+        """What lies above the last mark, which goes."""
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    # Instructions
+
+    def push(self, value) -> None:
+        self.stack.append(value)
+
+    def payload(self, length: int, is_text: bool = False) -> None:
+        self.spend(200)
+        offset = self.file.tell()
+        if length > self.end - offset:
+            raise EOFError
+        self.file.seek(offset + length)
+        self.push(Payload(self.file, offset, length, is_text))
+
+    def text(self, length: int) -> None:
+        if length > SHORT:
+            return self.payload(length, is_text=True)
+        try:
+            text = self.take(length).decode("utf-8", "surrogatepass")  # as pickle does
+        except UnicodeDecodeError:
+            raise NetworkFileError(f"a text is not UTF-8: {AGAIN}") from None
+        self.spend(sys.getsizeof(text))
+        self.push(text)
+
+    def find(self, module, name) -> None:
+        self.spend(100)
+        if type(module) is not str or type(name) is not str or (module, name) not in self.names:
+            raise NetworkFileError(f"asks for {show(module)} {show(name)}, which no StyleGAN2 network needs: do not use this file")
+        self.push(Global(module, name))
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def mark(self) -> None:
+        if len(self.marks) == DEPTH:
+            raise NetworkFileError(f"objects lie more than {DEPTH} deep in each other: {AGAIN}")
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def extend(self, items: list) -> None:
+        if type(self.stack[-1]) is not list:
+            raise NetworkFileError(f"appends to what is no list: {AGAIN}")
+        self.stack[-1].extend(items)
+
+    def set_items(self, items: list) -> None:
+        target = self.stack[-1]
+        if type(target) is not dict or len(items) % 2:
+            raise NetworkFileError(f"sets items of what is no dict: {AGAIN}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) is not str or key in target:
+                raise NetworkFileError(f"a dict has the same key twice, or one that is no short text: {AGAIN}")
+            target[key] = value
+
+    def reduce(self) -> None:
+        self.spend(1000)  # a record, and a copy of a short text at most
+        at = self.file.tell()
+        self.push(self.call(*self.popped(2)))
+        self.file.seek(at)  # a number of numpy's is read from elsewhere
+
+    def change(self) -> None:
+        state = self.stack.pop()
+        self.build(self.stack[-1], state)
+
+    def persistent_id(self) -> None:
+        if not self.persistent_ids:  # in a storage, the id itself is wanted: a tuple that describes the values
+            raise NetworkFileError(f"has a persistent id: {AGAIN}")
+
+
+INSTRUCTIONS = {
+    op.NONE: lambda m: m.push(None), op.NEWTRUE: lambda m: m.push(True), op.NEWFALSE: lambda m: m.push(False),
+    op.BININT: lambda m: m.push(m.whole(4, signed=True)), op.BININT1: lambda m: m.push(m.whole(1)),
+    op.BININT2: lambda m: m.push(m.whole(2)), op.LONG1: lambda m: m.push(m.whole(m.whole(1), signed=True)),
+    op.BINFLOAT: lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
+    op.SHORT_BINUNICODE: lambda m: m.text(m.whole(1)), op.BINUNICODE: lambda m: m.text(m.whole(4)),
+    op.BINUNICODE8: lambda m: m.text(m.whole(8)), op.SHORT_BINBYTES: lambda m: m.payload(m.whole(1)),
+    op.BINBYTES: lambda m: m.payload(m.whole(4)), op.BINBYTES8: lambda m: m.payload(m.whole(8)),
+    op.BYTEARRAY8: lambda m: m.payload(m.whole(8)),
+    op.EMPTY_TUPLE: lambda m: m.push(()), op.TUPLE1: lambda m: m.push(tuple(m.popped(1))), op.TUPLE2: lambda m: m.push(tuple(m.popped(2))),
+    op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: lambda m: m.mark(), op.TUPLE: lambda m: m.push(tuple(m.closed())),
+    op.EMPTY_LIST: lambda m: m.push([]), op.APPEND: lambda m: m.extend(m.popped(1)), op.APPENDS: lambda m: m.extend(m.closed()),
+    op.EMPTY_SET: lambda m: m.push([]), op.ADDITEMS: lambda m: m.extend(m.closed()),
+    op.EMPTY_DICT: lambda m: m.push({}), op.SETITEM: lambda m: m.set_items(m.popped(2)), op.SETITEMS: lambda m: m.set_items(m.closed()),
+    op.MEMOIZE: lambda m: m.put(len(m.memo)), op.BINPUT: lambda m: m.put(m.whole(1)), op.LONG_BINPUT: lambda m: m.put(m.whole(4)),
+    op.BINGET: lambda m: m.push(m.memo[m.whole(1)]), op.LONG_BINGET: lambda m: m.push(m.memo[m.whole(4)]),
+    op.GLOBAL: lambda m: m.find(m.line(), m.line()), op.STACK_GLOBAL: lambda m: m.find(*m.popped(2)),
+    op.REDUCE: lambda m: m.reduce(), op.NEWOBJ: lambda m: m.reduce(), op.BUILD: lambda m: m.change(),
+    op.BINPERSID: lambda m: m.persistent_id(), op.FRAME: lambda m: m.take(8),  # a frame is for readers that fetch ahead
+}
