@@ -83,7 +83,7 @@ def test_table_1_has_the_thesiss_rows_and_columns_and_mean_with_deviation(df):
     table = tables.table1(df)
     assert table.columns.tolist() == ["Model", "Generation time (s)", "VRAM use (MB)", "RAM use (MB)"]
     assert table["Model"].tolist() == ["Stable Diffusion", "Variational Autoencoders", "VAE alone", "Generative Adversarial Networks"]
-    assert table.iloc[0].tolist()[1:] == ["8.10 ± 0.10", "1000 ± 0", "501 ± 1"]
+    assert table.iloc[0].tolist()[1:] == ["8.10 ± 0.10", "1000.0 ± 0.0", "501 ± 1"]
     assert table.iloc[2, 1] == "0.200 ± 0.100"
 
 
@@ -128,7 +128,7 @@ def test_every_file_of_a_table_can_be_opened_and_holds_its_cells(df, tmp_path):
     table, caption, note = tables.table1(df), tables.caption("3.1"), tables.note(df)
     csv, md, tex, docx = tables.save(table, tmp_path / "table1", caption, note)
     assert pd.read_csv(csv, dtype=str).equals(table)
-    assert "| Stable Diffusion | 8.10 ± 0.10 | 1000 ± 0 | 501 ± 1 |" in md.read_text(encoding="utf-8")
+    assert "| Stable Diffusion | 8.10 ± 0.10 | 1000.0 ± 0.0 | 501 ± 1 |" in md.read_text(encoding="utf-8")
     document = Document(docx)
     texts = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
     assert texts == [table.columns.tolist(), *table.to_numpy().tolist()]
@@ -188,6 +188,15 @@ def test_numbers_are_written_with_significant_digits(value, digits, text):
 
 
 # --- the thesis
+
+def test_the_readme_shows_table_1_of_the_reference_run():
+    project = plots.Path(__file__).resolve().parent.parent
+    chosen = tables.pick(runs.load(project / "notebooks" / "reference"), machine="cpu-amd-epyc", weights="demo")
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    for row in tables.table1(chosen).to_numpy():
+        assert " | ".join(row) in readme
+    assert tables.note(chosen) in readme
+
 
 def test_the_reference_runs_hold_the_thesiss_published_iterations():
     folder = plots.Path(__file__).resolve().parent.parent / "notebooks" / "reference"

@@ -62,8 +62,9 @@ def _cell(run: pd.Series, name: str, language: str) -> str:
     if pd.isna(mean):
         return MISSING
     if name.endswith("_bytes"):
-        text, decimals = number(mean / MB, 0, language), 1 if 0.05 * MB <= sd < 0.5 * MB else 0
-        sd /= MB
+        mean, sd = mean / MB, sd / MB
+        decimals = 1 if sd < 0.5 else 0  # both figures to the place where they begin to vary
+        text = number(mean, decimals, language)
     else:
         text = significant(mean, 3, language)
         decimals = len(text.replace(",", ".").partition(".")[2])
