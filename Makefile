@@ -17,6 +17,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 
 bench: .venv/installed  ## ratios of speed and memory, each interleaved in one run; minutes on a quiet machine
+	$(BIN)/python tests/bench_measure.py
 	$(BIN)/python tests/bench_stylegan2.py
 	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 1024,1 --huge-pages
 

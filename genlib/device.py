@@ -3,13 +3,13 @@ import os
 import platform
 import subprocess
 import sys
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 import torch
 
+from genlib import nvml
 from genlib.runs import Machine, slug
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil"]
@@ -56,34 +56,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
 
 
-@cache
-def nvml_handle():
-    """NVML's handle of the GPU that torch uses, found by its UUID (CUDA_VISIBLE_DEVICES renumbers); None where NVML does not answer."""
-    if not torch.cuda.is_available():
-        return None
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-        return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-    except Exception:  # no driver, no permission, a MIG slice, an old board: each its own class, all mean "cannot tell"
-        return None
-
-
-def ask_nvml(function: str, *arguments):
-    """The answer of one NVML call about the GPU in use, or None where it does not answer or there is no such call."""
-    handle = nvml_handle()
-    if handle is None:
-        return None
-    import pynvml
-
-    try:
-        return getattr(pynvml, function)(handle, *arguments)
-    except (pynvml.NVMLError, AttributeError):
-        return None
-
-
 def describe() -> Machine:
     """The machine, as runs record it. What it cannot tell is None."""
     gpu = pick()
@@ -94,7 +66,7 @@ def describe() -> Machine:
         python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())
     if gpu.type == "cuda":
         properties = torch.cuda.get_device_properties(gpu)
-        limit_mw = ask_nvml("nvmlDeviceGetEnforcedPowerLimit")
+        limit_mw = nvml.ask("nvmlDeviceGetEnforcedPowerLimit")
         machine.device, machine.slug = properties.name, slug(properties.name)
         machine.vram_bytes, machine.cuda, machine.driver = properties.total_memory, torch.version.cuda, _driver()
         machine.power_limit_w = None if limit_mw is None else limit_mw / 1000
@@ -129,11 +101,7 @@ def _cpu_name() -> str:
 
 
 def _driver() -> str | None:
-    if nvml_handle() is None:
-        return None
-    import pynvml
-
-    version = pynvml.nvmlSystemGetDriverVersion()
+    version = nvml.ask("nvmlSystemGetDriverVersion")
     return version.decode() if isinstance(version, bytes) else version
 
 
@@ -164,4 +132,5 @@ def _precision() -> dict[str, bool | str]:
         "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }

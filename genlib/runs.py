@@ -56,10 +56,15 @@ class Iteration:
     ram_bytes: int | None = None  # RSS at the end
     ram_peak_bytes: int | None = None  # highest RSS while it ran
     ram_private_bytes: int | None = None  # RSS that no file backs and nobody shares: without mapped weights
-    energy_j: float | None = None
-    temperature_c: float | None = None
-    clock_hz: float | None = None
+    vram_others_bytes: int | None = None  # in use on the device beyond this process's share when the call began
+    energy_j: float | None = None  # of the whole GPU; its counter moves every 20 to 100 ms
+    temperature_start_c: float | None = None
+    temperature_c: float | None = None  # of the GPU after the call
+    clock_start_hz: float | None = None
+    clock_hz: float | None = None  # of the GPU's multiprocessors after the call
     throttled: list[str] | None = None  # reasons, empty if it was not
+    other_cpu_s: float | None = None  # CPU time that other processes took meanwhile; None for less than 0.2 s
+    swapped_bytes: int | None = None  # moved between memory and swap meanwhile, by the whole machine
     images: list[Picture] = field(default_factory=list)
     error: str | None = None  # why there is no picture: out of memory ...
 
@@ -83,8 +88,8 @@ class Machine:
     packages: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     precision: dict[str, bool | str] = field(default_factory=dict)  # flags such as allow_tf32
-    matmul_flops_per_s: float | None = None
-    bandwidth_bytes_per_s: float | None = None
+    matmul_flops_per_s: float | None = None  # of a large matrix product in the model's dtype, in the same process
+    bandwidth_bytes_per_s: float | None = None  # of a large copy, reading and writing counted
 
 
 @dataclass
@@ -292,9 +297,10 @@ def _key(run: Run) -> tuple:
 def load(*folders):
     """One long table of `read_all(*folders)`: a row an iteration.
 
-    Columns: those of KEY; device, started, folder; iteration (from 1), first_image_s (the first warm-up's time),
-    every field of Iteration but the pictures, which are `image` (path of the first one); flops_per_image, parameters, weights_bytes,
-    load_time_s; one column `quality.<name>` a measure. Missing values are NaN. Empty, with no rows, if there are no runs.
+    Columns: those of KEY; device, cores, matmul_flops_per_s, bandwidth_bytes_per_s; started, folder, warnings (of the instrument);
+    iteration (from 1), first_image_s (the first warm-up's time), every field of Iteration but the pictures, which are `image` (path
+    of the first one); flops_per_image, parameters, weights_bytes, load_time_s; one column `quality.<name>` a measure. Missing values
+    are NaN. Empty, with no rows, if there are no runs.
     """
     import pandas as pd
 
@@ -303,10 +309,11 @@ def load(*folders):
 
 
 def _rows(run: Run):
-    model = run.model
+    model, machine = run.model, run.machine
     shared = dict(zip(KEY, _key(run), strict=True)) | {
-        "device": run.machine.device, "started": run.started,
-        "folder": str(run.folder), "first_image_s": run.warmup[0].time_s if run.warmup else None,
+        "device": machine.device, "cores": machine.cores or machine.threads, "matmul_flops_per_s": machine.matmul_flops_per_s,
+        "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s, "started": run.started, "folder": str(run.folder),
+        "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
         "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,
     } | {f"quality.{name}": value for name, value in run.quality.items()}

@@ -212,3 +212,11 @@ def test_a_tensor_of_known_size_is_read_to_the_byte(tmp_path):
     for iteration in run.iterations:
         assert 0 <= iteration.vram_peak_bytes - base - 100 * MIB < 1 * MIB
         assert iteration.vram_device_bytes >= iteration.vram_reserved_bytes >= iteration.vram_peak_bytes
+
+
+def test_pictures_that_should_be_the_same_are_counted_and_their_largest_difference_told():
+    a = noise(0)
+    pixels = np.asarray(a).copy()
+    pixels[3, 4, 1] ^= 1
+    assert quality.differences([a, a, a]) == {"different_pictures": 1, "largest_difference": 0}
+    assert quality.differences([a, a, Image.fromarray(pixels)]) == {"different_pictures": 2, "largest_difference": 1}

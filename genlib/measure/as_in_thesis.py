@@ -10,7 +10,8 @@ import psutil
 import torch
 
 from genlib import device, runs
-from genlib.measure.repeat import describe, finish, takes_index
+from genlib.measure.repeat import describe, finish
+from genlib.measure.work import takes_index
 
 TIMEOUT_S = 20
 

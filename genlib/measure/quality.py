@@ -1,4 +1,4 @@
-"""What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity."""
+"""What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity, whether they are the same."""
 import numpy as np
 from PIL import Image
 
@@ -31,6 +31,14 @@ def diversity(images) -> float:
     stack = [np.asarray(image.convert("RGB"), dtype=np.float64) for image in images]
     pairs = [(a, b) for i, a in enumerate(stack) for b in stack[i + 1:]]
     return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])) if pairs else 0.0
+
+
+def differences(images) -> dict[str, float]:
+    """How far pictures that should be one and the same differ: the number of different ones, and the largest difference of a channel
+    of a pixel between any two, in levels of 255."""
+    stack = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    different = len({picture.tobytes() for picture in stack})
+    return {"different_pictures": float(different), "largest_difference": float(np.ptp(stack, axis=0).max())}
 
 
 def _pair(original: Image.Image, reconstruction: Image.Image):

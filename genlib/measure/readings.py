@@ -1,23 +1,26 @@
-"""Memory, energy and clocks around one call: each source as it answers, None where it does not.
+"""Memory, energy, clocks, and what else the machine was doing around one call: each source as it answers, None where it does not.
 
-    start()  garbage collected, peaks reset, sampling begins, energy counter read
+    start()  garbage collected, everything read once, peaks reset, polling begins, counters read
     ...      the call
-    stop()   sampling ends, everything read once more
+    stop()   counters read, polling ends, everything read once more
 
 While the call runs one thread polls, at 50 ms: the use of the whole GPU (12 us a reading) and, only where the kernel cannot
 reset its own high-water mark, RSS (7 us). Nothing spawns a process.
 """
 import gc
+import os
 import threading
+import time
 from pathlib import Path
 
 import psutil
 import torch
 
-from genlib import device
+from genlib import device, nvml
 from genlib.runs import Iteration
 
 POLL_S = 0.05
+SHORTEST_S = 0.2  # the kernel counts CPU time in ticks of 10 ms: in a shorter window the share of others cannot be told
 REASONS = {  # bits of nvmlDeviceGetCurrentClocksEventReasons that slow the work down
     0x04: "power cap", 0x08: "hardware slowdown", 0x20: "temperature (software)", 0x40: "temperature (hardware)", 0x80: "power brake"}
 _process = psutil.Process()
@@ -30,66 +33,102 @@ class Readings:
         """Collect garbage, reset the peaks, begin to poll. Ends with the device synchronised."""
         gc.collect()
         device.synchronize()
-        if torch.cuda.is_available():
+        self._kind = device.pick().type
+        self._before = self._read_gpu()
+        if self._kind == "cuda":
             torch.cuda.reset_peak_memory_stats()
         self._kernel_knows_peak = _reset_peak_rss()
         self._rss_peak_bytes = _process.memory_info().rss
-        self._device_peak_bytes, self._allocated_peak_bytes, self._reasons = None, None, set()
-        self._throttling_known = False
+        self._device_peak_bytes, self._allocated_peak_bytes, self._reasons = None, None, None
         self._poll()
-        self._energy_mj = device.ask_nvml("nvmlDeviceGetTotalEnergyConsumption")
-        self._done = threading.Event()
-        self._poller = None
-        if device.pick().type != "cpu" or not self._kernel_knows_peak:
+        self._done, self._poller = threading.Event(), None
+        if self._kind != "cpu" or not self._kernel_knows_peak:
             self._poller = threading.Thread(target=self._keep_polling, daemon=True)
             self._poller.start()
+        self._counters = _Counters()
 
     def stop(self) -> Iteration:
         """End polling; an Iteration with every reading but the times."""
-        energy_mj = device.ask_nvml("nvmlDeviceGetTotalEnergyConsumption")
+        begun, ended = self._counters, _Counters()
         self._done.set()
         if self._poller:
-            self._poller.join()
+            self._poller.join(nvml.TIMEOUT_S + 1)  # it may wait for a driver that hangs
         self._poll()
-        memory = _process.memory_info()
+        memory, gpu = _process.memory_info(), self._read_gpu()
         iteration = Iteration(
-            vram_device_bytes=self._device_peak_bytes, vram_process_bytes=_gpu_share(), ram_bytes=memory.rss,
-            ram_peak_bytes=max(self._rss_peak_bytes, _kernel_peak_rss() if self._kernel_knows_peak else 0),
-            ram_private_bytes=_private(memory), temperature_c=device.ask_nvml("nvmlDeviceGetTemperature", 0),
-            throttled=sorted(self._reasons) if self._throttling_known else None)
-        if energy_mj is not None and self._energy_mj is not None:
-            iteration.energy_j = (energy_mj - self._energy_mj) / 1000
-        clock_mhz = device.ask_nvml("nvmlDeviceGetClockInfo", 1)  # 1: the multiprocessors' clock
-        iteration.clock_hz = None if clock_mhz is None else clock_mhz * 1e6
-        if torch.cuda.is_available():
+            vram_device_bytes=self._device_peak_bytes, vram_process_bytes=gpu["process_bytes"],
+            ram_bytes=memory.rss, ram_peak_bytes=max(self._rss_peak_bytes, _kernel_peak_rss() if self._kernel_knows_peak else 0),
+            ram_private_bytes=_private(memory), energy_j=_difference(begun.energy_mj, ended.energy_mj, 1e-3),
+            temperature_start_c=self._before["temperature_c"], temperature_c=gpu["temperature_c"],
+            clock_start_hz=self._before["clock_hz"], clock_hz=gpu["clock_hz"],
+            throttled=None if self._reasons is None else sorted(self._reasons),
+            other_cpu_s=ended.other_cpu_since(begun), swapped_bytes=_difference(begun.swapped_bytes, ended.swapped_bytes))
+        if self._before["process_bytes"] is not None and self._before["device_bytes"] is not None:
+            iteration.vram_others_bytes = max(0, self._before["device_bytes"] - self._before["process_bytes"])
+        if self._kind == "cuda":
             iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
             iteration.vram_reserved_bytes = torch.cuda.max_memory_reserved()
-            iteration.vram_source = "nvml" if device.nvml_handle() is not None else "torch"
-        elif device.pick().type == "mps":  # keeps no peak: the highest sample stands for it
+            iteration.vram_source = "torch" if gpu["device_bytes"] is None else "nvml"
+        elif self._kind == "mps":  # keeps no peak: the highest sample stands for it
             iteration.vram_peak_bytes = self._allocated_peak_bytes
             iteration.vram_reserved_bytes, iteration.vram_source = torch.mps.driver_allocated_memory(), "torch"
         return iteration
+
+    def _read_gpu(self) -> dict:
+        """What takes too long, or changes too slowly, to be polled."""
+        memory = nvml.ask("nvmlDeviceGetMemoryInfo")
+        clock_mhz = nvml.ask("nvmlDeviceGetClockInfo", 1)  # 1: the multiprocessors' clock
+        return {"device_bytes": None if memory is None else memory.used, "process_bytes": _gpu_share(),
+                "temperature_c": nvml.ask("nvmlDeviceGetTemperature", 0), "clock_hz": None if clock_mhz is None else clock_mhz * 1e6}
 
     def _keep_polling(self) -> None:
         while not self._done.wait(POLL_S):
             self._poll()
 
     def _poll(self) -> None:
-        kind = device.pick().type
         if not self._kernel_knows_peak:
             self._rss_peak_bytes = max(self._rss_peak_bytes, _process.memory_info().rss)
-        if kind == "cuda":
+        if self._kind == "cuda":
             self._device_peak_bytes = max(self._device_peak_bytes or 0, _device_used())
-            bits = device.ask_nvml("nvmlDeviceGetCurrentClocksEventReasons")
+            bits = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons")
             if bits is not None:
-                self._throttling_known = True
-                self._reasons |= {reason for bit, reason in REASONS.items() if bits & bit}
-        elif kind == "mps":
+                self._reasons = (self._reasons or set()) | {reason for bit, reason in REASONS.items() if bits & bit}
+        elif self._kind == "mps":
             self._allocated_peak_bytes = max(self._allocated_peak_bytes or 0, device.allocated_bytes())
 
 
+class _Counters:
+    """What only grows, read at one moment."""
+
+    def __init__(self):
+        self.energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
+        self.swapped_bytes = _swapped()
+        self.time_s, self.own_cpu_s = time.perf_counter(), time.process_time()
+        times = psutil.cpu_times()
+        self.busy_cpu_s = sum(getattr(times, name, 0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
+
+    def other_cpu_since(self, begun) -> float | None:
+        """CPU seconds that other processes took, and on a virtual machine its host; None in too short a window."""
+        if self.time_s - begun.time_s < SHORTEST_S:
+            return None
+        return max(0.0, self.busy_cpu_s - begun.busy_cpu_s - (self.own_cpu_s - begun.own_cpu_s))
+
+
+def _difference(begun, ended, scale=1):
+    return None if begun is None or ended is None else (ended - begun) * scale
+
+
+def _swapped() -> int | None:
+    """Bytes that the machine has moved between memory and swap since it started; None where the system does not say."""
+    try:
+        counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except OSError:
+        return None
+    return (int(counts["pswpin"]) + int(counts["pswpout"])) * os.sysconf("SC_PAGE_SIZE") if "pswpin" in counts else None
+
+
 def _device_used() -> int:
-    memory = device.ask_nvml("nvmlDeviceGetMemoryInfo")
+    memory = nvml.ask("nvmlDeviceGetMemoryInfo")
     if memory is not None:
         return memory.used
     free, total = torch.cuda.mem_get_info()
@@ -98,7 +137,7 @@ def _device_used() -> int:
 
 def _gpu_share() -> int | None:
     """What this process holds on the GPU; None where the process is not found (in a container it has another number)."""
-    for process in device.ask_nvml("nvmlDeviceGetComputeRunningProcesses") or []:
+    for process in nvml.ask("nvmlDeviceGetComputeRunningProcesses") or []:
         if process.pid == _process.pid:
             return process.usedGpuMemory
     return None

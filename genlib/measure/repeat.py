@@ -6,15 +6,14 @@
 
 Between the two clocks nothing is drawn, written or spawned.
 """
-import inspect
 import time
 from datetime import UTC, datetime
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from genlib import device, runs
+from genlib import device, nvml, runs
 from genlib.measure.readings import Readings
+from genlib.measure.work import takes_index
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
@@ -27,8 +26,6 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     Out of memory is an iteration with `error`, and ends the run; any other exception leaves the run unfinished and is raised.
     Raises ValueError if `iterations` is not at least 1.
     """
-    if not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
     call = takes_index(generate)
@@ -55,13 +52,11 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     return finish(run)
 
 
-def takes_index(generate):
-    """`generate` as a function of the iteration's index, whether it asks for the index or not."""
-    return generate if inspect.signature(generate).parameters else lambda index: generate()
-
-
 def finish(run: runs.Run) -> runs.Run:
     """Mark the run as finished, save it, print its averages."""
+    if nvml.hangs():
+        run.warnings.append(f"the GPU's driver gave no answer within {nvml.TIMEOUT_S} s and was not asked again: "
+                            "readings of the whole GPU are missing, see whether nvidia-smi answers")
     run.finished = datetime.now(UTC).isoformat(timespec="seconds")
     run.save()
     good = [i for i in run.iterations if i.error is None]
@@ -94,19 +89,6 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
     if error and torch.cuda.is_available():
         torch.cuda.empty_cache()  # the next condition starts from what is really in use
     return iteration, images
-
-
-def count_flops(generate) -> int:
-    """Floating-point operations of one call: 2 for each multiplication with addition, in matrix products, convolutions, attention.
-
-    Counted by torch while the call runs once more, apart from any timing. The plain formulation of attention is forced, since
-    torch counts nothing for the CPU's fused one.
-    """
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        takes_index(generate)(0)
-    return counter.get_total_flops()
 
 
 def describe(iteration: runs.Iteration) -> str:

@@ -1,20 +1,29 @@
-"""Mean, spread and interval of each run: one row a run from one row an iteration."""
+"""Mean, spread and interval of each run, and what makes its figures doubtful: one row a run from one row an iteration."""
 import numpy as np
 import pandas as pd
 
+from genlib.report.words import WORDS, number, say, significant
 from genlib.runs import KEY
 
 READINGS = ["time_s", "cpu_time_s", "vram_peak_bytes", "vram_reserved_bytes", "vram_device_bytes", "ram_bytes", "ram_peak_bytes",
             "ram_private_bytes", "energy_j"]
-ONCE = ["device", "started", "first_image_s", "flops_per_image", "parameters", "weights_bytes", "load_time_s"]
+ONCE = ["device", "started", "first_image_s", "flops_per_image", "parameters", "weights_bytes", "load_time_s", "matmul_flops_per_s",
+        "bandwidth_bytes_per_s"]
+MB = 1024**2
+DRIFT, DRIFT_P = 0.03, 0.01  # share of the mean from the first iteration to the last; chance of such a slope without any drift
+OUTLIER, OUTLIER_Z = 0.1, 3.5  # share of the median; modified z-score (Iglewicz and Hoaglin 1993)
+BUSY_CORES = 0.15  # share of the processor that others may have
+OTHERS_BYTES, SWAPPED_BYTES = 200 * MB, 16 * MB
+ENERGY_WINDOW_S = 1
 
 
 def summarize(df: pd.DataFrame) -> pd.DataFrame:
     """One row a run, of runs.load's table.
 
     Columns: KEY; what a run has once (ONCE, quality.*); n, failed; `<reading>` (mean) and `<reading>_sd` (sample standard deviation,
-    ddof=1, NaN for n = 1) of each of READINGS; time_s_median, time_s_low, time_s_high (95 % interval of the mean, Student's t) and
-    time_s_cv (standard deviation over mean). Iterations that failed are counted and not averaged.
+    ddof=1, NaN for n = 1) of each of READINGS; time_s_median, time_s_low, time_s_high (95 % interval of the mean, Student's t),
+    time_s_cv (standard deviation over mean); flops_per_s (reached, at the mean time) and machine_share (of matmul_flops_per_s).
+    Iterations that failed are counted and not averaged.
     """
     rows = [_one_run(dict(zip(KEY, key, strict=True)), group) for key, group in df.groupby(KEY, dropna=False, sort=False)]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEY, *ONCE, "n", "failed", *READINGS])
@@ -30,11 +39,67 @@ def _one_run(row: dict, group: pd.DataFrame) -> dict:
         row[name], row[f"{name}_sd"] = values.mean(), values.std()
     times = pd.to_numeric(good["time_s"])
     half = _student_95(len(times)) * times.std() / np.sqrt(len(times)) if len(times) > 1 else np.nan
+    flops_per_s = float(row["flops_per_image"] or np.nan) / times.mean() if len(times) else np.nan
     return row | {"time_s_median": times.median(), "time_s_low": times.mean() - half, "time_s_high": times.mean() + half,
-                  "time_s_cv": times.std() / times.mean() if len(times) else np.nan}
+                  "time_s_cv": times.std() / times.mean() if len(times) else np.nan,
+                  "flops_per_s": flops_per_s, "machine_share": flops_per_s / float(row["matmul_flops_per_s"] or np.nan)}
 
 
 def _student_95(n: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(0.975, n - 1))
+
+
+def warnings(df: pd.DataFrame, language: str = "en") -> list[str]:
+    """What makes the figures of runs.load's table doubtful, a sentence each: the run, what was seen, what helps."""
+    sentences = []
+    for _, group in df.groupby(KEY, dropna=False, sort=False):
+        first = group.iloc[0]
+        run = say(first["experiment"], language) if first["experiment"] in WORDS else first["experiment"]
+        where = ", ".join(filter(None, [first["variant"], first["machine"] if df["machine"].nunique() > 1 else ""]))
+        run += f" ({where})" if where else ""
+        good = group[group["error"].isna()]
+        seen = [say("failed_warning", language, failed=len(group) - len(good), n=len(group))] if len(good) < len(group) else []
+        if len(good):
+            seen += [*_unsteady(good, language), *_disturbed(good, language)]
+        sentences += [f"{run}: {text}" for text in [*seen, *filter(None, [first["warnings"]])]]
+    return sentences
+
+
+def _unsteady(good: pd.DataFrame, language: str) -> list[str]:
+    """Drift and outliers of the times, of at least five."""
+    from scipy.stats import linregress
+
+    times = good["time_s"].to_numpy(dtype=float)
+    if len(times) < 5 or not np.ptp(times):
+        return []
+    seen, median = [], np.median(times)
+    slope = linregress(np.arange(len(times)), times)
+    drift = slope.slope * (len(times) - 1) / times.mean()
+    if abs(drift) > DRIFT and slope.pvalue < DRIFT_P:
+        seen.append(say("drift_up" if drift > 0 else "drift_down", language, percent=number(abs(100 * drift), 0, language)))
+    deviation = np.abs(times - median)
+    far = (deviation > OUTLIER * median) & (0.6745 * deviation > OUTLIER_Z * np.median(deviation))
+    for iteration, time in zip(good["iteration"][far], times[far], strict=True):
+        seen.append(say("outlier", language, iteration=iteration, time=significant(time, 3, language),
+                        median=significant(median, 3, language)))
+    return seen
+
+
+def _disturbed(good: pd.DataFrame, language: str) -> list[str]:
+    """What else the machine was doing, where it can tell."""
+    seen = []
+    reasons = sorted({reason for reasons in good["throttled"] if isinstance(reasons, list) for reason in reasons})
+    if reasons:
+        seen.append(say("throttled", language, reasons=", ".join(reasons)))
+    if (others := pd.to_numeric(good["vram_others_bytes"]).max()) > OTHERS_BYTES:
+        seen.append(say("gpu_others", language, mb=number(others / MB, 0, language)))
+    known = good[good["other_cpu_s"].notna()]
+    if len(known) and (busy := known["other_cpu_s"].sum() / known["time_s"].sum()) > BUSY_CORES * (good["cores"].iloc[0] or 1):
+        seen.append(say("cpu_others", language, cores=number(busy, 1, language)))
+    if (swapped := pd.to_numeric(good["swapped_bytes"]).sum()) > SWAPPED_BYTES:
+        seen.append(say("swapped", language, mb=number(swapped / MB, 0, language)))
+    if good["energy_j"].notna().any() and good["time_s"].median() < ENERGY_WINDOW_S:
+        seen.append(say("energy_window", language))
+    return seen

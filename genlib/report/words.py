@@ -45,6 +45,34 @@ WORDS = {  # key: (English, Ukrainian)
     "profile": ("profile “{profile}”", "профіль «{profile}»"),
     "bars_title": ("Time and memory of an image", "Час і пам’ять на одне зображення"),
     "against_title": ("Time against memory", "Час і оперативна або відеопам’ять"),
+    "failed_warning": (
+        "{failed} of {n} iterations ran out of memory and are not in the averages: a smaller batch or float16 needs less",
+        "{failed} із {n} ітерацій не вистачило пам’яті, їх не враховано в середніх: зменште пакет або візьміть float16"),
+    "drift_up": (
+        "the time rises by {percent} % from the first iteration to the last: let the machine cool down, then measure again",
+        "час зростає на {percent} % від першої ітерації до останньої: дайте машині охолонути й виміряйте знову"),
+    "drift_down": (
+        "the time falls by {percent} % from the first iteration to the last: warm up longer, then measure again",
+        "час спадає на {percent} % від першої ітерації до останньої: збільште розігрів і виміряйте знову"),
+    "outlier": (
+        "iteration {iteration} took {time} s against a median of {median} s: close other programs and measure again",
+        "ітерація {iteration} тривала {time} с за медіани {median} с: закрийте інші програми й виміряйте знову"),
+    "throttled": (
+        "the GPU slowed itself down ({reasons}): cool it or raise its power limit, or name the limit beside the figures",
+        "графічний процесор знижував частоту ({reasons}): охолодіть його або підвищте межу потужності, чи вкажіть її поряд із даними"),
+    "gpu_others": (
+        "other processes held {mb} MB of the GPU: end them (nvidia-smi shows which) and measure again",
+        "інші процеси займали {mb} MB відеопам’яті: завершіть їх (nvidia-smi покаже які) й виміряйте знову"),
+    "cpu_others": (
+        "other processes kept {cores} processor cores busy: close them and measure again",
+        "інші процеси завантажували ядра процесора (в середньому {cores}): закрийте їх і виміряйте знову"),
+    "swapped": (
+        "the machine moved {mb} MB between memory and swap: free some memory and measure again",
+        "машина перенесла {mb} MB між пам’яттю та файлом підкачки: звільніть пам’ять і виміряйте знову"),
+    "energy_window": (
+        "an image takes less than a second, too short for the GPU’s energy counter: read the energy of a larger batch",
+        "зображення створюється менш ніж за секунду, що замало для лічильника енергії: вимірюйте енергію більшого пакета"),
+    "no_warnings": ("Nothing was seen that makes these figures doubtful.", "Нічого, що ставило б ці дані під сумнів, не помічено."),
     "pictures_title": ("Generated images of the iterations", "Згенеровані зображення у ході ітерацій"),
 }
 

@@ -1,0 +1,311 @@
+"""The readings of a GPU, by stand-ins for NVML and for torch's allocator; where there is a card, the same for real."""
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+
+from genlib import device, measure, nvml, runs
+from genlib.measure import readings, work
+
+MIB = 1024**2
+
+
+class NVMLError(Exception):
+    pass
+
+
+class Card:
+    """A stand-in for NVML with one GPU; `faults` maps a function's name to what it raises or does instead."""
+    NVMLError = NVMLError
+
+    def __init__(self, faults=None, name="GPU-abc"):
+        self.faults, self.name, self.calls = faults or {}, name, 0
+        self.processes = [SimpleNamespace(pid=psutil.Process().pid, usedGpuMemory=300 * MIB)]
+        self.energy_mj, self.used, self.bits = 5000, 700 * MIB, 0
+
+    def __getattr__(self, function):
+        answers = {
+            "nvmlInit": lambda: None, "nvmlDeviceGetHandleByUUID": self.find, "nvmlSystemGetDriverVersion": lambda: b"580.1",
+            "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(used=self.used, total=16 * 1024 * MIB),
+            "nvmlDeviceGetComputeRunningProcesses": lambda _: self.processes, "nvmlDeviceGetTemperature": lambda _, sensor: 61,
+            "nvmlDeviceGetTotalEnergyConsumption": lambda _: self.energy_mj, "nvmlDeviceGetClockInfo": lambda _, kind: 1590,
+            "nvmlDeviceGetCurrentClocksEventReasons": lambda _: self.bits, "nvmlDeviceGetEnforcedPowerLimit": lambda _: 70_000,
+        }
+        if function not in answers:
+            raise AttributeError(function)
+
+        def answer(*arguments):
+            self.calls += 1
+            if function in self.faults:
+                return self.faults[function]()
+            return answers[function](*arguments)
+
+        return answer
+
+    def find(self, uuid):
+        if uuid != self.name:
+            raise NVMLError("Not Found")
+        return "handle"
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A stand-in for torch.cuda: a dict of its figures, which a call may change."""
+    figures = dict(peak=500 * MIB, reserved=600 * MIB, resets=0, synchronized=0, free=1000 * MIB, total=3000 * MIB)
+    properties = SimpleNamespace(name="Tesla T4", total_memory=15 * 1024 * MIB, uuid="abc")
+
+    def count(name):
+        figures[name] += 1
+
+    for name, value in dict(
+            is_available=lambda: True, current_device=lambda: 0, synchronize=lambda: count("synchronized"),
+            reset_peak_memory_stats=lambda: count("resets"), max_memory_allocated=lambda: figures["peak"],
+            max_memory_reserved=lambda: figures["reserved"], memory_allocated=lambda: 100 * MIB, empty_cache=lambda: None,
+            mem_get_info=lambda: (figures["free"], figures["total"]), get_device_properties=lambda *_: properties).items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    nvml._asker.cache_clear()
+    yield figures
+    nvml._asker.cache_clear()
+
+
+def install(monkeypatch, card):
+    monkeypatch.setitem(sys.modules, "pynvml", card)
+    nvml._asker.cache_clear()
+    return card
+
+
+def measured(tmp_path, call=lambda: None):
+    return measure.repeat(call, experiment="e", iterations=1, warmup=0, results=tmp_path)
+
+
+def test_every_reading_of_a_card_that_answers(tmp_path, monkeypatch, cuda):
+    card = install(monkeypatch, Card())
+
+    def call():
+        card.energy_mj += 2500
+        card.bits = 0x04 | 0x40 | 0x01  # power cap, temperature, and idle, which is no reason
+        card.used = 900 * MIB
+        time.sleep(0.15)  # two samples
+        card.used, card.bits = 800 * MIB, 0
+
+    run = measured(tmp_path, call)
+    [iteration] = run.iterations
+    assert (iteration.vram_peak_bytes, iteration.vram_reserved_bytes) == (500 * MIB, 600 * MIB)
+    assert (iteration.vram_device_bytes, iteration.vram_source) == (900 * MIB, "nvml")
+    assert (iteration.vram_process_bytes, iteration.vram_others_bytes) == (300 * MIB, 400 * MIB)
+    assert (iteration.energy_j, iteration.temperature_c, iteration.temperature_start_c) == (2.5, 61, 61)
+    assert (iteration.clock_hz, iteration.clock_start_hz) == (1.59e9, 1.59e9)
+    assert iteration.throttled == ["power cap", "temperature (hardware)"]
+    assert cuda["resets"] == 1 and cuda["synchronized"] >= 2
+    assert (run.machine.slug, run.machine.power_limit_w, run.machine.driver) == ("tesla-t4", 70, "580.1") and run.warnings == []
+
+
+def fail(message):
+    def raises():
+        raise NVMLError(message)
+    return raises
+
+
+def test_the_peak_is_reset_after_the_device_has_finished_and_before_the_call(tmp_path, monkeypatch, cuda):
+    install(monkeypatch, Card())
+    events = []
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: events.append(name))
+    measured(tmp_path, lambda: events.append("call"))
+    call = events.index("call")
+    assert events.index("synchronize") < events.index("reset_peak_memory_stats") < call and "synchronize" in events[call:]
+    assert events[call - 1] == events[call + 1] == "synchronize", "the clock starts and stops with the device at rest"
+
+
+@pytest.mark.parametrize("name", ["abc", "GPU-abc", "MIG-abc"])
+def test_a_card_is_found_by_its_uuid_whatever_stands_before_it(monkeypatch, cuda, name):
+    install(monkeypatch, Card(name=name))
+    assert nvml.ask("nvmlDeviceGetTemperature", 0) == 61
+
+
+@pytest.mark.parametrize("fault", [
+    dict(nvmlInit=fail("Driver Not Loaded")), dict(nvmlInit=fail("Insufficient Permissions")),
+    dict(nvmlDeviceGetHandleByUUID=fail("GPU is lost"))])
+def test_without_nvml_the_readings_that_torch_can_give_remain(tmp_path, monkeypatch, cuda, fault):
+    install(monkeypatch, Card(fault))
+    [iteration] = measured(tmp_path).iterations
+    assert (iteration.vram_device_bytes, iteration.vram_source) == (2000 * MIB, "torch")
+    assert iteration.vram_peak_bytes == 500 * MIB
+    for name in ("vram_process_bytes", "vram_others_bytes", "energy_j", "temperature_c", "clock_hz", "throttled"):
+        assert getattr(iteration, name) is None, name
+
+
+def test_without_the_module_the_readings_that_torch_can_give_remain(tmp_path, monkeypatch, cuda):
+    install(monkeypatch, None)  # an import of it fails
+    [iteration] = measured(tmp_path).iterations
+    assert (iteration.vram_source, iteration.energy_j) == ("torch", None)
+
+
+@pytest.mark.parametrize("function, lost", [
+    ("nvmlDeviceGetTotalEnergyConsumption", "energy_j"), ("nvmlDeviceGetTemperature", "temperature_c"),
+    ("nvmlDeviceGetClockInfo", "clock_hz"), ("nvmlDeviceGetCurrentClocksEventReasons", "throttled"),
+    ("nvmlDeviceGetComputeRunningProcesses", "vram_process_bytes")])
+@pytest.mark.parametrize("how", ["Not Supported", "Insufficient Permissions", "no such function"])
+def test_what_one_function_cannot_tell_costs_that_reading_only(tmp_path, monkeypatch, cuda, function, lost, how):
+    def no_such_function():
+        raise AttributeError(function)
+
+    install(monkeypatch, Card({function: no_such_function if how == "no such function" else fail(how)}))
+    [iteration] = measured(tmp_path).iterations
+    told = {name: getattr(iteration, name) is not None
+            for name in ("energy_j", "temperature_c", "clock_hz", "throttled", "vram_process_bytes", "vram_device_bytes")}
+    assert [name for name, is_told in told.items() if not is_told] == [lost]
+
+
+@pytest.mark.parametrize("processes", [
+    [], [SimpleNamespace(pid=1, usedGpuMemory=5)], [SimpleNamespace(pid=psutil.Process().pid, usedGpuMemory=None)]])
+def test_a_process_that_is_not_listed_or_has_no_figure_is_null_and_no_zero(tmp_path, monkeypatch, cuda, processes):
+    install(monkeypatch, Card()).processes = processes
+    [iteration] = measured(tmp_path).iterations
+    assert iteration.vram_process_bytes is None and iteration.vram_others_bytes is None
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetTemperature", "nvmlDeviceGetCurrentClocksEventReasons"])
+def test_a_driver_that_hangs_costs_one_time_out_and_a_warning(tmp_path, monkeypatch, cuda, function):
+    monkeypatch.setattr(nvml, "TIMEOUT_S", 0.3)
+    released = threading.Event()
+    install(monkeypatch, Card({function: lambda: released.wait(60)}))
+    start = time.perf_counter()
+    run = measure.repeat(lambda: None, experiment="e", iterations=3, results=tmp_path)
+    assert time.perf_counter() - start < 10
+    released.set()
+    assert len(run.iterations) == 3 and run.iterations[-1].vram_source == "torch" and "gave no answer" in run.warnings[0]
+
+
+def test_a_mistake_of_ours_in_a_question_is_raised_and_not_taken_for_a_card_that_cannot_tell(monkeypatch, cuda):
+    install(monkeypatch, Card())
+    with pytest.raises(TypeError):
+        nvml.ask("nvmlDeviceGetTemperature")
+
+
+def test_nvml_is_not_touched_on_a_machine_without_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    card = install(monkeypatch, Card())
+    assert measured(tmp_path).iterations[0].energy_j is None and card.calls == 0
+
+
+def test_out_of_memory_keeps_the_peak_that_was_reached_and_frees_the_cache(tmp_path, monkeypatch, cuda):
+    install(monkeypatch, Card())
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+
+    def too_large():
+        cuda["peak"] = 14_000 * MIB
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    [iteration] = measured(tmp_path, too_large).iterations
+    assert iteration.vram_peak_bytes == 14_000 * MIB and iteration.error.startswith("out of memory") and emptied
+
+
+def test_out_of_the_machines_own_memory_is_a_row_too(tmp_path):
+    [iteration] = measured(tmp_path, lambda: torch.empty(2**60)).iterations
+    assert iteration.error.startswith("out of memory") and iteration.ram_peak_bytes > 0
+
+
+def test_where_the_kernel_cannot_reset_its_high_water_mark_the_peak_is_sampled(tmp_path, monkeypatch):
+    monkeypatch.setattr(readings, "_reset_peak_rss", lambda: False)
+
+    def allocate():
+        block = bytearray(256 * MIB)
+        block[::4096] = b"1" * len(block[::4096])
+        time.sleep(0.2)
+
+    [iteration] = measured(tmp_path, allocate).iterations
+    assert iteration.ram_peak_bytes - iteration.ram_bytes == pytest.approx(256 * MIB, rel=0.03)
+
+
+BUSY = "import time\nend = time.time() + 5\nwhile time.time() < end: pass"
+
+
+def test_other_processes_are_seen_and_this_one_is_not_taken_for_another(tmp_path):
+    def call():
+        end = time.perf_counter() + 1
+        while time.perf_counter() < end:
+            pass
+
+    other = subprocess.Popen([sys.executable, "-c", BUSY])
+    time.sleep(0.3)
+    disturbed = measured(tmp_path, call).iterations[0].other_cpu_s
+    other.kill()
+    other.wait()
+    assert disturbed > 0.4, "another process was busy for the whole second"
+    assert measured(tmp_path, lambda: None).iterations[0].other_cpu_s is None, "too short to tell"
+
+
+def test_swapping_is_what_the_kernel_counts_while_the_call_runs(tmp_path, monkeypatch):
+    counts = iter([10, 10 + 5 * MIB])
+    monkeypatch.setattr(readings, "_swapped", lambda: next(counts))
+    assert measured(tmp_path).iterations[0].swapped_bytes == 5 * MIB
+
+
+def test_a_killed_process_leaves_every_finished_iteration_on_disk(tmp_path):
+    code = ("import sys, time\nfrom genlib import measure\n"
+            "measure.repeat(lambda i: time.sleep(60 if i == 2 else 0), experiment='e', results=sys.argv[1])")
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("iteration 2/5"):
+            break
+    process.kill()
+    process.communicate()
+    [path] = tmp_path.rglob("run.json")
+    assert len(runs.read(path).iterations) == 2 and runs.read(path).finished is None
+    assert measure.repeat(lambda i: None, experiment="e", results=tmp_path).resumed
+
+
+def test_the_work_and_the_machines_rates_are_kept_in_the_run_and_the_rates_measured_once(tmp_path):
+    a = torch.ones(64, 64)
+    run = measured(tmp_path, lambda: None)
+    measure.record_work(run, lambda: a @ a)
+    kept = runs.read(run.folder / "run.json")
+    assert kept.flops_per_image == 2 * 64**3
+    assert 1e8 < kept.machine.matmul_flops_per_s < 1e16 and 1e8 < kept.machine.bandwidth_bytes_per_s < 1e14
+    assert measure.machine_rates("float32") == (kept.machine.matmul_flops_per_s, kept.machine.bandwidth_bytes_per_s)
+
+
+def test_the_rate_of_a_matrix_product_is_2_rows_cubed_over_its_time(monkeypatch):
+    monkeypatch.setattr(work, "_time", lambda function, *arguments, **keywords: arguments[0].shape[0] / 1000)
+    assert work._matmul_rate(torch.device("cpu"), torch.float32) == pytest.approx(2 * 256**3 / 0.256)
+
+
+def test_not_enough_memory_for_the_rates_is_null(monkeypatch):
+    def too_large(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(work, "_copy_rate", too_large)
+    assert work.machine_rates.__wrapped__("float32") == (None, None)
+
+
+@pytest.mark.gpu
+def test_nvml_knows_the_card_that_torch_uses(tmp_path):
+    [iteration] = measured(tmp_path, lambda: torch.ones(64 * MIB, device="cuda").sum().item() and None).iterations
+    assert iteration.vram_source in ("nvml", "torch") and iteration.vram_device_bytes >= iteration.vram_reserved_bytes
+    if iteration.vram_source == "nvml":
+        assert 10 < iteration.temperature_c < 110 and device.describe().driver
+
+
+@pytest.mark.gpu
+def test_a_matrix_product_of_known_work_is_counted_and_timed_with_the_device_at_rest(tmp_path):
+    a = torch.ones(8192, 8192, device="cuda", dtype=torch.float16)
+
+    def call():
+        for _ in range(20):
+            torch.mm(a, a)
+
+    assert measure.count_flops(call) == 20 * 2 * 8192**3
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    [iteration] = measured(tmp_path, call).iterations
+    assert iteration.time_s > 0.5 * start.elapsed_time(end) / 1000, "the clock was stopped before the kernels were done"

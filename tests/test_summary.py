@@ -1,0 +1,104 @@
+"""The statistics and the warnings of a run, on figures whose outcome is known by hand."""
+import numpy as np
+import pandas as pd
+import pytest
+
+from genlib import runs
+from genlib.report import summary
+
+MB = 1024**2
+
+
+def save(folder, times, *, experiment="stable-diffusion", cores=2, warnings=(), flops=None, rate=None, **readings):
+    """A finished run whose iterations took `times`, each with the same `readings`, or the i-th of a list of them."""
+    machine = runs.Machine("tesla-t4", device="Tesla T4", cores=cores, matmul_flops_per_s=rate)
+    run = runs.begin(runs.Run(experiment, machine, flops_per_image=flops, warnings=list(warnings)), folder)
+    for i, time in enumerate(times):
+        run.iterations.append(runs.Iteration(time_s=time, **{k: v[i] if isinstance(v, list) else v for k, v in readings.items()}))
+    run.finished = run.started
+    run.save()
+    return runs.load(folder)
+
+
+STEADY = [1.00, 1.01, 0.99, 1.01, 1.00]
+
+
+def test_steady_times_of_an_idle_machine_bring_no_warning(tmp_path):
+    df = save(tmp_path, STEADY, throttled=[[]] * 5, vram_others_bytes=MB, other_cpu_s=0.05, swapped_bytes=0, energy_j=None)
+    assert summary.warnings(df) == []
+
+
+@pytest.mark.parametrize("times, said", [
+    ([1.00, 1.03, 1.05, 1.08, 1.10], "the time rises by 10 % from the first iteration to the last"),
+    ([1.10, 1.08, 1.05, 1.03, 1.00], "the time falls by 10 % from the first iteration to the last"),
+    ([7.79, 7.83, 7.94, 8.06, 8.05], "the time rises by 4 %"),  # as the thesis printed them
+])
+def test_a_drift_is_named_with_its_size_and_a_remedy(tmp_path, times, said):
+    [warning] = summary.warnings(save(tmp_path, times))
+    assert warning.startswith(f"Stable Diffusion: {said}") and "measure again" in warning
+
+
+def test_noise_without_a_direction_is_no_drift(tmp_path):
+    assert summary.warnings(save(tmp_path, [1.0, 1.08, 1.0, 1.07, 1.01, 1.08, 1.0])) == []
+
+
+def test_drift_is_rarely_found_where_there_is_none():
+    random, found = np.random.default_rng(0), 0
+    for _ in range(400):
+        frame = pd.DataFrame({"time_s": 1 + 0.05 * random.standard_normal(5), "iteration": range(1, 6)})
+        found += any("from the first" in text for text in summary._unsteady(frame, "en"))
+    assert found <= 12, "at a chance of 1 % each, 4 of 400 are expected"
+
+
+def test_an_outlier_is_named_by_its_iteration(tmp_path):
+    [warning] = summary.warnings(save(tmp_path, [1.0, 1.01, 2.5, 0.99, 1.0]))
+    assert "iteration 3 took 2.50 s against a median of 1.00 s" in warning
+
+
+@pytest.mark.parametrize("readings, said", [
+    (dict(throttled=[[], ["power cap"], [], [], ["power cap", "power brake"]]), r"slowed itself down \(power brake, power cap\)"),
+    (dict(vram_others_bytes=500 * MB), "other processes held 500 MB of the GPU"),
+    (dict(other_cpu_s=1.2), "other processes kept 1.2 processor cores busy"),
+    (dict(swapped_bytes=10 * MB), "moved 50 MB between memory and swap"),
+    (dict(warnings=["the driver gave no answer"]), "Stable Diffusion: the driver gave no answer"),
+])
+def test_what_disturbs_a_measurement_is_named_with_its_size(tmp_path, readings, said):
+    df = save(tmp_path, STEADY, **readings)
+    [warning] = summary.warnings(df)
+    assert pd.Series([warning]).str.contains(said).all()
+    [ukrainian] = summary.warnings(df, "uk")
+    assert ukrainian != warning or "warnings" in readings
+
+
+def test_the_same_work_of_others_disturbs_a_small_processor_and_not_a_large_one(tmp_path):
+    assert summary.warnings(save(tmp_path / "a", STEADY, other_cpu_s=0.6, cores=2))
+    assert not summary.warnings(save(tmp_path / "b", STEADY, other_cpu_s=0.6, cores=64))
+
+
+def test_energy_of_windows_shorter_than_a_second_is_flagged_and_of_longer_ones_not(tmp_path):
+    [warning] = summary.warnings(save(tmp_path / "a", [0.2, 0.2, 0.2], energy_j=14.0))
+    assert "too short for the GPU’s energy counter" in warning
+    assert not summary.warnings(save(tmp_path / "b", [2.0, 2.0, 2.0], energy_j=140.0))
+
+
+def test_iterations_out_of_memory_are_said_and_not_averaged(tmp_path):
+    df = save(tmp_path, [1.0, 1.0, 9.0], error=[None, None, "out of memory: 2 GiB"])
+    assert "1 of 3 iterations ran out of memory" in summary.warnings(df)[0]
+    assert summary.summarize(df)["time_s"].tolist() == [1.0]
+
+
+def test_a_run_without_any_good_iteration_is_a_row_without_a_mean(tmp_path):
+    df = save(tmp_path, [9.0], error=["out of memory: 2 GiB"], vram_peak_bytes=15_000 * MB, flops=1e12, rate=1e13)
+    [row] = summary.summarize(df).to_dict("records")
+    assert (row["n"], row["failed"]) == (0, 1) and np.isnan([row["time_s"], row["time_s_sd"], row["machine_share"]]).all()
+    assert len(summary.warnings(df)) == 1
+
+
+def test_the_share_of_the_machine_is_work_over_time_over_its_rate(tmp_path):
+    [row] = summary.summarize(save(tmp_path, [2.0, 2.0], flops=40e12, rate=50e12)).to_dict("records")
+    assert row["flops_per_s"] == pytest.approx(20e12) and row["machine_share"] == pytest.approx(0.4)
+
+
+def test_without_known_work_or_rate_there_is_no_share(tmp_path):
+    [row] = summary.summarize(save(tmp_path, [2.0, 2.0], flops=40e12)).to_dict("records")
+    assert np.isnan(row["machine_share"]) and row["flops_per_s"] == pytest.approx(20e12)
