@@ -265,7 +265,7 @@ def test_a_killed_process_leaves_every_finished_iteration_on_disk(tmp_path):
 def test_the_work_and_the_machines_rates_are_kept_in_the_run_and_the_rates_measured_once(tmp_path):
     a = torch.ones(64, 64)
     run = measured(tmp_path, lambda: None)
-    measure.record_work(run, lambda: a @ a)
+    measure.record_work(run, measure.count_flops(lambda: a @ a))
     kept = runs.read(run.folder / "run.json")
     assert kept.flops_per_image == 2 * 64**3
     assert 1e8 < kept.machine.matmul_flops_per_s < 1e16 and 1e8 < kept.machine.bandwidth_bytes_per_s < 1e14

@@ -17,7 +17,7 @@ from genlib.measure.work import takes_index
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
-           warmup: int = 1, variant: str = "", flops_per_image: float | None = None, results="results") -> runs.Run:
+           warmup: int = 1, variant: str = "", results="results") -> runs.Run:
     """Measure `generate` `iterations` times after `warmup` calls that do not count, and keep the record under `results`.
 
     `generate()` returns a list of PIL images, or None; if it takes an argument it gets the iteration's index from 0 (the warm-up
@@ -29,9 +29,11 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
     call = takes_index(generate)
-    run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {}, variant=variant,
-                              flops_per_image=flops_per_image), results)
+    run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
+                              variant=variant), results)
     done = len(run.iterations)
+    if variant:
+        print(f"{variant}:")
     if run.resumed:
         print(f"continues the run of {run.started}, which was interrupted after {done} of {iterations} iterations")
     for number in range(warmup):

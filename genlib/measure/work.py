@@ -17,13 +17,13 @@ COPIED_BYTES = 256 * 2**20
 REPETITIONS = 7
 
 
-def record_work(run: runs.Run, generate) -> None:
-    """Keep in a run the work of its call and the machine's rates in its model's dtype.
+def record_work(run: runs.Run, flops_per_image: float) -> None:
+    """Keep in a run the work of an image (see `count_flops`) and the machine's rates in its model's dtype.
 
-    To be done when everything is measured, since both leave some work space behind (8 to 18 MB on a CPU), which later readings of
+    To be done when everything is measured: the rates leave some work space behind (8 to 18 MB on a CPU), which later readings of
     memory would hold.
     """
-    run.flops_per_image = count_flops(generate)
+    run.flops_per_image = flops_per_image
     run.machine.matmul_flops_per_s, run.machine.bandwidth_bytes_per_s = machine_rates(run.model.dtype if run.model else "float32")
     run.save()
 
