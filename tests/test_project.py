@@ -60,7 +60,8 @@ def imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("wing, allowed", [
-    ("models", ("genlib.models", "genlib.device", "genlib.runs")), ("measure", ("genlib.measure", "genlib.device", "genlib.nvml", "genlib.runs")),
+    ("models", ("genlib.models", "genlib.device", "genlib.runs")),
+    ("measure", ("genlib.measure", "genlib.device", "genlib.nvml", "genlib.runs")),
     ("report", ("genlib.report", "genlib.runs"))])
 def test_imports_run_one_way(wing, allowed):
     files = list((PROJECT / "genlib" / wing).rglob("*.py"))
