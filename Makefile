@@ -19,7 +19,7 @@ lint: .venv/installed
 bench: .venv/installed  ## ratios of speed and memory, each interleaved in one run; minutes on a quiet machine
 	$(BIN)/python tests/bench_measure.py
 	$(BIN)/python tests/bench_stylegan2.py
-	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 1024,1 --huge-pages
+	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 --pages --rounds 3
 
 fuzz: .venv/installed  ## damaged network files, as long as wanted: make fuzz RUNS=100000
 	$(BIN)/python -m pip install -q atheris

@@ -83,8 +83,8 @@ def peak_bytes(call) -> int:
     return readings.stop().ram_peak_bytes - before
 
 
-def bench(resolution: int, batch: int, rounds: int) -> None:
-    """One line: medians, ratio, images a second, peak memory, largest difference in standard deviations of the image."""
+def calls(resolution: int, batch: int) -> dict:
+    """The plain form and genlib's, of the same network and style vectors."""
     config = stylegan2.config("random", resolution)
     config["synthesis_kwargs"] |= dict(num_fp16_res=0, conv_clamp=None)
     torch.manual_seed(0)
@@ -92,39 +92,72 @@ def bench(resolution: int, batch: int, rounds: int) -> None:
     for name, parameter in generator.named_parameters():
         if name.endswith("noise_strength"):
             parameter.fill_(0.1)
-    plain_form = Plain(generator)
-    with torch.inference_mode():
-        ws = generator.mapping(torch.randn(batch, 512))
-        calls = {"plain": lambda: plain_form(ws), "genlib": lambda: generator.synthesis(ws, "const")}
-        expected, image = calls["plain"](), calls["genlib"]()  # the warm-up as well
-        times = {name: [] for name in calls}
-        for _ in range(rounds):
-            for name, call in calls.items():
-                start = time.perf_counter()
-                call()
-                times[name].append(time.perf_counter() - start)
-        peaks = {name: peak_bytes(call) / 1024**2 for name, call in calls.items()}
-    plain, ours = (statistics.median(times[name]) for name in calls)
+    plain_form, ws = Plain(generator), generator.mapping(torch.randn(batch, 512))
+    return {"plain": lambda: plain_form(ws), "genlib": lambda: generator.synthesis(ws, "const")}
+
+
+def timed(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+@torch.inference_mode()
+def bench(resolution: int, batch: int, rounds: int) -> None:
+    """One line: medians, ratio, images a second, peak memory, largest difference in standard deviations of the image."""
+    forms = calls(resolution, batch)
+    expected, image = forms["plain"](), forms["genlib"]()  # the warm-up as well
+    times = [{name: timed(call) for name, call in forms.items()} for _ in range(rounds)]
+    peaks = {name: peak_bytes(call) / 1024**2 for name, call in forms.items()}
+    plain, ours = (statistics.median(time[name] for time in times) for name in forms)
     error = ((image - expected).abs().max() / expected.std()).item()
     print(f"{resolution:5} px  batch {batch}  plain {1000 * plain:6.0f} ms  genlib {1000 * ours:6.0f} ms  x{plain / ours:4.2f}  "
           f"{batch / ours:5.2f} images/s  peak {peaks['plain']:5.0f} / {peaks['genlib']:5.0f} MB  difference {error:.0e} sigma", flush=True)
 
 
+HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}  # torch asks the kernel for huge pages
+KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}  # glibc keeps freed memory for the next map
+PAGES = {"plain": ("plain", {}), "genlib": ("genlib", {}), "genlib, huge pages": ("genlib", HUGE),
+         "plain, huge pages, kept heap": ("plain", HUGE | KEPT), "genlib, huge pages, kept heap": ("genlib", HUGE | KEPT)}
+
+
+def bench_pages(size: str, rounds: int, turns: int = 3) -> None:
+    """The ways to get memory, which have to be chosen before a process starts: a child for each, in turn."""
+    times = {name: [] for name in PAGES}
+    for _ in range(turns):
+        for name, (form, environment) in PAGES.items():
+            command = [sys.executable, __file__, size, f"--rounds={rounds}", f"--only={form}"]
+            child = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+            times[name].append(float(child.stdout))
+    plain = statistics.median(times["plain"])
+    for name, seconds in times.items():
+        print(f"{size:>7}  {name:30} {1000 * statistics.median(seconds):6.0f} ms  x{plain / statistics.median(seconds):4.2f}", flush=True)
+
+
+@torch.inference_mode()
+def median_of_one(form: str, size: str, rounds: int) -> float:
+    call = calls(*map(int, size.split(",")))[form]
+    call()
+    return statistics.median(timed(call) for _ in range(rounds))
+
+
 def main() -> None:
-    """All sizes, with ordinary and, in processes of their own (it has to be set before torch loads), with huge pages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sizes", nargs="*", default=ALL, metavar="RESOLUTION,BATCH")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--huge-pages", action="store_true")
+    parser.add_argument("--pages", action="store_true", help="ordinary and huge pages, in child processes")
+    parser.add_argument("--only", choices=["plain", "genlib"], help="the seconds of one form: what --pages asks its children")
     options = parser.parse_args()
-    if options.huge_pages:
-        environment = os.environ | {"THP_MEM_ALLOC_ENABLE": "1"}
-        command = [sys.executable, __file__, *options.sizes, f"--rounds={options.rounds}"]
-        sys.exit(subprocess.run(command, env=environment).returncode)
-    print(f"StyleGAN2, float32, random weights, {torch.get_num_threads()} threads, medians of {options.rounds} rounds, "
-          f"huge pages {'on' if os.environ.get('THP_MEM_ALLOC_ENABLE') == '1' else 'off'}")
+    if options.only:
+        print(median_of_one(options.only, options.sizes[0], options.rounds))
+        return
+    print(f"StyleGAN2, float32, random weights, {torch.get_num_threads()} threads, medians of {options.rounds} rounds"
+          + (", in child processes in turn, ratios to the first" if options.pages else ", interleaved"))
     for size in options.sizes:
-        bench(*map(int, size.split(",")), options.rounds)
+        if options.pages:
+            bench_pages(size, options.rounds)
+        else:
+            bench(*map(int, size.split(",")), options.rounds)
 
 
 if __name__ == "__main__":
