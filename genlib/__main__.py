@@ -13,7 +13,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.command(options)
     except (ValueError, OSError, MemoryError) as error:
-        print(f"genlib: {error}", file=sys.stderr)
+        what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
+        print(f"genlib: {what}", file=sys.stderr)
         return 1
 
 
@@ -60,18 +61,22 @@ def run_notebooks(options) -> int:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    source, results = _notebooks_folder(), options.results.resolve()
+    from genlib.notebook import results_folder
+    from genlib.runs import explain_full_disk
+
+    source, results = _notebooks_folder(), results_folder(options.results).resolve()
     executed = results / "notebooks"
-    executed.mkdir(parents=True, exist_ok=True)
+    executed.mkdir(exist_ok=True)
     for number in options.only:
         name = NOTEBOOKS[number]
         copy, start = executed / f"{name}.ipynb", time.perf_counter()
         print(f"{name} ...", end=" ", flush=True)
         try:
-            papermill.execute_notebook(
-                source / f"{name}.ipynb", copy, parameters=_parameters(options, number, results), cwd=source, kernel_name="python3",
-                progress_bar=dict(leave=False, disable=None),  # None: a bar on a terminal only
-                extra_arguments=["--log-level=ERROR"])  # of the kernel, which warns that it talks over a local port
+            with explain_full_disk(results):
+                papermill.execute_notebook(
+                    source / f"{name}.ipynb", copy, parameters=_parameters(options, number, results), cwd=source, kernel_name="python3",
+                    progress_bar=dict(leave=False, disable=None),  # None: a bar on a terminal only
+                    extra_arguments=["--log-level=ERROR"])  # of the kernel, which warns that it talks over a local port
         except PapermillExecutionError as error:
             print("failed")
             raise ValueError(f"{name} stopped in its cell {error.exec_count} with {error.ename}: {error.evalue}\nThe executed copy is "

@@ -6,7 +6,7 @@ from pathlib import Path
 COLAB = "https://colab.research.google.com/github/"
 
 
-def results_folder(results: str) -> Path:
+def results_folder(results: str | Path) -> Path:
     """The folder that runs are kept in: what the environment variable GENLIB_RESULTS says, else `results`; made if missing."""
     folder = Path(os.environ.get("GENLIB_RESULTS") or results)
     try:

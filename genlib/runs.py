@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 SCHEMA = 1
-KEY = ["machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
-# runs that differ in one of these are never averaged
+# Runs that differ in one of these are never averaged.
+KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
 
 
 @dataclass
@@ -113,6 +113,7 @@ class Run:
     profile: str = "none"
     schema: int = SCHEMA
     folder: Path | None = None  # where it lies; not written
+    reference: bool = False  # whether it was loaded as one to compare with; not written
 
     def __post_init__(self):
         if self.model is not None:
@@ -134,7 +135,7 @@ class Run:
     def to_json(self) -> str:
         """The text of run.json."""
         record = asdict(self)
-        del record["folder"]
+        del record["folder"], record["reference"]
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
     def save(self) -> None:
@@ -150,7 +151,7 @@ class Run:
         for i, image in enumerate(images or []):
             file = f"{stem}.png" if len(images) == 1 else f"{stem}_{i}.png"
             temporary = self.folder / f".{file}.part"
-            with _explain_full_disk(self.folder):
+            with explain_full_disk(self.folder):
                 image.save(temporary, format="PNG")
                 os.replace(temporary, self.folder / file)
             pictures.append(Picture(file, hashlib.sha256((self.folder / file).read_bytes()).hexdigest()))
@@ -173,7 +174,7 @@ def slug(text: str) -> str:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half."""
     temporary = path.with_name(f".{path.name}.part")
-    with _explain_full_disk(path.parent):
+    with explain_full_disk(path.parent):
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
@@ -181,7 +182,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
 
 
-class _explain_full_disk:
+class explain_full_disk:
     """Turn "no space left on device" into a sentence with the remedy; other errors pass."""
 
     def __init__(self, folder: Path):
@@ -253,8 +254,7 @@ def parse(text: str | bytes) -> Run:
         return TypeAdapter(Run).validate_python(record)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"its {where} is wrong ({first['msg']}): delete it or measure again") from None
+        raise ValueError(f"its {'.'.join(map(str, first['loc']))} is wrong ({first['msg']}): delete it or measure again") from None
 
 
 def read(path) -> Run:
@@ -268,13 +268,15 @@ def read(path) -> Run:
     return run
 
 
-def read_all(*folders) -> list[Run]:
+def read_all(*folders, reference=None) -> list[Run]:
     """Every finished run below the folders, the newest of each key (see KEY), in order of experiment and machine.
 
-    A run.json that cannot be read is named in a warning and skipped.
+    Those below `reference` are runs to compare with: they stay apart from others of the same key. A run.json that cannot be read is
+    named in a warning and skipped.
     """
     newest = {}
-    for path in sorted(p for folder in folders for p in Path(folder).rglob("run.json")):
+    sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
+    for path, is_reference in [(path, flag) for folder, flag in sources for path in sorted(Path(folder).rglob("run.json"))]:
         try:
             run = read(path)
         except (ValueError, OSError) as error:
@@ -282,29 +284,29 @@ def read_all(*folders) -> list[Run]:
             continue
         if run.finished is None:
             continue
+        run.reference = is_reference
         key = _key(run)
         if key not in newest or (run.started or "") >= (newest[key].started or ""):
             newest[key] = run
-    return [newest[key] for key in sorted(newest, key=lambda k: (k[1], k[0], *k[2:]))]
+    return [newest[key] for key in sorted(newest, key=lambda k: (k[2], k[1], *k))]
 
 
 def _key(run: Run) -> tuple:
     settings = json.dumps(run.settings, sort_keys=True, ensure_ascii=False)
     model = (run.model.name, run.model.dtype) if run.model else ("", "")
-    return (run.machine.slug, run.experiment, run.variant, run.weights, run.profile, run.method, settings, *model)
+    return (run.reference, run.machine.slug, run.experiment, run.variant, run.weights, run.profile, run.method, settings, *model)
 
 
-def load(*folders):
-    """One long table of `read_all(*folders)`: a row an iteration.
+def load(*folders, reference=None):
+    """One long table of `read_all(*folders, reference=reference)`: a row an iteration.
 
     Columns: those of KEY; device, cores, matmul_flops_per_s, bandwidth_bytes_per_s; started, folder, warnings (of the instrument);
-    iteration (from 1), first_image_s (the first warm-up's time), every field of Iteration but the pictures, which are `image` (path
-    of the first one); flops_per_image, parameters, weights_bytes, load_time_s; one column `quality.<name>` a measure. Missing values
-    are NaN. Empty, with no rows, if there are no runs.
+    first_image_s (the first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`; iteration (from
+    1); the fields of Iteration, for its pictures `image` (path of the first). Missing values are NaN. No rows if there are no runs.
     """
     import pandas as pd
 
-    rows = [row for run in read_all(*folders) for row in _rows(run)]
+    rows = [row for run in read_all(*folders, reference=reference) for row in _rows(run)]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(next(_rows(Run("", Machine(""), iterations=[Iteration()])))))
 
 

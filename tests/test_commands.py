@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 
@@ -92,3 +93,20 @@ def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
         assert f'REPOSITORY = "{address}"  # comment' in "".join(written["cells"][1]["source"])
     with pytest.raises(SystemExit, match="owner/name"):
         notebook.write_address("just-a-name")
+
+
+def test_a_results_folder_that_is_a_file_is_said(capsys, project):
+    (project / "taken").write_text("")
+    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "taken")
+    assert status == 1 and "cannot be made" in err and "choose another" in err and (project / "taken").is_file()
+
+
+def test_a_disk_too_full_for_the_executed_copy_is_one_sentence_with_the_remedy(capsys, project, monkeypatch):
+    import papermill
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(papermill, "execute_notebook", full)
+    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
+    assert status == 1 and "the disk is full" in err and "free some space and run again" in err and "Errno" not in err

@@ -268,3 +268,15 @@ def test_table_is_printed_and_written_without_a_notebook(df, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"table1.{kind}" for kind in ("csv", "docx", "md", "tex")]
     assert main(["table", str(tmp_path / "nothing"), "--out", str(tmp_path / "out2")]) == 1
     assert "there is no run" in capsys.readouterr().err
+
+
+def test_a_reference_run_never_fills_in_for_an_own_one_even_of_the_same_machine_and_settings(tmp_path):
+    save_run(tmp_path / "own", "stable-diffusion", [1.0])
+    for experiment in "stable-diffusion", "stylegan2-ada":
+        save_run(tmp_path / "reference", experiment, [9.0])  # newer
+    df = runs.load(tmp_path / "own", reference=tmp_path / "reference")
+    assert df["reference"].tolist().count(True) == 2 and len(df) == 3, "neither hides the other"
+    assert tables.pick(df)["time_s"].tolist() == [1.0]
+    assert tables.table1(tables.pick(df)).iloc[3].tolist()[1:] == ["—"] * 3
+    only_reference = runs.load(tmp_path / "nothing", reference=tmp_path / "reference")
+    assert tables.pick(only_reference)["time_s"].tolist() == [9.0, 9.0]

@@ -8,6 +8,7 @@ import warnings
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 
 import diffusers
 import psutil
@@ -101,8 +102,8 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
 def no_network(what: str, error: Exception) -> ConnectionError:
     """The sentence for a download that failed."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ConnectionError(f"{what} could not be downloaded ({first}): check the network, or use weights='demo' or weights='random', "
-                           "which need none")
+    return ConnectionError(f"{what} could not be downloaded ({shorten(first, 160, placeholder=' ...')}): check the network, or use "
+                           "weights='demo' or weights='random', which need none")
 
 
 def sha256(path) -> str:

@@ -10,7 +10,7 @@ from genlib.runs import write_atomically
 EXPERIMENTS = ["stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada"]  # the rows, in the thesis's order
 COLUMNS = ["time_s", "vram_peak_bytes", "ram_bytes"]
 MB = 1024**2
-GROUP = ["machine", "weights", "profile"]  # a table is of one
+GROUP = ["machine", "weights", "profile"]  # a table is of one, and of own runs or of reference runs
 
 
 def rows_of_table1(df: pd.DataFrame) -> pd.DataFrame:
@@ -19,15 +19,15 @@ def rows_of_table1(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(df: pd.DataFrame) -> pd.DataFrame:
-    """The (machine, weights, profile) for which there is a table, the newest first."""
+    """The (machine, weights, profile) for which there is a table: own runs before reference runs, the newest first."""
     rows = rows_of_table1(df)
-    found = rows.groupby(GROUP, as_index=False).agg(started=("started", "max"), experiments=("experiment", "nunique"))
-    found = found.sort_values("started", ascending=False, ignore_index=True)
+    found = rows.groupby([*GROUP, "reference"], as_index=False).agg(started=("started", "max"), experiments=("experiment", "nunique"))
+    found = found.sort_values(["reference", "started"], ascending=[True, False], ignore_index=True)
     return found.assign(started=found["started"].str[:19])
 
 
 def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = "") -> pd.DataFrame:
-    """The iterations of one group: the newest that has what is asked for, and in it the newest settings of each experiment.
+    """The iterations of one group: the first of `groups` that is asked for, and in it the newest settings of each experiment.
 
     Raises ValueError, naming what there is, if there is none.
     """
@@ -40,7 +40,8 @@ def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = 
         asked = " · ".join(filter(None, (machine, weights, profile))) or "anything"
         raise ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
     rows = rows_of_table1(df)
-    rows = rows[(rows[GROUP] == wanted.iloc[0][GROUP]).all(axis=1)]
+    same = [*GROUP, "reference"]
+    rows = rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
     newest = rows.loc[rows.groupby("experiment")["started"].idxmax(), "folder"]
     return rows[rows["folder"].isin(newest)]
 
