@@ -2,16 +2,21 @@
 import argparse
 import sys
 import time
+import warnings
 from pathlib import Path
 
 NOTEBOOKS = {1: "1_stable_diffusion", 2: "2_vae_round_trip", 3: "3_stylegan2_ada", 4: "4_comparison"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit status: 0, 1 if it failed (after one sentence on stderr), 2 if it was called wrongly."""
+    """Run a command; the exit status: 0; after a sentence on stderr 1 if it failed, 2 if it was called wrongly, 130 if interrupted."""
     options = _parser().parse_args(arguments)
+    warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # what is skipped, without lines of source
     try:
         return options.command(options)
+    except KeyboardInterrupt:
+        print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
+        return 130
     except (ValueError, OSError, MemoryError) as error:
         what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
         print(f"genlib: {what}", file=sys.stderr)
@@ -59,10 +64,11 @@ def _notebook_numbers(text: str) -> list[int]:
 def run_notebooks(options) -> int:
     """Execute the notebooks, each in a fresh kernel; keep the executed copies as .ipynb and .html."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    from genlib.files import explain_full_disk
     from genlib.notebook import results_folder
-    from genlib.runs import explain_full_disk
 
     source, results = _notebooks_folder(), results_folder(options.results).resolve()
     executed = results / "notebooks"
@@ -81,6 +87,10 @@ def run_notebooks(options) -> int:
             print("failed")
             raise ValueError(f"{name} stopped in its cell {error.exec_count} with {error.ename}: {error.evalue}\nThe executed copy is "
                              f"{_short(copy)}; what was measured before it is kept in {_short(results)}") from None
+        except DeadKernelError:
+            print("failed")
+            raise ValueError(f"{name} was killed, which mostly happens when the machine's memory is used up: free some or take smaller "
+                             f"weights; what was measured is kept in {_short(results)}, and the same command goes on there") from None
         _write_html(copy)
         print(f"{time.perf_counter() - start:.0f} s", flush=True)
     _say_where(options, results)
@@ -109,7 +119,7 @@ def _parameters(options, number: int, results: Path) -> dict:
 def _write_html(notebook: Path) -> None:
     from nbconvert import HTMLExporter
 
-    from genlib.runs import write_atomically
+    from genlib.files import write_atomically
 
     body, _ = HTMLExporter().from_filename(str(notebook))
     write_atomically(notebook.with_suffix(".html"), body.encode())

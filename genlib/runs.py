@@ -3,16 +3,16 @@
 A run lies in `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, its pictures beside it.
 Folders are only ever added. SI units; raw values; what a machine cannot tell is null, never 0.
 """
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import warnings as python_warnings
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from genlib.files import explain_full_disk, write_atomically
 
 SCHEMA = 1
 # Runs that differ in one of these are never averaged.
@@ -158,7 +158,10 @@ class Run:
         return pictures
 
     def image_files(self) -> list[Path]:
-        """The pictures of the iterations that count, in order."""
+        """The pictures of the iterations that count, in order. Raises ValueError, saying why, if every iteration failed."""
+        if self.iterations and all(i.error for i in self.iterations):
+            raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
+                             "fewer pixels, or dtype='float16'")
         return [self.folder / p.file for i in self.iterations for p in i.images]
 
 
@@ -169,33 +172,6 @@ def _mb(number):
 def slug(text: str) -> str:
     """"Tesla T4" -> "tesla-t4": lower-case latin letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half."""
-    temporary = path.with_name(f".{path.name}.part")
-    with explain_full_disk(path.parent):
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-
-
-class explain_full_disk:
-    """Turn "no space left on device" into a sentence with the remedy; other errors pass."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(self.folder).free / 1e6
-            raise OSError(error.errno, f"the disk is full ({free:.1f} MB free): free some space and run again; "
-                                       "what was measured so far is kept and will be continued", str(self.folder)) from None
 
 
 def begin(run: Run, results) -> Run:

@@ -110,3 +110,21 @@ def test_a_disk_too_full_for_the_executed_copy_is_one_sentence_with_the_remedy(c
     monkeypatch.setattr(papermill, "execute_notebook", full)
     status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
     assert status == 1 and "the disk is full" in err and "free some space and run again" in err and "Errno" not in err
+
+
+def test_a_kernel_that_is_killed_is_one_sentence_and_what_was_measured_stays(capsys, project):
+    path = project / "notebooks" / "1_stable_diffusion.ipynb"
+    killed = nbformat.read(path, as_version=4)
+    killed.cells[-1].source = "import os\nos.kill(os.getpid(), 9)"
+    nbformat.write(killed, path)
+    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
+    assert status == 1 and "was killed" in err and "memory" in err and (project / "results" / "measured").exists()
+
+
+def test_an_interrupt_is_one_sentence_and_a_status_of_its_own(capsys, project, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "run_notebooks", interrupted)
+    status, _, err = call(capsys, "run")
+    assert status == 130 and "what was measured is kept" in err

@@ -159,3 +159,10 @@ def test_neither_the_package_nor_the_record_nor_reports_load_torch():
     code = ("import sys, genlib, genlib.runs, genlib.notebook, genlib.__main__, genlib.report.tables, genlib.report.plots\n"
             "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules), 'a heavy import'")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_run_without_any_picture_says_why(tmp_path):
+    run = make_run(tmp_path)
+    run.iterations = [runs.Iteration(time_s=1.0, error="out of memory: tried 20 GiB")]
+    with pytest.raises(ValueError, match="no iteration succeeded .*tried 20 GiB.* smaller batch"):
+        run.image_files()

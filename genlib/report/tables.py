@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from genlib.files import write_atomically
 from genlib.report import summary, thesis
 from genlib.report.words import MISSING, number, say, significant
-from genlib.runs import write_atomically
 
 EXPERIMENTS = ["stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada"]  # the rows, in the thesis's order
 COLUMNS = ["time_s", "vram_peak_bytes", "ram_bytes"]
