@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 BADGE = re.compile(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/main/notebooks/([\w.]+)")
+SET_UP = next(cell.source for cell in nbformat.read(NOTEBOOKS[0], as_version=4).cells if cell.source.startswith("#@title Set-up"))
 COMPARED = "nbval-check-output"
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|tmp|work|content|mnt)/\w")
 
@@ -120,3 +122,17 @@ def test_nbval_fails_a_wrong_committed_output_and_one_without_a_count(tmp_path):
 def test_what_nbval_lets_through_is_what_the_checks_above_are_for(tmp_path):
     assert nbval(tmp_path, output="3", tag=None) == 0, "a wrong output without the tag"
     assert nbval(tmp_path, output=None, count=None) == 0, "a stripped notebook"
+
+
+@pytest.mark.parametrize("top_folder", ["genlib-main/", ""], ids=["as GitHub packs it", "packed by hand"])
+def test_the_set_up_cell_takes_the_project_from_a_zip_and_can_be_run_again(tmp_path, top_folder):
+    with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
+        archive.writestr(f"{top_folder}genlib/__init__.py", "here = True")
+        archive.writestr(f"{top_folder}notebooks/1_stable_diffusion.ipynb", "{}")
+    code = f"for _ in range(2):\n  exec({SET_UP!r})\nimport genlib, os\nassert genlib.here and os.path.exists('1_stable_diffusion.ipynb')"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, check=True, capture_output=True)  # without what is installed
+
+
+def test_the_set_up_cell_says_what_to_upload_where_there_is_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", SET_UP], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode and "upload a zip of the project" in done.stderr
