@@ -242,6 +242,14 @@ def test_other_processes_are_seen_and_this_one_is_not_taken_for_another(tmp_path
     assert measured(tmp_path, lambda: None).iterations[0].other_cpu_s is None, "too short to tell"
 
 
+def test_this_processes_own_cpu_time_is_not_counted_as_others():
+    begun, ended = readings._Counters(), readings._Counters()
+    ended.time_s, ended.own_cpu_s, ended.busy_cpu_s = begun.time_s + 1, begun.own_cpu_s + 2, begun.busy_cpu_s + 3
+    assert ended.other_cpu_since(begun) == pytest.approx(1)
+    ended.own_cpu_s = begun.own_cpu_s + 4  # the kernel's two counts differ by a tick or so
+    assert ended.other_cpu_since(begun) == 0
+
+
 def test_swapping_is_what_the_kernel_counts_while_the_call_runs(tmp_path, monkeypatch):
     counts = iter([10, 10 + 5 * MIB])
     monkeypatch.setattr(readings, "_swapped", lambda: next(counts))
@@ -309,3 +317,30 @@ def test_a_matrix_product_of_known_work_is_counted_and_timed_with_the_device_at_
     torch.cuda.synchronize()
     [iteration] = measured(tmp_path, call).iterations
     assert iteration.time_s > 0.5 * start.elapsed_time(end) / 1000, "the clock was stopped before the kernels were done"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_nothing_polls_on_after_a_call_that_was_interrupted(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(readings, "_reset_peak_rss", lambda: False)  # so that there is a poller
+    polling = []
+
+    def interrupted():
+        polling.append(threading.active_count())
+        raise error
+
+    before = threading.active_count()
+    with pytest.raises(error):
+        measured(tmp_path, interrupted)
+    assert polling == [before + 1] and threading.active_count() == before
+
+
+def test_what_is_drawn_only_later_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="returned a generator: return a list"):
+        measured(tmp_path, lambda: (image for image in []))
+
+
+def test_out_of_memory_without_a_message_is_a_row_too(tmp_path):
+    def too_large():
+        raise MemoryError
+
+    assert measured(tmp_path, too_large).iterations[0].error == "out of memory: MemoryError"

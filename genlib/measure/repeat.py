@@ -24,7 +24,7 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     gets 0), so that what it draws for an index stays the same when a run is continued. The record and the pictures are saved after
     every iteration. An unfinished run of the same machine, versions and settings is continued; a finished one is measured anew.
     Out of memory is an iteration with `error`, and ends the run; any other exception leaves the run unfinished and is raised.
-    Raises ValueError if `iterations` is not at least 1.
+    Raises ValueError if `iterations` is not at least 1, TypeError if `generate` returns something else.
     """
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
@@ -80,13 +80,15 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
     try:
         images = call(index)
         device.synchronize()
-    except Exception as caught:
+    except BaseException as caught:  # an interrupt too: no poller may outlive its call
         if not device.is_out_of_memory(caught):
             readings.stop()
             raise
-        error = f"out of memory: {str(caught).splitlines()[0]}"
+        error = f"out of memory: {(str(caught).splitlines() or [type(caught).__name__])[0]}"
     end, cpu_end = time.perf_counter(), time.process_time()
     iteration = readings.stop()
+    if not isinstance(images, (list, type(None))):  # a generator, say, would be measured without having done anything
+        raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
     iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error
     if error and torch.cuda.is_available():
         torch.cuda.empty_cache()  # the next condition starts from what is really in use
