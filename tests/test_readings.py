@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import psutil
@@ -344,3 +345,24 @@ def test_out_of_memory_without_a_message_is_a_row_too(tmp_path):
         raise MemoryError
 
     assert measured(tmp_path, too_large).iterations[0].error == "out of memory: MemoryError"
+
+
+def test_garbage_of_before_is_gone_when_the_call_begins(tmp_path):
+    class Garbage:
+        pass
+
+    seen = []
+    leftover = Garbage()
+    leftover.itself, gone = leftover, weakref.ref(leftover)
+    del leftover
+    measured(tmp_path, lambda: seen.append(gone()))
+    assert seen == [None]
+
+
+def test_out_of_memory_half_way_ends_the_run_with_what_was_measured(tmp_path):
+    def too_large_at_last(index):
+        if index == 1:
+            raise MemoryError("no more")
+
+    run = measure.repeat(too_large_at_last, experiment="e", iterations=4, results=tmp_path)
+    assert [i.error for i in run.iterations] == [None, "out of memory: no more"] and run.finished
