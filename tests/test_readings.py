@@ -366,3 +366,11 @@ def test_out_of_memory_half_way_ends_the_run_with_what_was_measured(tmp_path):
 
     run = measure.repeat(too_large_at_last, experiment="e", iterations=4, results=tmp_path)
     assert [i.error for i in run.iterations] == [None, "out of memory: no more"] and run.finished
+
+
+def test_the_thesiss_reading_of_the_allocator_is_its_peak_without_reset_or_synchronising(tmp_path, monkeypatch, cuda):
+    install(monkeypatch, Card())
+    run = measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=2, results=tmp_path)
+    assert [i.vram_peak_bytes for i in run.iterations] == [500 * MIB] * 2
+    assert cuda["resets"] == cuda["synchronized"] == 0, "the thesis did neither"
+    assert run.iterations[0].ram_bytes > 0 and run.iterations[0].ram_peak_bytes is None
