@@ -286,6 +286,11 @@ def test_the_rate_of_a_matrix_product_is_2_rows_cubed_over_its_time(monkeypatch)
     assert work._matmul_rate(torch.device("cpu"), torch.float32) == pytest.approx(2 * 256**3 / 0.256)
 
 
+def test_a_copy_moves_every_byte_twice_once_to_read_and_once_to_write(monkeypatch):
+    monkeypatch.setattr(work, "_time", lambda *_: 0.5)
+    assert work._copy_rate(torch.device("cpu")) == 2 * 256 * MIB / 0.5
+
+
 def test_not_enough_memory_for_the_rates_is_null(monkeypatch):
     def too_large(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
