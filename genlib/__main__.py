@@ -11,7 +11,6 @@ NOTEBOOKS = {1: "1_stable_diffusion", 2: "2_vae_round_trip", 3: "3_stylegan2_ada
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status: 0; after a sentence on stderr 1 if it failed, 2 if it was called wrongly, 130 if interrupted."""
     options = _parser().parse_args(arguments)
-    warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # what is skipped, without lines of source
     try:
         return options.command(options)
     except KeyboardInterrupt:
@@ -163,4 +162,5 @@ def convert_network(options) -> int:
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # what is skipped, without lines of source
     sys.exit(main())

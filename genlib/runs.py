@@ -11,6 +11,7 @@ import warnings as python_warnings
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from genlib.files import explain_full_disk, write_atomically
 
@@ -23,7 +24,7 @@ KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "m
 class ModelInfo:
     """What was loaded: every loader leaves one as `.info` on the model."""
     name: str  # as tables print it
-    weights: str  # demo, random or published
+    weights: Literal["demo", "random", "published"]
     profile: str  # thesis or tuned
     source: str  # Hub name, address, folder, or the seed of random weights
     revision: str | None = None
@@ -109,7 +110,7 @@ class Run:
     flops_per_image: float | None = None
     quality: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    weights: str = "none"  # of the model, repeated here because folders and tables go by it
+    weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
     profile: str = "none"
     schema: int = SCHEMA
     folder: Path | None = None  # where it lies; not written
@@ -183,7 +184,7 @@ def begin(run: Run, results) -> Run:
     for path in sorted(group.glob("*/run.json"), reverse=True):
         try:
             earlier = read(path)
-        except ValueError:
+        except (ValueError, OSError):
             continue  # load() names it; here a run that cannot be read is one that cannot be continued
         if earlier.finished is None and _same(earlier, run):
             earlier.resumed = True
@@ -220,7 +221,7 @@ def parse(text: str | bytes) -> Run:
 
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not valid JSON ({error}); it was cut off or edited: delete it or restore it") from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:

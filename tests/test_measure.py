@@ -220,3 +220,27 @@ def test_pictures_that_should_be_the_same_are_counted_and_their_largest_differen
     pixels[3, 4, 1] ^= 1
     assert quality.differences([a, a, a]) == {"different_pictures": 1, "largest_difference": 0}
     assert quality.differences([a, a, Image.fromarray(pixels)]) == {"different_pictures": 2, "largest_difference": 1}
+
+
+def test_a_line_says_mb_of_1024_squared_bytes():
+    from genlib.measure.repeat import describe
+
+    line = describe(runs.Iteration(time_s=1.5, vram_peak_bytes=3000 * MIB, ram_bytes=700 * MIB))
+    assert line.split() == "1.500 s · VRAM 3000 MB · RAM 700 MB".split()
+
+
+def test_a_wall_clock_that_is_set_back_changes_no_time(tmp_path, monkeypatch):
+    hours = iter(range(100, 0, -1))
+    monkeypatch.setattr(time, "time", lambda: 3600.0 * next(hours))
+    assert 0.05 <= repeat(lambda: time.sleep(0.05), tmp_path, iterations=1).iterations[0].time_s < 5
+
+
+def test_a_shorter_run_takes_over_what_a_longer_one_had_measured(tmp_path, capsys):
+    def interrupted(iteration):
+        if iteration == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repeat(interrupted, tmp_path, iterations=5)
+    assert len(repeat(lambda: None, tmp_path, iterations=2).iterations) == 3
+    assert "after 3 of 3 iterations" in capsys.readouterr().out

@@ -280,3 +280,28 @@ def test_a_reference_run_never_fills_in_for_an_own_one_even_of_the_same_machine_
     assert tables.table1(tables.pick(df)).iloc[3].tolist()[1:] == ["—"] * 3
     only_reference = runs.load(tmp_path / "nothing", reference=tmp_path / "reference")
     assert tables.pick(only_reference)["time_s"].tolist() == [9.0, 9.0]
+
+
+def test_no_ratio_is_given_for_other_steps_than_the_thesiss_and_the_note_says_the_steps(tmp_path):
+    for steps, ratio in (50, "1.0"), (2, "—"):
+        save_run(tmp_path / str(steps), "stable-diffusion", [7.93, 7.93], weights="random", settings=dict(steps=steps))
+        df = tables.pick(runs.load(tmp_path / str(steps)))
+        assert tables.beside_thesis(df).iloc[0, -1] == ratio
+        assert f"{steps} steps" in tables.note(df) and f"кроків: {steps}" in tables.note(df, "uk")
+
+
+def test_of_two_settings_the_newer_is_in_the_table(tmp_path):
+    old = save_run(tmp_path, "stable-diffusion", [1.0], settings=dict(steps=1))
+    old.started = "2020-01-01T00:00:00+00:00"
+    old.save()
+    save_run(tmp_path, "stable-diffusion", [2.0], settings=dict(steps=2))
+    assert tables.pick(runs.load(tmp_path))["time_s"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("why", ["a picture was deleted", "every iteration failed"])
+def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
+    run = save_run(tmp_path, "stable-diffusion", [1.0], picture=why == "a picture was deleted", errors=1)
+    for file in run.folder.glob("*.png"):
+        file.unlink()
+    figure = plots.pictures(tables.pick(runs.load(tmp_path)))
+    assert "there are no pictures" in [text.get_text() for text in figure.texts]

@@ -57,11 +57,43 @@ def test_an_unfinished_run_of_the_same_settings_is_continued(tmp_path):
 @pytest.mark.parametrize("change", [
     dict(settings={"steps": 3}), dict(variant="v"), dict(method="thesis"), dict(machine=runs.Machine("some-gpu", packages={"torch": "9"})),
     dict(model=runs.ModelInfo("M", "demo", "thesis", "seed 1")), dict(model=runs.ModelInfo("M", "demo", "tuned", "seed 0")),
+    *(dict(machine=runs.Machine("some-gpu", **({"device": "Some GPU"} | {name: "other"}))) for name in
+      ("device", "driver", "python", "commit")),
+    *(dict(model=runs.ModelInfo("M", "demo", "thesis", "seed 0", **{name: value})) for name, value in
+      dict(revision="r", sha256="0", dtype="float16", switches={"vae_slicing": True}).items()),
 ])
 def test_an_unfinished_run_of_other_settings_is_left_alone(tmp_path, change):
     run = make_run(tmp_path)
     other = make_run(tmp_path, **change)
     assert not other.resumed and other.folder != run.folder
+
+
+def test_of_two_unfinished_runs_the_newer_is_continued(tmp_path):
+    older = make_run(tmp_path)
+    older.finished = older.started
+    older.save()
+    newer = make_run(tmp_path)
+    older.finished = None
+    older.save()
+    assert older.folder != newer.folder and make_run(tmp_path).folder == newer.folder
+
+
+def test_the_table_of_a_run_is_in_seconds_and_mb_of_1024_squared_bytes(tmp_path):
+    run = make_run(tmp_path)
+    run.iterations = [runs.Iteration(time_s=1.5, vram_peak_bytes=3 * 1024**2, ram_bytes=7 * 1024**2)]
+    assert run.table().iloc[0].tolist() == [1.5, 3, 7]
+
+
+@pytest.mark.parametrize("text, word", [("[" * 200_000, "not valid JSON"), ('{"schema": 1, "weights": "turbo"}', "weights|experiment")])
+def test_json_nested_without_end_and_weights_that_do_not_exist_are_named_and_skipped(tmp_path, text, word):
+    run = finish(make_run(tmp_path), 1.0)
+    broken = run.folder.parent / "2030-01-01T00-00-00"
+    broken.mkdir()
+    (broken / "run.json").write_text(text)
+    (run.folder.parent / "2031-01-01T00-00-00" / "run.json").mkdir(parents=True)  # a folder of that name
+    with pytest.warns(UserWarning, match=word):
+        assert len(runs.load(tmp_path)) == 1
+    assert not make_run(tmp_path).resumed
 
 
 def test_a_finished_run_is_measured_anew(tmp_path):

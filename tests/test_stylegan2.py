@@ -146,7 +146,8 @@ def test_an_address_is_downloaded_once_and_its_hash_is_checked_before_the_file_i
     for _ in range(2):
         assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
     assert fetched == [True], "once, with a progress bar"
-    (tmp_path / "genlib" / "network.pkl").write_bytes(b"another file")
+    [kept] = tmp_path.rglob("network.pkl")
+    kept.write_bytes(b"another file")
     monkeypatch.setattr(nvidia_pickle, "read", lambda path: pytest.fail("it was opened"))
     with pytest.raises(ValueError, match="damaged or replaced"):
         stylegan2.load("https://example.org/network.pkl")
@@ -182,3 +183,10 @@ def test_a_download_that_was_cut_off_is_not_kept_and_its_hash_is_not_remembered(
         else:
             with pytest.raises(nvidia_pickle.NetworkFileError, match="download it again"):
                 stylegan2.load("https://example.org/network.pkl")
+
+
+def test_files_of_one_name_at_two_addresses_stay_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: weights.Path(path).write_text(url))
+    for address in "https://example.org/a/ffhq.pkl", "https://example.org/b/ffhq.pkl":
+        assert weights.cached_download(address)[0].read_text() == address

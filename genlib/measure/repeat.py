@@ -35,7 +35,7 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     if variant:
         print(f"{variant}:")
     if run.resumed:
-        print(f"continues the run of {run.started}, which was interrupted after {done} of {iterations} iterations")
+        print(f"continues the run of {run.started}, which was interrupted after {done} of {max(done, iterations)} iterations")
     for number in range(warmup):
         iteration, _ = measure(call, 0)
         run.warmup.append(iteration)

@@ -126,7 +126,8 @@ def cached_download(url: str, expected_sha256: str | None = None, attempts: int 
     Where no hash was published the file is held to the one that `remember_sha256` wrote down.
     Raises ConnectionError without a network, ValueError when the hash is another than expected.
     """
-    path = Path(torch.hub.get_dir()) / "genlib" / url.rsplit("/", 1)[-1]
+    folder = hashlib.sha256(url.rpartition("/")[0].encode()).hexdigest()[:12]  # files of one name at two addresses stay apart
+    path = Path(torch.hub.get_dir()) / "genlib" / folder / url.rpartition("/")[2]
     note = _sha256_note(path)
     expected = expected_sha256 or (note.read_text().split()[0] if note.exists() else None)
     if not path.exists():

@@ -119,9 +119,12 @@ def pictures(df: pd.DataFrame, language: str = "en") -> Figure:
     """The pictures of the iterations in one figure: a row an experiment, a column an iteration."""
     from PIL import Image
 
-    rows = [(experiment, rows["image"].dropna().head(5).tolist()) for experiment, rows in _by_experiment(df)]
+    rows = [(experiment, [file for file in rows["image"].dropna() if Path(file).exists()][:5]) for experiment, rows in _by_experiment(df)]
     rows = [(experiment, files) for experiment, files in rows if files]
-    figure = _figure(height_in=1.25 * len(rows) + 0.5)
+    figure = _figure(height_in=1.25 * max(1, len(rows)) + 0.5)
+    if not rows:
+        figure.text(0.5, 0.4, say("no_pictures", language), ha="center")
+        return _title(figure, df, "pictures_title", language)
     axes = figure.subplots(len(rows), 5, squeeze=False)
     for line, (experiment, files) in zip(axes, rows, strict=True):
         line[0].set_ylabel(_short(experiment, language).replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=8)

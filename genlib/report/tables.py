@@ -1,4 +1,5 @@
 """Table 1 and the table beside the thesis; written as CSV, Markdown, LaTeX and Word."""
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -75,8 +76,8 @@ def _cell(run: pd.Series, name: str, language: str) -> str:
 def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     """This run, the thesis's figure and their ratio for each reading that the thesis has.
 
-    A ratio is given for published and random weights; the demo's figures cannot be held against the thesis's, nor those of other
-    experiments than its three. The thesis has no figure for the VAE alone.
+    A ratio is given for published and random weights and the thesis's 50 steps; the demo's figures cannot be held against the
+    thesis's, nor those of other experiments than its three. The thesis has no figure for the VAE alone.
     """
     runs = summary.summarize(rows_of_table1(df)).set_index("experiment")
     rows = []
@@ -87,13 +88,19 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
         for name in COLUMNS:
             scale = MB if name.endswith("_bytes") else 1
             there = published.get(name)
-            fair = run["weights"] in ("published", "random") and there and not pd.isna(run[name])
+            alike = _steps(df[df["experiment"] == experiment]) <= {thesis.STEPS}
+            fair = run["weights"] in ("published", "random") and alike and there and not pd.isna(run[name])
             rows.append({
                 say("model", language): say(experiment, language), say("reading", language): say(name, language),
                 say("this_run", language): _cell(run, name, language),
                 say("thesis", language): number(there and there / scale, 0 if scale == MB else 2, language),
                 say("ratio", language): significant(run[name] / there, 2, language) if fair else MISSING})
     return pd.DataFrame(rows)
+
+
+def _steps(df: pd.DataFrame) -> set[int]:
+    """The numbers of denoising steps among the runs' settings; empty where nothing is denoised."""
+    return {steps for settings in df["settings"].unique() if (steps := json.loads(settings).get("steps")) is not None}
 
 
 def caption(number: str = "1", language: str = "en") -> str:
@@ -111,8 +118,9 @@ def note(df: pd.DataFrame, language: str = "en") -> str:
     doubt = say(f"{weights}_doubt", language)
     if df["vram_peak_bytes"].isna().all():
         doubt = f"{say('no_vram', language)} {doubt}"
-    return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"), dtype=names("dtype"),
-               n=" … ".join(map(str, dict.fromkeys((n[0], n[-1])))), doubt=doubt)
+    conditions = "; ".join([names("dtype"), *(say("steps", language, steps=steps) for steps in sorted(_steps(df)))])
+    return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"),
+               conditions=conditions, n=" … ".join(map(str, dict.fromkeys((n[0], n[-1])))), doubt=doubt)
 
 
 def styled(frame: pd.DataFrame, caption: str):

@@ -7,6 +7,7 @@ from pathlib import Path
 from genlib.runs import Iteration, Machine, ModelInfo, Run
 
 MB = 1024**2
+STEPS = 50
 PUBLISHED = {  # experiment: reading -> the average in Table 1, in SI units
     "stable-diffusion": dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB),
     "vae-as-in-thesis": dict(time_s=7.96, vram_peak_bytes=1136 * MB, ram_bytes=3917 * MB),  # VRAM: GPUtil, the whole device, read once
@@ -26,7 +27,7 @@ def as_run(experiment: str) -> Run:
     iterations = [Iteration(time_s=time, vram_peak_bytes=vram, ram_bytes=ram) for time in ITERATION_TIMES_S[experiment]]
     return Run(experiment, Machine("thesis", device="Colab GPU, model not named"), method="thesis", iterations=iterations,
                model=ModelInfo("Stable Diffusion v1-4", "published", "thesis", "CompVis/stable-diffusion-v1-4", dtype="not stated"),
-               settings=dict(steps=50), started="published", finished="published")
+               settings=dict(steps=STEPS), started="published", finished="published")
 
 
 def write_reference(folder: Path) -> None:
