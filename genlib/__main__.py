@@ -81,7 +81,7 @@ def run_notebooks(options) -> int:
                 papermill.execute_notebook(
                     source / f"{name}.ipynb", copy, parameters=_parameters(options, number, results), cwd=source, kernel_name="python3",
                     progress_bar=dict(leave=False, disable=None),  # None: a bar on a terminal only
-                    extra_arguments=["--log-level=ERROR"])  # of the kernel, which warns that it talks over a local port
+                    extra_arguments=["--log-level=CRITICAL"])  # of the kernel, which warns that it talks over a local port
         except PapermillExecutionError as error:
             print("failed")
             raise ValueError(f"{name} stopped in its cell {error.exec_count} with {error.ename}: {error.evalue}\nThe executed copy is "

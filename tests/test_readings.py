@@ -379,3 +379,11 @@ def test_the_thesiss_reading_of_the_allocator_is_its_peak_without_reset_or_synch
     assert [i.vram_peak_bytes for i in run.iterations] == [500 * MIB] * 2
     assert cuda["resets"] == cuda["synchronized"] == 0, "the thesis did neither"
     assert run.iterations[0].ram_bytes > 0 and run.iterations[0].ram_peak_bytes is None
+
+
+def test_out_of_memory_in_the_thesiss_reading_is_a_row_too(tmp_path):
+    def too_large():
+        raise MemoryError
+
+    run = measure.repeat_as_in_thesis(too_large, experiment="e", iterations=3, results=tmp_path)
+    assert run.finished and [i.error for i in run.iterations] == ["out of memory"]

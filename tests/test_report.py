@@ -305,3 +305,10 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
         file.unlink()
     figure = plots.pictures(tables.pick(runs.load(tmp_path)))
     assert "there are no pictures" in [text.get_text() for text in figure.texts]
+
+
+def test_the_thesiss_reading_of_the_whole_device_is_not_divided_into_an_allocators_peak(df):
+    beside = tables.beside_thesis(df)
+    vram = beside[beside["Reading"] == "VRAM use (MB)"].set_index("Model")
+    assert vram.loc["Variational Autoencoders", ["thesis", "ratio"]].tolist() == ["1136", "—"]
+    assert vram.loc["Stable Diffusion", "ratio"] == "0.18"

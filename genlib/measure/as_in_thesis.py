@@ -20,7 +20,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                         iterations: int = 5, vram: str = "allocator", results="results") -> runs.Run:
     """Time `generate` as the thesis did: `time.time()` around the call, then RSS and VRAM read once.
 
-    vram: "allocator", torch's peak since the process began, never reset (as for Stable Diffusion and StyleGAN2-ADA), or "gputil",
+    vram: "allocator", torch's peak as it stands, not reset here (as for Stable Diffusion and StyleGAN2-ADA), or "gputil",
     what nvidia-smi says of the whole device after the iteration (as for the VAE). Pictures are not kept: `repeat` keeps them.
     """
     if vram not in ("allocator", "gputil"):
@@ -30,7 +30,13 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                               method="thesis", variant="as-in-thesis"), results)
     for index in range(len(run.iterations), iterations):
         start = time.time()
-        call(index)
+        try:
+            call(index)
+        except Exception as error:
+            if not device.is_out_of_memory(error):
+                raise
+            run.iterations.append(runs.Iteration(error="out of memory"))
+            break
         iteration = runs.Iteration(time_s=time.time() - start)
         iteration.ram_bytes = psutil.Process().memory_info().rss
         if vram == "gputil":

@@ -97,7 +97,8 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
 
 def describe(iteration: runs.Iteration) -> str:
     """An iteration in a line: time, VRAM and RAM in MB of 1024² bytes."""
-    line = f"{iteration.time_s:8.3f} s · VRAM {_mb(iteration.vram_peak_bytes)} MB · RAM {_mb(iteration.ram_bytes)} MB"
+    vram = iteration.vram_device_bytes if iteration.vram_peak_bytes is None else iteration.vram_peak_bytes  # GPUtil knows the former only
+    line = f"{iteration.time_s:8.3f} s · VRAM {_mb(vram)} MB · RAM {_mb(iteration.ram_bytes)} MB"
     return f"{line} · {iteration.error}" if iteration.error else line
 
 

@@ -88,7 +88,7 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
         for name in COLUMNS:
             scale = MB if name.endswith("_bytes") else 1
             there = published.get(name)
-            alike = _steps(df[df["experiment"] == experiment]) <= {thesis.STEPS}
+            alike = _steps(df[df["experiment"] == experiment]) <= {thesis.STEPS} and (experiment, name) not in thesis.OTHER_READINGS
             fair = run["weights"] in ("published", "random") and alike and there and not pd.isna(run[name])
             rows.append({
                 say("model", language): say(experiment, language), say("reading", language): say(name, language),
