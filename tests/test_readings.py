@@ -387,3 +387,23 @@ def test_out_of_memory_in_the_thesiss_reading_is_a_row_too(tmp_path):
 
     run = measure.repeat_as_in_thesis(too_large, experiment="e", iterations=3, results=tmp_path)
     assert run.finished and [i.error for i in run.iterations] == ["out of memory"]
+
+
+def test_apples_gpu_has_the_highest_sample_for_a_peak_and_no_nvml(tmp_path, monkeypatch):
+    allocated = [100 * MIB]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for name, value in dict(synchronize=lambda: None, current_allocated_memory=lambda: allocated[0],
+                            driver_allocated_memory=lambda: 900 * MIB, recommended_max_memory=lambda: 8192 * MIB).items():
+        monkeypatch.setattr(torch.mps, name, value)
+
+    def call():
+        allocated[0] = 700 * MIB
+        time.sleep(0.15)
+        allocated[0] = 200 * MIB
+
+    run = measured(tmp_path, call)
+    [iteration] = run.iterations
+    assert (iteration.vram_peak_bytes, iteration.vram_reserved_bytes, iteration.vram_source) == (700 * MIB, 900 * MIB, "torch")
+    assert iteration.vram_device_bytes is iteration.energy_j is iteration.throttled is None
+    assert run.machine.vram_bytes == 8192 * MIB and run.machine.slug.endswith("-gpu")
