@@ -32,7 +32,7 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
     """Bars of one reading (time_s, vram_peak_bytes, ram_bytes) by experiment, the standard deviation as error bar; the Axes.
 
     The axis is logarithmic where the largest is over 20 times the smallest. Where the machine has no such reading the panel says so.
-    The thesis's figure is a line across the bar, for published and random weights.
+    The thesis's figure is a line across the bar where it is comparable (see tables.comparable).
     """
     ax = _figure().subplots() if ax is None else ax
     runs = summary.summarize(tables.rows_of_table1(df))
@@ -51,7 +51,7 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
         text = significant(value, 2, language) if scale == 1 else f"{value:.0f}"
         ax.annotate(text, (x, value + spread[experiment]), (0, 2), textcoords="offset points", ha="center", fontsize=8)
         published = thesis.PUBLISHED.get(experiment, {}).get(reading)
-        if published and runs.loc[experiment, "weights"] in ("published", "random"):
+        if published and tables.comparable(df, experiment, reading):
             ax.hlines(published / scale, x - 0.45, x + 0.45, colors="black", linestyles="dashed")
     if logarithmic:
         ax.set_yscale("log")

@@ -88,14 +88,20 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
         for name in COLUMNS:
             scale = MB if name.endswith("_bytes") else 1
             there = published.get(name)
-            alike = _steps(df[df["experiment"] == experiment]) <= {thesis.STEPS} and (experiment, name) not in thesis.OTHER_READINGS
-            fair = run["weights"] in ("published", "random") and alike and there and not pd.isna(run[name])
+            fair = there and not pd.isna(run[name]) and comparable(df, experiment, name)
             rows.append({
                 say("model", language): say(experiment, language), say("reading", language): say(name, language),
                 say("this_run", language): _cell(run, name, language),
                 say("thesis", language): number(there and there / scale, 0 if scale == MB else 2, language),
                 say("ratio", language): significant(run[name] / there, 2, language) if fair else MISSING})
     return pd.DataFrame(rows)
+
+
+def comparable(df: pd.DataFrame, experiment: str, reading: str) -> bool:
+    """Whether a figure may be held against the thesis's: weights of full size, its number of steps, the same way of reading."""
+    rows = df[df["experiment"] == experiment]
+    full_size = rows["weights"].isin(["published", "random"]).all()
+    return bool(full_size) and _steps(rows) <= {thesis.STEPS} and (experiment, reading) not in thesis.OTHER_READINGS
 
 
 def _steps(df: pd.DataFrame) -> set[int]:
