@@ -53,7 +53,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the GPU's or the machine's memory did not suffice."""
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+        isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "allocate memory", "status_alloc_failed")))
 
 
 def describe() -> Machine:

@@ -19,18 +19,19 @@ def ask(function: str, *arguments):
     """
     if not torch.cuda.is_available() or hangs():
         return None
-    return _asker().ask(function, arguments)
+    return _asker(torch.cuda.current_device()).ask(function, arguments)
 
 
 def hangs() -> bool:
     """Whether a question was not answered in time."""
-    return torch.cuda.is_available() and _asker().hangs
+    return torch.cuda.is_available() and _asker(torch.cuda.current_device()).hangs
 
 
 class _Asker:
-    """A thread that asks one question after the other."""
+    """A thread that asks one question after the other about one GPU (torch's number of it: a thread has a current GPU of its own)."""
 
-    def __init__(self):
+    def __init__(self, gpu: int):
+        self._gpu = gpu
         self.hangs = False
         self._questions = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True).start()
@@ -48,7 +49,7 @@ class _Asker:
         return answer
 
     def _run(self) -> None:
-        handle = _find_gpu()
+        handle = _find_gpu(self._gpu)
         while True:
             function, arguments, reply = self._questions.get()
             try:
@@ -57,18 +58,18 @@ class _Asker:
                 reply.put(error)
 
 
-_asker = cache(_Asker)  # one a process
+_asker = cache(_Asker)  # one a GPU and process
 
 
-def _find_gpu():
-    """NVML's handle of the GPU that torch uses, found by its UUID, since CUDA_VISIBLE_DEVICES renumbers; None without one."""
+def _find_gpu(gpu: int):
+    """NVML's handle of the GPU that torch numbers so, found by its UUID, since CUDA_VISIBLE_DEVICES renumbers; None without one."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except Exception:  # not installed, no library, no driver, no permission: each its own class, all mean "cannot tell"
         return None
-    uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+    uuid = str(torch.cuda.get_device_properties(gpu).uuid)
     for name in (uuid, f"GPU-{uuid}", f"MIG-{uuid}"):
         try:
             return pynvml.nvmlDeviceGetHandleByUUID(name)

@@ -292,7 +292,7 @@ def _rows(run: Run):
     shared = dict(zip(KEY, _key(run), strict=True)) | {
         "device": machine.device, "cores": machine.cores or machine.threads, "matmul_flops_per_s": machine.matmul_flops_per_s,
         "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s, "started": run.started, "folder": str(run.folder),
-        "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup else None,
+        "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
         "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,
     } | {f"quality.{name}": value for name, value in run.quality.items()}

@@ -156,8 +156,12 @@ def test_what_one_function_cannot_tell_costs_that_reading_only(tmp_path, monkeyp
     def no_such_function():
         raise AttributeError(function)
 
-    install(monkeypatch, Card({function: no_such_function if how == "no such function" else fail(how)}))
-    [iteration] = measured(tmp_path).iterations
+    card = install(monkeypatch, Card({function: no_such_function if how == "no such function" else fail(how)}))
+
+    def work():
+        card.energy_mj += 100
+
+    [iteration] = measured(tmp_path, work).iterations
     told = {name: getattr(iteration, name) is not None
             for name in ("energy_j", "temperature_c", "clock_hz", "throttled", "vram_process_bytes", "vram_device_bytes")}
     assert [name for name, is_told in told.items() if not is_told] == [lost]
@@ -407,3 +411,27 @@ def test_apples_gpu_has_the_highest_sample_for_a_peak_and_no_nvml(tmp_path, monk
     assert (iteration.vram_peak_bytes, iteration.vram_reserved_bytes, iteration.vram_source) == (700 * MIB, 900 * MIB, "torch")
     assert iteration.vram_device_bytes is iteration.energy_j is iteration.throttled is None
     assert run.machine.vram_bytes == 8192 * MIB and run.machine.slug.endswith("-gpu")
+
+
+def test_a_default_of_a_loops_closure_is_not_taken_for_the_index(tmp_path):
+    seen = []
+    measure.repeat(lambda steps=50: seen.append(steps), experiment="e", iterations=2, results=tmp_path)
+    assert seen == [50, 50, 50]
+
+
+@pytest.mark.parametrize("iterations", [0, -3, 2.5])
+def test_the_thesiss_reading_refuses_iterations_below_one_before_anything_is_made(tmp_path, iterations):
+    with pytest.raises(ValueError, match="at least 1"):
+        measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=iterations, results=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_energy_that_the_counter_has_not_shown_yet_is_null_and_not_zero(tmp_path, monkeypatch, cuda):
+    install(monkeypatch, Card())
+    assert measured(tmp_path).iterations[0].energy_j is None
+
+
+@pytest.mark.parametrize("message", ["CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+                                     "unable to mmap 8 bytes: Cannot allocate memory (12)", "DefaultCPUAllocator: can't allocate memory"])
+def test_memory_that_a_library_cannot_get_is_out_of_memory(message):
+    assert device.is_out_of_memory(RuntimeError(message)) and not device.is_out_of_memory(RuntimeError("CUDA error: misaligned address"))

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from genlib import device, runs
-from genlib.measure.repeat import describe, finish
+from genlib.measure.repeat import check_iterations, describe, finish
 from genlib.measure.work import takes_index
 
 TIMEOUT_S = 20
@@ -25,6 +25,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     """
     if vram not in ("allocator", "gputil"):
         raise ValueError(f"vram is {vram!r}: the thesis read 'allocator' or 'gputil'")
+    check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
                               method="thesis", variant="as-in-thesis"), results)
@@ -40,7 +41,8 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
         iteration = runs.Iteration(time_s=time.time() - start)
         iteration.ram_bytes = psutil.Process().memory_info().rss
         if vram == "gputil":
-            iteration.vram_device_bytes, iteration.vram_source = gputil_memory_used(), "GPUtil"
+            iteration.vram_device_bytes = gputil_memory_used()
+            iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"
         elif torch.cuda.is_available():
             iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
         run.iterations.append(iteration)

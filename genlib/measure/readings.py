@@ -58,7 +58,7 @@ class Readings:
         iteration = Iteration(
             vram_device_bytes=self._device_peak_bytes, vram_process_bytes=gpu["process_bytes"],
             ram_bytes=memory.rss, ram_peak_bytes=max(self._rss_peak_bytes, _kernel_peak_rss() if self._kernel_knows_peak else 0),
-            ram_private_bytes=_private(memory), energy_j=_difference(begun.energy_mj, ended.energy_mj, 1e-3),
+            ram_private_bytes=_private(memory), energy_j=_difference(begun.energy_mj, ended.energy_mj, 1e-3) or None,  # 0: too short
             temperature_start_c=self._before["temperature_c"], temperature_c=gpu["temperature_c"],
             clock_start_hz=self._before["clock_hz"], clock_hz=gpu["clock_hz"],
             throttled=None if self._reasons is None else sorted(self._reasons),

@@ -26,12 +26,13 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     Out of memory is an iteration with `error`, and ends the run; any other exception leaves the run unfinished and is raised.
     Raises ValueError if `iterations` is not at least 1, TypeError if `generate` returns something else.
     """
-    if not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
+    check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
                               variant=variant), results)
     done = len(run.iterations)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # or what an earlier condition left in the allocator's cache would count as reserved here
     if variant:
         print(f"{variant}:")
     if run.resumed:
@@ -52,6 +53,12 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
         if iteration.error:
             break
     return finish(run)
+
+
+def check_iterations(iterations) -> None:
+    """Raises ValueError unless it is a whole number of at least 1."""
+    if not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
 
 
 def finish(run: runs.Run) -> runs.Run:

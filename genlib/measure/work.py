@@ -41,8 +41,10 @@ def count_flops(generate) -> int:
 
 
 def takes_index(generate):
-    """`generate` as a function of the iteration's index, whether it asks for the index or not."""
-    return generate if inspect.signature(generate).parameters else lambda index: generate()
+    """`generate` as a function of the iteration's index, whether it asks for the index, by a parameter without a default, or not."""
+    asks = any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+               for p in inspect.signature(generate).parameters.values())
+    return generate if asks else lambda index: generate()
 
 
 @cache
