@@ -12,7 +12,8 @@ import torch
 from genlib import nvml
 from genlib.runs import Machine, slug
 
-PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil"]
+PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil",
+            "nvidia-ml-py"]
 
 
 def pick() -> torch.device:
@@ -62,7 +63,8 @@ def describe() -> Machine:
     cpu = _cpu_name()
     machine = Machine(
         slug=f"cpu-{slug(cpu)}", device=cpu, cpu=cpu, cores=psutil.cpu_count(logical=False), threads=torch.get_num_threads(),
-        ram_bytes=psutil.virtual_memory().total, os=platform.platform(terse=True), container=_container(),
+        ram_bytes=psutil.virtual_memory().total, ram_limit_bytes=_limit("memory.max"), cpu_limit=_limit("cpu.max"),
+        os=platform.platform(terse=True), container=_container(),
         python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())
     if gpu.type == "cuda":
         properties = torch.cuda.get_device_properties(gpu)
@@ -83,7 +85,8 @@ def _versions() -> dict[str, str]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             pass  # genlib itself, when it is used from its folder
-    return versions | {"torch": torch.__version__}
+    cudnn = torch.backends.cudnn.version()
+    return versions | {"torch": torch.__version__} | ({"cudnn": str(cudnn)} if cudnn else {})
 
 
 def _cpu_name() -> str:
@@ -111,6 +114,15 @@ def _container() -> str | None:
     if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
         return "kaggle"
     return "docker" if Path("/.dockerenv").exists() else None
+
+
+def _limit(file: str) -> float | None:
+    """A container's limit by Linux's control groups (v2): memory.max in bytes, cpu.max in processor cores; None without one."""
+    try:
+        limit, *period = Path("/sys/fs/cgroup", file).read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else float(limit) / float(period[0]) if period else int(limit)
 
 
 def _commit() -> str | None:

@@ -16,6 +16,41 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
 
 
+_held: dict[Path, int] = {}  # folders that this process holds, with the open files that hold them
+
+
+def hold(folder: Path) -> bool:
+    """Keep a folder for this process until `release` or its end; False if another process has it.
+
+    Where the system or the file system knows no locks (Windows, some network drives), every process may have it.
+    """
+    folder = folder.resolve()
+    if folder in _held:
+        return True
+    try:
+        import fcntl
+
+        file = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return False
+    except OSError:
+        os.close(file)
+        return True
+    _held[folder] = file
+    return True
+
+
+def release(folder: Path) -> None:
+    """Let other processes have a folder again."""
+    if (file := _held.pop(folder.resolve(), None)) is not None:
+        os.close(file)
+
+
 class explain_full_disk:
     """Turn "no space left on device" into a sentence with the remedy; other errors pass."""
 

@@ -2,6 +2,7 @@
 
 One thread asks, so that a driver which hangs costs one time-out and not the run. An answer takes 12 us (memory) to 5 ms (processes).
 """
+import os
 import queue
 import threading
 from functools import cache
@@ -9,6 +10,7 @@ from functools import cache
 import torch
 
 TIMEOUT_S = 5
+MEMORY_V2 = 0x02000028  # nvmlMemory_v2: what the driver keeps for itself does not count as used
 
 
 def ask(function: str, *arguments):
@@ -19,18 +21,24 @@ def ask(function: str, *arguments):
     """
     if not torch.cuda.is_available() or hangs():
         return None
-    return _asker(torch.cuda.current_device()).ask(function, arguments)
+    return _asker(torch.cuda.current_device(), os.getpid()).ask(function, arguments)
+
+
+def memory_used() -> int | None:
+    """Bytes in use on the GPU, by all processes; from drivers before 510 with what the driver keeps for itself."""
+    memory = ask("nvmlDeviceGetMemoryInfo", MEMORY_V2) or ask("nvmlDeviceGetMemoryInfo")
+    return memory and memory.used
 
 
 def hangs() -> bool:
     """Whether a question was not answered in time."""
-    return torch.cuda.is_available() and _asker(torch.cuda.current_device()).hangs
+    return torch.cuda.is_available() and _asker(torch.cuda.current_device(), os.getpid()).hangs
 
 
 class _Asker:
     """A thread that asks one question after the other about one GPU (torch's number of it: a thread has a current GPU of its own)."""
 
-    def __init__(self, gpu: int):
+    def __init__(self, gpu: int, process: int):  # by process, since a forked child has no threads of its parent's
         self._gpu = gpu
         self.hangs = False
         self._questions = queue.SimpleQueue()
@@ -58,7 +66,7 @@ class _Asker:
                 reply.put(error)
 
 
-_asker = cache(_Asker)  # one a GPU and process
+_asker = cache(_Asker)  # one for each GPU and process
 
 
 def _find_gpu(gpu: int):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from genlib.files import explain_full_disk, write_atomically
+from genlib.files import explain_full_disk, hold, release, write_atomically
 
 SCHEMA = 1
 # Runs that differ in one of these are never averaged.
@@ -49,10 +49,11 @@ class Iteration:
     """One repetition of the call that is measured."""
     time_s: float | None = None
     cpu_time_s: float | None = None  # of the whole process, all threads
-    vram_peak_bytes: int | None = None  # the allocator's peak since a reset at the iteration's start
+    vram_peak_bytes: int | None = None  # the allocator's peak since a reset at the start; on Apple's GPU its highest sample
     vram_reserved_bytes: int | None = None  # what the allocator held from the driver, at its peak
     vram_device_bytes: int | None = None  # in use on the whole device, all processes, highest sample
-    vram_process_bytes: int | None = None  # this process's share, read after the call
+    vram_process_start_bytes: int | None = None  # this process's share, read before the call
+    vram_process_bytes: int | None = None  # the same, read after it
     vram_source: str | None = None  # who told vram_device_bytes: nvml, GPUtil, torch
     ram_bytes: int | None = None  # RSS at the end
     ram_peak_bytes: int | None = None  # highest RSS while it ran
@@ -83,6 +84,8 @@ class Machine:
     cores: int | None = None
     threads: int | None = None  # that torch uses
     ram_bytes: int | None = None
+    ram_limit_bytes: int | None = None  # a container's
+    cpu_limit: float | None = None  # a container's, in processor cores
     os: str | None = None
     container: str | None = None
     python: str | None = None
@@ -146,6 +149,12 @@ class Run:
         """
         write_atomically(self.folder / "run.json", self.to_json().encode())
 
+    def finish(self) -> None:
+        """Save the run as finished, and let other processes have its folder. Raises OSError as `save`."""
+        self.finished = datetime.now(UTC).isoformat(timespec="seconds")
+        self.save()
+        release(self.folder)
+
     def save_images(self, images, stem: str) -> list[Picture]:
         """Save PIL images as PNGs named after `stem` beside run.json; nothing for None."""
         pictures = []
@@ -178,7 +187,7 @@ def slug(text: str) -> str:
 def begin(run: Run, results) -> Run:
     """Give the run its folder: the newest unfinished run of the same machine, versions and settings, else a new one.
 
-    A run that is taken up again keeps its iterations; `resumed` says so.
+    A run that is taken up again keeps its iterations; `resumed` says so. One that another process is at work on is left to it.
     """
     group = Path(results) / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
     for path in sorted(group.glob("*/run.json"), reverse=True):
@@ -186,7 +195,7 @@ def begin(run: Run, results) -> Run:
             earlier = read(path)
         except (ValueError, OSError):
             continue  # load() names it; here a run that cannot be read is one that cannot be continued
-        if earlier.finished is None and _same(earlier, run):
+        if earlier.finished is None and _same(earlier, run) and hold(earlier.folder):
             earlier.resumed = True
             earlier.warmup = []
             return earlier
@@ -196,6 +205,7 @@ def begin(run: Run, results) -> Run:
         run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
         try:
             run.folder.mkdir(parents=True)
+            hold(run.folder)
             break
         except FileExistsError:
             continue
@@ -206,8 +216,9 @@ def begin(run: Run, results) -> Run:
 def _same(a: Run, b: Run) -> bool:
     def identity(run):
         model = run.model and (run.model.name, run.model.source, run.model.revision, run.model.sha256, run.model.dtype, run.model.switches)
-        machine = run.machine
-        return (run.method, run.settings, model, machine.device, machine.driver, machine.python, machine.packages, machine.commit)
+        m = run.machine
+        speed = (m.threads, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # may be set anew in a kernel that goes on
+        return (run.method, run.settings, model, m.device, m.driver, m.python, m.packages, m.commit, speed)
     return identity(_plain(a)) == identity(_plain(b))
 
 

@@ -1,54 +1,80 @@
 """How true the instrument is, and what it costs the call that it measures: make bench
 
-Known quantities: a busy loop and a sleep of 200 ms, the same call by torch.utils.benchmark. Overhead: the call bare and measured,
-in turn, at least 20 pairs; beside it the same comparison of bare with bare, which shows what the noise alone does.
+Known quantities: a busy loop and a sleep of 200 ms, 256 MiB that are freed again, the same call by torch.utils.benchmark.
+Overhead: the call bare and measured, in turn, at least 20 pairs, with and without the polling thread; beside it the same comparison of
+bare with bare, which shows what the noise alone does. On a GPU the call's work and the memory lie there. Each line names its limit;
+one beyond it makes the exit status 1.
 """
 import sys
 import tempfile
 import time
+from contextlib import nullcontext, redirect_stdout
 from statistics import median
+from unittest import mock
 
 import numpy as np
 import psutil
 import torch
 from torch.utils.benchmark import Timer
 
-from genlib import measure
+from genlib import device, measure
+from genlib.measure import readings
 from genlib.measure.repeat import measure as measure_once
 
 MIB = 1024**2
-PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+PAIRS = max(20, int(sys.argv[1]) if len(sys.argv) > 1 else 40)
+beyond = []
+
+
+def show(text: str, value: float, limit: float) -> None:
+    """A line with the value's limit, both as shares."""
+    print(f"{text}  (limit {100 * limit:.0f} %)", flush=True)
+    if abs(value) > limit:
+        beyond.append(text)
+
+
+def another_clock() -> float:
+    """Not the one that the instrument reads, where the system has a second one."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC_RAW) if hasattr(time, "CLOCK_MONOTONIC_RAW") else time.time()
 
 
 def busy(seconds: float = 0.2) -> None:
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    end = another_clock() + seconds
+    while another_clock() < end:
         pass
 
 
 def known_times() -> None:
-    print("known quantity         read as     error")
     with tempfile.TemporaryDirectory() as folder:
         for name, call in ("busy loop, 200 ms", busy), ("sleep, 200 ms", lambda: time.sleep(0.2)):
-            run = measure.repeat(lambda index, call=call: call(), experiment="bench", iterations=10, results=folder)
+            with redirect_stdout(None):
+                run = measure.repeat(lambda index, call=call: call(), experiment="bench", iterations=10, results=folder)
             read = median(i.time_s for i in run.iterations)
-            print(f"{name:20}  {1000 * read:7.2f} ms  {100 * (read / 0.2 - 1):+6.2f} %", flush=True)
+            show(f"{name:22} read as {1000 * read:7.2f} ms   {100 * (read / 0.2 - 1):+.2f} %", read / 0.2 - 1, 0.01)
 
 
 def known_memory() -> None:
     def allocate(index):
         np.ones(256 * MIB, dtype=np.uint8)
 
+    def allocate_on_gpu(index):
+        torch.ones(256 * MIB, dtype=torch.uint8, device="cuda")
+
     for _ in range(3):
         before = psutil.Process().memory_info().rss
-        iteration, _ = measure_once(allocate, 0)
-        read = iteration.ram_peak_bytes - before
-        print(f"256 MiB, freed again  {read / MIB:7.2f} MiB {100 * (read / (256 * MIB) - 1):+6.2f} %", flush=True)
+        read = measure_once(allocate, 0)[0].ram_peak_bytes - before
+        show(f"256 MiB of RAM         read as {read / MIB:7.2f} MiB  {100 * (read / (256 * MIB) - 1):+.2f} %", read / (256 * MIB) - 1, 0.03)
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        read = measure_once(allocate_on_gpu, 0)[0].vram_peak_bytes - before
+        show(f"256 MiB of VRAM        read as {read / MIB:7.2f} MiB  {100 * (read / (256 * MIB) - 1):+.2f} %", read / (256 * MIB) - 1, 0)
 
 
 def model_call():
-    """Convolutions and matrix products of about 60 ms on two cores."""
-    image, kernel, matrix = torch.randn(1, 64, 128, 128), torch.randn(64, 64, 3, 3), torch.randn(1024, 1024)
+    """Convolutions and matrix products of at least 50 ms."""
+    where = device.pick()
+    image, kernel = torch.randn(1, 64, 128, 128, device=where), torch.randn(64, 64, 3, 3, device=where)
+    matrix = torch.randn(1024, 1024, device=where)
 
     def call():
         x = image
@@ -62,18 +88,11 @@ def model_call():
     return lambda: [call() for _ in range(times)]
 
 
-def against_torchs_timer(call) -> None:
-    ours, theirs = [], []
-    for _ in range(PAIRS):
-        ours.append(measure_once(lambda index: call(), 0)[0].time_s)
-        theirs.append(Timer("call()", globals=dict(call=call), num_threads=torch.get_num_threads()).timeit(1).median)
-    print(f"torch.utils.benchmark {1000 * median(theirs):7.2f} ms; read as {1000 * median(ours):.2f} ms, "
-          f"{100 * (median(ours) / median(theirs) - 1):+.2f} %", flush=True)
-
-
 def bare(call) -> float:
+    device.synchronize()
     start = time.perf_counter()
     call()
+    device.synchronize()
     return time.perf_counter() - start
 
 
@@ -82,6 +101,15 @@ def measured(call) -> float:
     times = []
     measure_once(lambda index: times.append(bare(call)), 0)
     return times[0]
+
+
+def as_read(call) -> float:
+    """What the instrument says."""
+    return measure_once(lambda index: call() and None, 0)[0].time_s
+
+
+def by_torch(call) -> float:
+    return Timer("call()", globals=dict(call=call), num_threads=torch.get_num_threads()).timeit(1).median
 
 
 def ratio(first, second, call) -> tuple[float, float, float]:
@@ -99,14 +127,25 @@ def ratio(first, second, call) -> tuple[float, float, float]:
 
 def overhead() -> None:
     call = model_call()
-    against_torchs_timer(call)
-    print(f"\noverhead, {PAIRS} pairs of {1000 * median(bare(call) for _ in range(5)):.0f} ms   ratio of medians, 95 % interval")
-    for name, second in ("bare / bare", bare), ("measured / bare", measured):
-        print("{:24} {:.4f}  {:.4f} to {:.4f}".format(name, *ratio(bare, second, call)), flush=True)
+    print(f"\n{PAIRS} pairs of {1000 * median(bare(call) for _ in range(5)):.0f} ms    ratio of medians, 95 % interval")
+    for name, first, second, limit in (
+            ("bare / bare", bare, bare, None), ("measured / bare", bare, measured, 0.01), ("reading / bare", bare, as_read, 0.01),
+            ("reading / torch's timer", by_torch, as_read, 0.02), ("measured while polling / bare", bare, measured, 0.01)):
+        polling = mock.patch.object(readings, "_reset_peak_rss", lambda: False)  # as where the kernel cannot reset its peak
+        with polling if "polling" in name else nullcontext():
+            value, low, high = ratio(first, second, call)
+        text = f"{name:30} {value:.4f}  {low:.4f} to {high:.4f}"
+        if limit is None:
+            print(text, flush=True)
+        else:
+            show(text, max(0, value - 1) if "bare" in name else value - 1, limit)
 
 
 if __name__ == "__main__":
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {'a GPU' if torch.cuda.is_available() else 'no GPU'}")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {gpu}")
     known_times()
     known_memory()
     overhead()
+    if beyond:
+        sys.exit("beyond their limits:\n" + "\n".join(beyond))

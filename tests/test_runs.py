@@ -198,3 +198,48 @@ def test_a_run_without_any_picture_says_why(tmp_path):
     run.iterations = [runs.Iteration(time_s=1.0, error="out of memory: tried 20 GiB")]
     with pytest.raises(ValueError, match="no iteration succeeded .*tried 20 GiB.* smaller batch"):
         run.image_files()
+
+
+HOLD = """
+import sys, time
+from genlib import runs
+run = runs.begin(runs.Run(experiment="e", machine=runs.Machine("some-gpu", device="Some GPU")), sys.argv[1])
+run.iterations.append(runs.Iteration(time_s=1.0))
+run.save()
+print(run.folder, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_run_that_another_process_is_at_work_on_is_left_to_it_and_taken_up_after_its_death(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True)
+    try:
+        folder = other.stdout.readline().strip()
+        beside = make_run(tmp_path, model=None, settings={})
+        assert not beside.resumed and str(beside.folder) != folder
+        assert make_run(tmp_path, model=None, settings={}).folder == beside.folder, "this process may take up its own"
+    finally:
+        other.kill()
+        other.wait()
+    beside.finished = beside.started
+    beside.save()
+    again = make_run(tmp_path, model=None, settings={})
+    assert again.resumed and str(again.folder) == folder and len(again.iterations) == 1
+
+
+def test_where_the_file_system_knows_no_locks_every_process_may_have_a_run(tmp_path, monkeypatch):
+    import fcntl
+
+    def unsupported(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    run = make_run(tmp_path)
+    assert make_run(tmp_path).resumed and run.folder.is_dir()
+
+
+@pytest.mark.parametrize("change", [dict(threads=7), dict(precision={"allow_tf32": True}), dict(power_limit_w=50.0), dict(cuda="13.0")])
+def test_a_run_is_not_continued_under_other_threads_precision_power_or_cuda(tmp_path, change):
+    make_run(tmp_path)
+    machine = runs.Machine("some-gpu", device="Some GPU", **change)
+    assert not make_run(tmp_path, machine=machine).resumed and make_run(tmp_path).resumed

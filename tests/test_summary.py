@@ -50,6 +50,42 @@ def test_drift_is_rarely_found_where_there_is_none():
     assert found <= 12, "at a chance of 1 % each, 4 of 400 are expected"
 
 
+@pytest.mark.parametrize("noise", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("n", [5, 10])
+def test_an_outlier_is_rarely_found_where_there_is_none(noise, n):
+    random = np.random.default_rng(0)
+    found = sum(len(summary._outliers(pd.Series(1 + noise * random.standard_normal(n), index=range(1, n + 1)), "en")) > 0
+                for _ in range(400))
+    assert found <= 12, "at a chance of 1 % each, 4 of 400 are expected"
+
+
+def test_an_outlier_is_found_among_five_and_two_of_them_among_ten(tmp_path):
+    assert len(summary.warnings(save(tmp_path / "a", [1.0, 1.01, 1.4, 0.99, 1.0]))) == 1
+    two = summary.warnings(save(tmp_path / "b", [1.0, 1.01, 3, 0.99, 1.0, 1.01, 0.98, 9, 1.0, 1.02]))
+    assert len(two) == 2 and "iteration 8" in two[0] and "iteration 3" in two[1]
+
+
+def test_a_slow_first_iteration_asks_for_more_warm_up(tmp_path):
+    [warning] = summary.warnings(save(tmp_path, [2.0, 1.0, 1.01, 0.99, 1.0]))
+    assert "iteration 1 took 2.00 s" in warning and "warm-up" in warning
+
+
+def test_times_that_vary_without_a_pattern_are_named_with_their_spread(tmp_path):
+    [warning] = summary.warnings(save(tmp_path, [1.0, 1.5, 0.9, 1.4, 1.1]))
+    assert "vary by 22 %" in warning
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_fewer_than_five_times_are_called_too_few(tmp_path, n):
+    [warning] = summary.warnings(save(tmp_path, STEADY[:n]))
+    assert f"n = {n} is too few" in warning
+
+
+def test_readings_that_some_iterations_lack_are_named(tmp_path):
+    [warning] = summary.warnings(save(tmp_path, [2.0] * 5, energy_j=[5.0, None, 5.0, None, None], ram_bytes=7))
+    assert "energy_j (2)" in warning and "ram_bytes" not in warning
+
+
 def test_an_outlier_is_named_by_its_iteration(tmp_path):
     [warning] = summary.warnings(save(tmp_path, [1.0, 1.01, 2.5, 0.99, 1.0]))
     assert "iteration 3 took 2.50 s against a median of 1.00 s" in warning
@@ -76,9 +112,9 @@ def test_the_same_work_of_others_disturbs_a_small_processor_and_not_a_large_one(
 
 
 def test_energy_of_windows_shorter_than_a_second_is_flagged_and_of_longer_ones_not(tmp_path):
-    [warning] = summary.warnings(save(tmp_path / "a", [0.2, 0.2, 0.2], energy_j=14.0))
+    [warning] = summary.warnings(save(tmp_path / "a", [0.2] * 5, energy_j=14.0))
     assert "too short for the GPU’s energy counter" in warning
-    assert not summary.warnings(save(tmp_path / "b", [2.0, 2.0, 2.0], energy_j=140.0))
+    assert not summary.warnings(save(tmp_path / "b", [2.0] * 5, energy_j=140.0))
 
 
 def test_iterations_out_of_memory_are_said_and_not_averaged(tmp_path):

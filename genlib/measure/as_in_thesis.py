@@ -1,4 +1,4 @@
-"""The thesis's own way of reading, for the audit: no warm-up, no reset of the peak, no synchronising, its own bounds.
+"""The thesis's own way of reading, for the audit: no warm-up, no reset of the peak between iterations, no synchronising, its own bounds.
 
 Its figures are kept under method "thesis", and no table averages or ranks them with ours.
 """
@@ -20,8 +20,9 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                         iterations: int = 5, vram: str = "allocator", results="results") -> runs.Run:
     """Time `generate` as the thesis did: `time.time()` around the call, then RSS and VRAM read once.
 
-    vram: "allocator", torch's peak as it stands, not reset here (as for Stable Diffusion and StyleGAN2-ADA), or "gputil",
-    what nvidia-smi says of the whole device after the iteration (as for the VAE). Pictures are not kept: `repeat` keeps them.
+    vram: "allocator", torch's peak since the first iteration began, never reset between (as for Stable Diffusion and
+    StyleGAN2-ADA), or "gputil", what nvidia-smi says of the whole device after the iteration (as for the VAE). The thesis's processes
+    had made no pictures before, so the peak of what ran here earlier is forgotten once. Pictures are not kept: `repeat` keeps them.
     """
     if vram not in ("allocator", "gputil"):
         raise ValueError(f"vram is {vram!r}: the thesis read 'allocator' or 'gputil'")
@@ -29,6 +30,8 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
                               method="thesis", variant="as-in-thesis"), results)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     for index in range(len(run.iterations), iterations):
         start = time.time()
         try:

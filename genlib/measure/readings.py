@@ -22,75 +22,101 @@ from genlib.runs import Iteration
 POLL_S = 0.05
 SHORTEST_S = 0.2  # the kernel counts CPU time in ticks of 10 ms: in a shorter window the share of others cannot be told
 REASONS = {  # bits of nvmlDeviceGetCurrentClocksEventReasons that slow the work down
-    0x04: "power cap", 0x08: "hardware slowdown", 0x20: "temperature (software)", 0x40: "temperature (hardware)", 0x80: "power brake"}
-_process = psutil.Process()
+    0x02: "clocks set by hand", 0x04: "power cap", 0x08: "hardware slowdown", 0x20: "temperature (software)",
+    0x40: "temperature (hardware)", 0x80: "power brake"}
 
 
 class Readings:
-    """The readings of one iteration. A new object each iteration: `start()`, the call, then `stop()`."""
+    """The readings of one iteration. A new object each iteration: `start()`, the call, `stop()`; `end_polling()` at last.
+
+    One at a time in a process: a call that is itself measured must not measure, since the peaks would be reset under it.
+    """
+
+    _under_way = None
+
+    def __init__(self):
+        self._done, self._poller, self._fault = threading.Event(), None, None
 
     def start(self) -> None:
-        """Collect garbage, reset the peaks, begin to poll. Ends with the device synchronised."""
+        """Collect garbage, reset the peaks, begin to poll. Ends with the device synchronised. RuntimeError: one is under way."""
+        if Readings._under_way is not None:
+            raise RuntimeError("a measurement is already under way in this process: take the inner measure.repeat out of the call")
+        Readings._under_way = self
         gc.collect()
         device.synchronize()
-        self._kind = device.pick().type
+        self._process, self._kind = psutil.Process(), device.pick().type
+        self._source = self._kind == "cuda" and _source_of_device_memory()
         self._before = self._read_gpu()
         if self._kind == "cuda":
             torch.cuda.reset_peak_memory_stats()
         self._kernel_knows_peak = _reset_peak_rss()
-        self._rss_peak_bytes = _process.memory_info().rss
+        self._rss_peak_bytes = self._process.memory_info().rss
         self._device_peak_bytes, self._allocated_peak_bytes, self._reasons = None, None, None
         self._poll()
-        self._done, self._poller = threading.Event(), None
         if self._kind != "cpu" or not self._kernel_knows_peak:
             self._poller = threading.Thread(target=self._keep_polling, daemon=True)
             self._poller.start()
-        self._counters = _Counters()
+        self._energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
+        self._counters = _Counters(self._process)
 
-    def stop(self) -> Iteration:
-        """End polling; an Iteration with every reading but the times."""
-        begun, ended = self._counters, _Counters()
+    def end_polling(self) -> None:
+        """No more readings, whatever happened; may be called twice."""
+        if Readings._under_way is self:
+            Readings._under_way = None
         self._done.set()
         if self._poller:
             self._poller.join(nvml.TIMEOUT_S + 1)  # it may wait for a driver that hangs
+
+    def stop(self) -> Iteration:
+        """End polling; an Iteration with every reading but the times. Raises what the poller came to grief on: a fault of ours."""
+        begun, ended = self._counters, _Counters(self._process)
+        energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
+        self.end_polling()
+        if self._fault:
+            raise self._fault
         self._poll()
-        memory, gpu = _process.memory_info(), self._read_gpu()
+        memory, before, after = self._process.memory_info(), self._before, self._read_gpu()
         iteration = Iteration(
-            vram_device_bytes=self._device_peak_bytes, vram_process_bytes=gpu["process_bytes"],
-            ram_bytes=memory.rss, ram_peak_bytes=max(self._rss_peak_bytes, _kernel_peak_rss() if self._kernel_knows_peak else 0),
-            ram_private_bytes=_private(memory), energy_j=_difference(begun.energy_mj, ended.energy_mj, 1e-3) or None,  # 0: too short
-            temperature_start_c=self._before["temperature_c"], temperature_c=gpu["temperature_c"],
-            clock_start_hz=self._before["clock_hz"], clock_hz=gpu["clock_hz"],
+            vram_device_bytes=self._device_peak_bytes, vram_source=self._source or None,
+            vram_process_start_bytes=before["process_bytes"], vram_process_bytes=after["process_bytes"],
+            ram_bytes=memory.rss, ram_peak_bytes=max(self._rss_peak_bytes, _of_status("VmHWM") or 0 if self._kernel_knows_peak else 0),
+            ram_private_bytes=_private(memory), energy_j=_difference(self._energy_mj, energy_mj, 1e-3) or None,  # 0: too short
+            temperature_start_c=before["temperature_c"], temperature_c=after["temperature_c"],
+            clock_start_hz=before["clock_hz"], clock_hz=after["clock_hz"],
             throttled=None if self._reasons is None else sorted(self._reasons),
             other_cpu_s=ended.other_cpu_since(begun), swapped_bytes=_difference(begun.swapped_bytes, ended.swapped_bytes))
-        if self._before["process_bytes"] is not None and self._before["device_bytes"] is not None:
-            iteration.vram_others_bytes = max(0, self._before["device_bytes"] - self._before["process_bytes"])
+        if self._source == "nvml" and None not in (before["process_bytes"], before["device_bytes"]):
+            iteration.vram_others_bytes = max(0, before["device_bytes"] - before["process_bytes"])
         if self._kind == "cuda":
             iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
             iteration.vram_reserved_bytes = torch.cuda.max_memory_reserved()
-            iteration.vram_source = "torch" if gpu["device_bytes"] is None else "nvml"
         elif self._kind == "mps":  # keeps no peak: the highest sample stands for it
-            iteration.vram_peak_bytes = self._allocated_peak_bytes
-            iteration.vram_reserved_bytes, iteration.vram_source = torch.mps.driver_allocated_memory(), "torch"
+            iteration.vram_peak_bytes, iteration.vram_reserved_bytes = self._allocated_peak_bytes, torch.mps.driver_allocated_memory()
         return iteration
 
     def _read_gpu(self) -> dict:
         """What takes too long, or changes too slowly, to be polled."""
-        memory = nvml.ask("nvmlDeviceGetMemoryInfo")
         clock_mhz = nvml.ask("nvmlDeviceGetClockInfo", 1)  # 1: the multiprocessors' clock
-        return {"device_bytes": None if memory is None else memory.used, "process_bytes": _gpu_share(),
+        return {"device_bytes": nvml.memory_used(), "process_bytes": _gpu_share(self._process.pid),
                 "temperature_c": nvml.ask("nvmlDeviceGetTemperature", 0), "clock_hz": None if clock_mhz is None else clock_mhz * 1e6}
 
     def _keep_polling(self) -> None:
-        while not self._done.wait(POLL_S):
-            self._poll()
+        try:
+            while not self._done.wait(POLL_S):
+                self._poll()
+        except Exception as error:  # told by stop(): a thread that dies in silence would leave peaks that are too low
+            self._fault = error
 
     def _poll(self) -> None:
         if not self._kernel_knows_peak:
-            self._rss_peak_bytes = max(self._rss_peak_bytes, _process.memory_info().rss)
+            self._rss_peak_bytes = max(self._rss_peak_bytes, self._process.memory_info().rss)
         if self._kind == "cuda":
-            self._device_peak_bytes = max(self._device_peak_bytes or 0, _device_used())
+            used = nvml.memory_used() if self._source == "nvml" else _torchs_memory_used() if self._source else None
+            if used is not None:
+                self._device_peak_bytes = max(self._device_peak_bytes or 0, used)
             bits = nvml.ask("nvmlDeviceGetCurrentClocksEventReasons")
+            if bits is None:  # its name before driver 535
+                bits = nvml.ask("nvmlDeviceGetCurrentClocksThrottleReasons")
             if bits is not None:
                 self._reasons = (self._reasons or set()) | {reason for bit, reason in REASONS.items() if bits & bit}
         elif self._kind == "mps":
@@ -100,10 +126,10 @@ class Readings:
 class _Counters:
     """What only grows, read at one moment."""
 
-    def __init__(self):
-        self.energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
+    def __init__(self, process: psutil.Process):
         self.swapped_bytes = _swapped()
-        self.time_s, self.own_cpu_s = time.perf_counter(), time.process_time()
+        own = process.cpu_times()  # with the children that have ended
+        self.time_s, self.own_cpu_s = time.perf_counter(), time.process_time() + own.children_user + own.children_system
         times = psutil.cpu_times()
         self.busy_cpu_s = sum(getattr(times, name, 0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
 
@@ -127,18 +153,25 @@ def _swapped() -> int | None:
     return (int(counts["pswpin"]) + int(counts["pswpout"])) * os.sysconf("SC_PAGE_SIZE") if "pswpin" in counts else None
 
 
-def _device_used() -> int:
-    memory = nvml.ask("nvmlDeviceGetMemoryInfo")
-    if memory is not None:
-        return memory.used
-    free, total = torch.cuda.mem_get_info()
+def _source_of_device_memory() -> str | None:
+    """Who tells the whole device's use: chosen once an iteration, since the two differ by what the driver keeps for itself."""
+    if nvml.memory_used() is not None:
+        return "nvml"
+    return None if _torchs_memory_used() is None else "torch"
+
+
+def _torchs_memory_used() -> int | None:
+    try:
+        free, total = torch.cuda.mem_get_info()
+    except RuntimeError:  # the device does not say, or is lost: the call itself will tell
+        return None
     return total - free
 
 
-def _gpu_share() -> int | None:
+def _gpu_share(pid: int) -> int | None:
     """What this process holds on the GPU; None where the process is not found (in a container it has another number)."""
     for process in nvml.ask("nvmlDeviceGetComputeRunningProcesses") or []:
-        if process.pid == _process.pid:
+        if process.pid == pid:
             return process.usedGpuMemory
     return None
 
@@ -149,13 +182,14 @@ def _reset_peak_rss() -> bool:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return False
-    peak = _kernel_peak_rss()
-    return peak is not None and peak < _process.memory_info().rss * 1.02 + 2**20  # some sandboxes take the request and ignore it
+    peak, now = _of_status("VmHWM"), _of_status("VmRSS")
+    return None not in (peak, now) and peak < now + 2**20  # some sandboxes take the request and ignore it
 
 
-def _kernel_peak_rss() -> int | None:
+def _of_status(name: str) -> int | None:
+    """Bytes of this process by /proc/self/status."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return None
 

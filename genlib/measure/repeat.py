@@ -7,7 +7,6 @@
 Between the two clocks nothing is drawn, written or spawned.
 """
 import time
-from datetime import UTC, datetime
 
 import torch
 
@@ -66,8 +65,7 @@ def finish(run: runs.Run) -> runs.Run:
     if nvml.hangs():
         run.warnings.append(f"the GPU's driver gave no answer within {nvml.TIMEOUT_S} s and was not asked again: "
                             "readings of the whole GPU are missing, see whether nvidia-smi answers")
-    run.finished = datetime.now(UTC).isoformat(timespec="seconds")
-    run.save()
+    run.finish()
     good = [i for i in run.iterations if i.error is None]
     if not good:
         print("no iteration succeeded: a smaller batch, fewer pixels or dtype='float16' need less memory")
@@ -80,6 +78,18 @@ def finish(run: runs.Run) -> runs.Run:
 def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
     """One call, measured: the Iteration (without pictures) and what the call returned."""
     readings = Readings()
+    try:
+        iteration, images = _measure(call, index, readings)
+    finally:  # after an interrupt too: no poller may outlive its call
+        readings.end_polling()
+    if not isinstance(images, (list, type(None))):  # a generator, say, would be measured without having done anything
+        raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
+    if iteration.error and torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the next condition starts from what is really in use
+    return iteration, images
+
+
+def _measure(call, index: int, readings: Readings) -> tuple[runs.Iteration, list | None]:
     images, error = None, None
     readings.start()
     device.synchronize()
@@ -87,18 +97,13 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
     try:
         images = call(index)
         device.synchronize()
-    except BaseException as caught:  # an interrupt too: no poller may outlive its call
+    except Exception as caught:
         if not device.is_out_of_memory(caught):
-            readings.stop()
             raise
         error = f"out of memory: {(str(caught).splitlines() or [type(caught).__name__])[0]}"
     end, cpu_end = time.perf_counter(), time.process_time()
     iteration = readings.stop()
-    if not isinstance(images, (list, type(None))):  # a generator, say, would be measured without having done anything
-        raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
     iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error
-    if error and torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the next condition starts from what is really in use
     return iteration, images
 
 

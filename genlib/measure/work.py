@@ -1,8 +1,10 @@
 """How much work a call is, and how fast this machine could do it: the two together say what share of the machine a model reaches."""
 import inspect
 import time
+import warnings
 from contextlib import nullcontext
 from functools import cache
+from math import ceil
 from statistics import median
 
 import torch
@@ -11,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genlib import device, runs
 
-LONG_ENOUGH_S = 0.05  # a product or copy of this length is timed well
+LONG_ENOUGH_S = 0.05  # what is timed at once: on a GPU the clocks' own call would tell in a shorter time
 LARGEST = 8192  # rows of a matrix
 COPIED_BYTES = 256 * 2**20
 REPETITIONS = 7
@@ -31,12 +33,20 @@ def record_work(run: runs.Run, flops_per_image: float) -> None:
 def count_flops(generate) -> int:
     """Floating-point operations of one call: 2 for each multiplication with addition, in matrix products, convolutions, attention.
 
-    Counted by torch while the call runs once more, apart from any timing. On a CPU the plain formulation of attention is forced,
-    since torch counts nothing for the fused one.
+    Counted by torch while the call runs once more, apart from any timing. For a batch divide by its size. Torch counts nothing for
+    attention fused by others than CUDA, nor for the fused layers of torch.nn.TransformerEncoder: there the plain form is forced.
     """
-    plain_attention = sdpa_kernel(SDPBackend.MATH) if device.pick().type == "cpu" else nullcontext()
-    with FlopCounterMode(display=False) as counter, plain_attention:
-        takes_index(generate)(0)
+    plain_attention = nullcontext() if device.pick().type == "cuda" else sdpa_kernel(SDPBackend.MATH)
+    fused_layers = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False) as counter, plain_attention:
+            takes_index(generate)(0)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused_layers)
+    if not counter.get_total_flops():
+        warnings.warn("no matrix product, convolution or attention was counted: the call makes none, or by operations of its own "
+                      "that torch does not know", stacklevel=2)
     return counter.get_total_flops()
 
 
@@ -47,14 +57,20 @@ def takes_index(generate):
     return generate if asks else lambda index: generate()
 
 
-@cache
 def machine_rates(dtype: str = "float32") -> tuple[float | None, float | None]:
-    """Floating-point operations and bytes a second that this machine reaches, now and in this process, once for each dtype.
+    """Floating-point operations and bytes a second that this machine reaches, now and in this process, with its present settings.
 
-    The first is a square matrix product's, made larger until it takes 50 ms; the second a copy's of 256 MiB, with what is read and
-    what is written counted. Medians of 7. (None, None) if there is not enough memory. Takes about a second.
+    The first is a square matrix product's, made larger until it takes 50 ms or has 8192 rows; the second a copy's of 256 MiB, with
+    what is read and what is written counted. What takes less than 50 ms is repeated within one timing. Medians of 7, measured once for
+    each dtype, number of threads and precision. (None, None) if there is not enough memory. Takes about a second.
     """
     where, dtype = device.pick(), device.pick_dtype(dtype)
+    settings = (torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32)
+    return _rates(where, dtype, settings)
+
+
+@cache
+def _rates(where: torch.device, dtype: torch.dtype, settings: tuple) -> tuple[float | None, float | None]:
     try:
         return _matmul_rate(where, dtype), _copy_rate(where)
     except Exception as error:
@@ -69,23 +85,32 @@ def machine_rates(dtype: str = "float32") -> tuple[float | None, float | None]:
 def _matmul_rate(where: torch.device, dtype: torch.dtype) -> float:
     rows = 256
     while True:
-        a = torch.ones(rows, rows, dtype=dtype, device=where)
+        # Drawn numbers, as a model has: equal ones save a GPU power, and so raise its clock.
+        a = torch.randn(rows, rows, device=where).to(dtype)
         out = torch.empty_like(a)
-        _time(torch.mm, a, a, out=out)  # the first of a size sets itself up
-        if _time(torch.mm, a, a, out=out) >= LONG_ENOUGH_S or rows == LARGEST:
-            return 2 * rows**3 / median(_time(torch.mm, a, a, out=out) for _ in range(REPETITIONS))
+        once_s = min(_time(torch.mm, a, a, out=out) for _ in range(4))  # the first of a size sets itself up
+        if once_s >= LONG_ENOUGH_S or rows == LARGEST:
+            return 2 * rows**3 / _median_time(once_s, torch.mm, a, a, out=out)
         rows *= 2
 
 
 def _copy_rate(where: torch.device) -> float:
     source = torch.ones(COPIED_BYTES, dtype=torch.uint8, device=where)
     target = torch.ones_like(source)
-    return 2 * COPIED_BYTES / median(_time(target.copy_, source) for _ in range(REPETITIONS))
+    once_s = min(_time(target.copy_, source) for _ in range(3))
+    return 2 * COPIED_BYTES / _median_time(once_s, target.copy_, source)
 
 
-def _time(function, *arguments, **keywords) -> float:
+def _median_time(once_s: float, function, *arguments, **keywords) -> float:
+    """Seconds of one call, repeated within each timing until it is long enough."""
+    times = ceil(LONG_ENOUGH_S / once_s)
+    return median(_time(function, *arguments, times=times, **keywords) for _ in range(REPETITIONS)) / times
+
+
+def _time(function, *arguments, times: int = 1, **keywords) -> float:
     device.synchronize()
     start = time.perf_counter()
-    function(*arguments, **keywords)
+    for _ in range(times):
+        function(*arguments, **keywords)
     device.synchronize()
     return time.perf_counter() - start

@@ -19,6 +19,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from genlib.models import winograd
+
 # What holds where a file's settings are silent. A width of None is that of w; without w_avg_beta there is no w_avg, nor truncation;
 # a resolution r has min(channel_base // r, channel_max) channels; the num_fp16_res highest resolutions run in float16;
 # fp16_channels_last is accepted and ignored, since every map is channels_last here.
@@ -143,6 +145,9 @@ class StyledConv(nn.Module):
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         """Plainly; or upsample by 2, then with the flipped kernel, in the other order: the kernel first, on the small map."""
         K, t = kernel.shape[-1], len(self.resample_filter)
+        if not self.up and winograd.pays(x, kernel):
+            x = winograd.convolve(x, kernel)
+            return x if bias is None else x.add_(bias[:, None, None])
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=K // 2)
         x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)  # [N, O, 2H + K - 2, 2W + K - 2]

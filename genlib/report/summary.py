@@ -11,7 +11,8 @@ ONCE = ["device", "started", "first_image_s", "flops_per_image", "parameters", "
         "bandwidth_bytes_per_s"]
 MB = 1024**2
 DRIFT, DRIFT_P = 0.03, 0.01  # share of the mean from the first iteration to the last; chance of such a slope without any drift
-OUTLIER, OUTLIER_Z = 0.1, 3.5  # share of the median; modified z-score (Iglewicz and Hoaglin 1993)
+OUTLIER, OUTLIER_P = 0.1, 0.01  # share of the median; chance that Grubbs's test finds one among normal times
+NOISY = 0.1  # coefficient of variation
 BUSY_CORES = 0.15  # share of the processor that others may have
 OTHERS_BYTES, SWAPPED_BYTES = 200 * MB, 16 * MB
 ENERGY_WINDOW_S = 1
@@ -23,7 +24,8 @@ def summarize(df: pd.DataFrame) -> pd.DataFrame:
     Columns: KEY; what a run has once (ONCE, quality.*); n, failed; `<reading>` (mean) and `<reading>_sd` (sample standard deviation,
     ddof=1, NaN for n = 1) of each of READINGS; time_s_median, time_s_low, time_s_high (95 % interval of the mean, Student's t),
     time_s_cv (standard deviation over mean); flops_per_s (reached, at the mean time) and machine_share (of matmul_flops_per_s).
-    Iterations that failed are counted and not averaged.
+    Energy and work are those of a call: for a batch divide by its size. Iterations that failed are counted and not averaged; a
+    reading that some iterations lack is averaged over the others, and `warnings` says so.
     """
     rows = [_one_run(dict(zip(KEY, key, strict=True)), group) for key, group in df.groupby(KEY, dropna=False, sort=False)]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEY, *ONCE, "n", "failed", *READINGS])
@@ -62,29 +64,59 @@ def warnings(df: pd.DataFrame, language: str = "en") -> list[str]:
         good = group[group["error"].isna()]
         seen = [say("failed_warning", language, failed=len(group) - len(good), n=len(group))] if len(good) < len(group) else []
         if len(good):
-            seen += [*_unsteady(good, language), *_disturbed(good, language)]
+            seen += [*_unsteady(good, language), *_incomplete(good, language), *_disturbed(good, language)]
         sentences += [f"{run}: {text}" for text in [*seen, *filter(None, [first["warnings"]])]]
     return sentences
 
 
 def _unsteady(good: pd.DataFrame, language: str) -> list[str]:
-    """Drift and outliers of the times, of at least five."""
+    """Too few times; their drift, outliers, spread."""
+    times = pd.to_numeric(good.set_index("iteration")["time_s"]).dropna()
+    if len(times) < 5:
+        return [say("few", language, n=len(times))]
+    return _drift(times, language) or _outliers(times, language) or _noise(times, language)
+
+
+def _drift(times: pd.Series, language: str) -> list[str]:
+    """A straight line's slope. At n = 5 only a drift that stands well above the noise is found: its chance of a false alarm is 1 %."""
     from scipy.stats import linregress
 
-    times = good["time_s"].to_numpy(dtype=float)
-    if len(times) < 5 or not np.ptp(times):
+    if not np.ptp(times):
         return []
-    seen, median = [], np.median(times)
     slope = linregress(np.arange(len(times)), times)
     drift = slope.slope * (len(times) - 1) / times.mean()
-    if abs(drift) > DRIFT and slope.pvalue < DRIFT_P:
-        seen.append(say("drift_up" if drift > 0 else "drift_down", language, percent=number(abs(100 * drift), 0, language)))
-    deviation = np.abs(times - median)
-    far = (deviation > OUTLIER * median) & (0.6745 * deviation > OUTLIER_Z * np.median(deviation))
-    for iteration, time in zip(good["iteration"][far], times[far], strict=True):
-        seen.append(say("outlier", language, iteration=iteration, time=significant(time, 3, language),
+    if abs(drift) < DRIFT or slope.pvalue > DRIFT_P:
+        return []
+    return [say("drift_up" if drift > 0 else "drift_down", language, percent=number(abs(100 * drift), 0, language))]
+
+
+def _outliers(times: pd.Series, language: str) -> list[str]:
+    """Grubbs's test of the farthest, then of the farthest of the rest (1969; critical values after Student's t)."""
+    from scipy.stats import t
+
+    seen, median = [], times.median()
+    while (n := len(times)) > 3 and times.std() > 0:
+        far = (times - times.mean()).abs().idxmax()
+        limit = t.isf(OUTLIER_P / (2 * n), n - 2) ** 2
+        critical = (n - 1) / np.sqrt(n) * np.sqrt(limit / (n - 2 + limit))
+        if abs(times[far] - times.mean()) / times.std() < critical or abs(times[far] - median) < OUTLIER * median:
+            break
+        seen.append(say("outlier_first" if far == 1 else "outlier", language, iteration=far, time=significant(times[far], 3, language),
                         median=significant(median, 3, language)))
+        times = times.drop(far)
     return seen
+
+
+def _noise(times: pd.Series, language: str) -> list[str]:
+    share = times.std() / times.mean()
+    return [say("noisy", language, percent=number(100 * share, 0, language))] if share > NOISY else []
+
+
+def _incomplete(good: pd.DataFrame, language: str) -> list[str]:
+    """Readings that some iterations have and others lack."""
+    counts = {name: good[name].notna().sum() for name in READINGS}
+    missing = [f"{name} ({count})" for name, count in counts.items() if 0 < count < len(good)]
+    return [say("incomplete", language, readings=", ".join(missing), n=len(good))] if missing else []
 
 
 def _disturbed(good: pd.DataFrame, language: str) -> list[str]:
@@ -92,7 +124,8 @@ def _disturbed(good: pd.DataFrame, language: str) -> list[str]:
     seen = []
     reasons = sorted({reason for reasons in good["throttled"] if isinstance(reasons, list) for reason in reasons})
     if reasons:
-        seen.append(say("throttled", language, reasons=", ".join(reasons)))
+        names = [say(f"reason: {reason}", language) for reason in reasons]
+        seen.append(say("throttled", language, reasons=", ".join(names)))
     if (others := pd.to_numeric(good["vram_others_bytes"]).max()) > OTHERS_BYTES:
         seen.append(say("gpu_others", language, mb=number(others / MB, 0, language)))
     known = good[good["other_cpu_s"].notna()]

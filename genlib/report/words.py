@@ -46,7 +46,7 @@ WORDS = {  # key: (English, Ukrainian)
     "iterations_title": ("Time by iteration", "Час за ітераціями"),
     "profile": ("profile “{profile}”", "профіль «{profile}»"),
     "bars_title": ("Time and memory of an image", "Час і пам’ять на одне зображення"),
-    "against_title": ("Time against memory", "Час і оперативна або відеопам’ять"),
+    "against_title": ("Time against memory", "Час залежно від пам’яті"),
     "failed_warning": (
         "{failed} of {n} iterations ran out of memory and are not in the averages: a smaller batch or float16 needs less",
         "{failed} із {n} ітерацій не вистачило пам’яті, їх не враховано в середніх: зменште пакет або візьміть float16"),
@@ -59,6 +59,21 @@ WORDS = {  # key: (English, Ukrainian)
     "outlier": (
         "iteration {iteration} took {time} s against a median of {median} s: close other programs and measure again",
         "ітерація {iteration} тривала {time} с за медіани {median} с: закрийте інші програми й виміряйте знову"),
+    "outlier_first": (
+        "iteration 1 took {time} s against a median of {median} s: raise the number of warm-up calls and measure again",
+        "ітерація 1 тривала {time} с за медіани {median} с: збільште розігрів і виміряйте знову"),
+    "few": ("n = {n} is too few to see a drift or an outlier: measure at least 5 iterations",
+            "n = {n} – замало, щоб побачити дрейф або викид: виміряйте щонайменше 5 ітерацій"),
+    "noisy": ("the times vary by {percent} %: close other programs, or measure more iterations",
+              "час коливається на {percent} %: закрийте інші програми або виміряйте більше ітерацій"),
+    "incomplete": ("not every one of the {n} iterations has these readings (how many have): {readings}: measure again",
+                   "не всі {n} ітерацій мають ці показники (скільки мають): {readings}: виміряйте знову"),
+    "reason: clocks set by hand": ("clocks set by hand", "частоту задано вручну"),
+    "reason: power cap": ("power cap", "межа потужності"),
+    "reason: hardware slowdown": ("hardware slowdown", "апаратне сповільнення"),
+    "reason: temperature (software)": ("temperature (software)", "температура (програмно)"),
+    "reason: temperature (hardware)": ("temperature (hardware)", "температура (апаратно)"),
+    "reason: power brake": ("power brake", "зовнішнє обмеження потужності"),
     "throttled": (
         "the GPU slowed itself down ({reasons}): cool it or raise its power limit, or name the limit beside the figures",
         "графічний процесор знижував частоту ({reasons}): охолодіть його або підвищте межу потужності, чи вкажіть її поряд із даними"),
