@@ -34,10 +34,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
     run.add_argument("--only", type=_notebook_numbers, default=list(NOTEBOOKS), help="numbers of notebooks: 1,3", metavar="LIST")
     run.add_argument("--language", choices=["en", "uk"], default="en", help="of the tables and figures")
-    table = commands.add_parser("table", help="print Table 1 of saved runs, and write it as files")
+    table = commands.add_parser("table", help="print Table 1 of saved runs; write it, the full table and the conclusions as files")
     table.set_defaults(command=write_table)
     table.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
     table.add_argument("--language", choices=["en", "uk"], default="en")
+    table.add_argument("--format", type=_formats, default=["csv", "md", "tex", "docx"], help="docx,tex,md,csv (all)", metavar="LIST")
+    table.add_argument("--number", default="1", help="of Table 1 in its caption (1)")
     table.add_argument("--out", type=Path, default=Path("results/tables"), metavar="DIR")
     convert = commands.add_parser("convert", help="turn one of NVIDIA's .pkl files into config.json and safetensors")
     convert.set_defaults(command=convert_network)
@@ -58,6 +60,15 @@ def _notebook_numbers(text: str) -> list[int]:
     if wrong:
         raise argparse.ArgumentTypeError(f"there is no notebook {wrong[0]!r}: use numbers from 1 to {len(NOTEBOOKS)}, as in 1,3")
     return sorted(set(map(int, numbers)))
+
+
+def _formats(text: str) -> list[str]:
+    from genlib.report.tables import FORMATS
+
+    formats = [part.strip() for part in text.split(",")]
+    if wrong := [part for part in formats if part not in FORMATS]:
+        raise argparse.ArgumentTypeError(f"there is no format {wrong[0]!r}: use some of {', '.join(FORMATS)}")
+    return formats
 
 
 def run_notebooks(options) -> int:
@@ -137,16 +148,18 @@ def _short(path: Path) -> str:
 
 
 def write_table(options) -> int:
-    """Print Table 1 of the newest runs and write it in every format."""
+    """Print Table 1 of the newest runs and write it, the full table and the conclusions in the formats asked for."""
     from genlib import runs
-    from genlib.report import tables
+    from genlib.report import conclusions, tables
 
-    df = tables.pick(runs.load(*options.results))
-    caption, note = tables.caption(language=options.language), tables.note(df, options.language)
+    df, language = tables.pick(runs.load(*options.results)), options.language
+    caption, note, table = tables.caption(options.number, language), tables.note(df, language), tables.table1(df, language)
     options.out.mkdir(parents=True, exist_ok=True)
-    paths = tables.save(tables.table1(df, options.language), options.out / "table1", caption, note, options.language)
-    print(next(path for path in paths if path.suffix == ".md").read_text(encoding="utf-8"))
-    print("\n".join(_short(path) for path in paths))
+    full_caption = tables.full_caption(language=language)
+    paths = tables.save(table, options.out / "table1", caption, note, language, options.format)
+    paths += tables.save(tables.full(df, language), options.out / "full", full_caption, note, language, options.format)
+    print(tables.markdown(table, caption, note))
+    print("\n".join([*conclusions.conclude(df, language), "", *map(_short, paths)]))
     return 0
 
 

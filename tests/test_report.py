@@ -10,7 +10,7 @@ from PIL import Image
 
 from genlib import runs
 from genlib.__main__ import main
-from genlib.report import plots, summary, tables, thesis, words
+from genlib.report import conclusions, plots, summary, tables, thesis, words
 
 MB = 1024**2
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
@@ -265,7 +265,8 @@ def test_drawing_leaves_the_users_matplotlib_settings_alone(df):
 def test_table_is_printed_and_written_without_a_notebook(df, tmp_path, capsys):
     assert main(["table", str(tmp_path), "--language", "uk", "--out", str(tmp_path / "out")]) == 0
     assert "Таблиця 1" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"table1.{kind}" for kind in ("csv", "docx", "md", "tex")]
+    kinds = "csv", "docx", "md", "tex"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.{kind}" for name in ("full", "table1") for kind in kinds]
     assert main(["table", str(tmp_path / "nothing"), "--out", str(tmp_path / "out2")]) == 1
     assert "there is no run" in capsys.readouterr().err
 
@@ -312,3 +313,109 @@ def test_the_thesiss_reading_of_the_whole_device_is_not_divided_into_an_allocato
     vram = beside[beside["Reading"] == "VRAM use (MB)"].set_index("Model")
     assert vram.loc["Variational Autoencoders", ["thesis", "ratio"]].tolist() == ["1136", "—"]
     assert vram.loc["Stable Diffusion", "ratio"] == "0.18"
+
+
+# --- the full table, conclusions, cost at scale
+
+def test_the_full_table_has_a_row_a_reading_and_a_column_a_model_with_dashes_for_what_was_not_read(df):
+    full = tables.full(df).set_index("Reading")
+    assert list(full.columns) == ["Stable Diffusion", "VAE (+SD)", "VAE", "StyleGAN2 ADA"]
+    assert full.loc["Iterations (failed)", "VAE"] == "3 (0)"
+    assert full.loc["First image (s)", "Stable Diffusion"] == "24.0"
+    assert full.loc["Mean time (s)", "Stable Diffusion"] == "8.10 ± 0.10"
+    assert full.loc["95 % interval of the mean (s)", "Stable Diffusion"] == "7.85 … 8.35"
+    assert full.loc["VRAM, allocator’s peak (MB)", "VAE"] == "1000.0 ± 0.0"
+    assert set(full.loc["Energy (J)"]) == {words.MISSING}
+
+
+def test_the_full_table_shows_quality_where_it_was_measured_and_says_how_many_iterations_failed(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [1.0, 1.1], errors=1, quality=dict(sharpness=12.34))
+    full = tables.full(tables.pick(runs.load(tmp_path)), "uk").set_index("Показник")["StyleGAN2 ADA"]
+    assert full["Ітерації (невдалі)"] == "2 (1)" and full["Різкість"] == "12,3"
+    assert "SSIM" not in full.index
+
+
+def test_only_the_formats_asked_for_are_written_and_an_unknown_one_is_refused(df, tmp_path):
+    paths = tables.save(tables.table1(df), tmp_path / "t", "caption", "note", formats=["docx", "md"])
+    assert sorted(path.name for path in tmp_path.glob("t.*")) == sorted(path.name for path in paths) == ["t.docx", "t.md"]
+    with pytest.raises(ValueError, match="no format 'pdf': use csv, md, tex, docx"):
+        tables.save(tables.table1(df), tmp_path / "t", "caption", "note", formats=["pdf"])
+
+
+def conclusions_of(folder, **times):
+    for experiment, values in times.items():
+        save_run(folder, experiment.replace("_", "-"), values, vram=round(values[0] * 100 * MB))
+    return "\n".join(conclusions.conclude(tables.pick(runs.load(folder))))
+
+
+def test_other_data_give_other_conclusions(tmp_path):
+    vae, quick = [0.3, 0.3, 0.31], [0.02, 0.02, 0.021]
+    one = conclusions_of(tmp_path / "a", stable_diffusion=[8.0, 8.1, 8.2], vae_round_trip=vae, stylegan2_ada=quick)
+    other = conclusions_of(tmp_path / "b", stable_diffusion=quick, vae_round_trip=vae, stylegan2_ada=[80.0, 81.0, 80.0])
+    assert "Fastest is StyleGAN2 ADA: 0.0203 s an image; Stable Diffusion takes 8.10 s" in one
+    assert "Fastest is Stable Diffusion: 0.0203 s an image; StyleGAN2 ADA takes 80.3 s" in other
+    assert "Smallest is StyleGAN2 ADA, with 2 MB of VRAM" in one and "Smallest is Stable Diffusion, with 2 MB" in other
+    assert "these serve: StyleGAN2 ADA." in one and "these serve: Stable Diffusion." in other
+    assert "these fit: Stable Diffusion, VAE, StyleGAN2 ADA." in one and "these fit: Stable Diffusion, VAE." in other
+    assert "only Stable Diffusion takes a prompt, at 8.10 s" in one
+
+
+def test_models_whose_intervals_overlap_are_not_ranked(tmp_path):
+    text = conclusions_of(tmp_path, vae_round_trip=[1.0, 1.2, 1.4], stylegan2_ada=[1.1, 1.25, 1.4])
+    assert "cannot be told apart in time" in text and "Fastest" not in text
+    assert "For real time (25 images a second) none serves here" in text
+
+
+def test_one_iteration_ranks_nothing_and_failed_runs_conclude_nothing(tmp_path):
+    assert "Fastest" not in conclusions_of(tmp_path / "a", vae_round_trip=[1.0], stylegan2_ada=[9.0])
+    save_run(tmp_path / "b", "stylegan2-ada", [1.0])
+    df = runs.load(tmp_path / "b").assign(error="out of memory")
+    assert conclusions.conclude(df) == ["No measurement succeeded, so there is nothing to conclude."]
+    assert conclusions.cost_at_scale(df).empty
+
+
+def test_the_best_of_a_quality_measure_is_named_where_two_models_have_it(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0], quality=dict(sharpness=10.0))
+    save_run(tmp_path, "stylegan2-ada", [1.0], quality=dict(sharpness=20.0, diversity=5.0))
+    text = "\n".join(conclusions.conclude(tables.pick(runs.load(tmp_path))))
+    assert "Sharpness: StyleGAN2 ADA 20.0; Stable Diffusion 10.0; the highest is that of StyleGAN2 ADA." in text
+    assert "Diversity: StyleGAN2 ADA 5.00." in text
+
+
+def test_ukrainian_conclusions_have_no_english_words_and_decimal_commas(df):
+    text = "\n".join(conclusions.conclude(df, "uk"))
+    latin = set(re.findall(r"[A-Za-z]{2,}", text)) - {"Stable", "Diffusion", "VAE", "StyleGAN", "ADA", "MB", "Tesla"}
+    assert not latin and not re.search(r"\d\.\d", text)
+
+
+def test_the_cost_of_many_images_follows_from_the_mean_time_and_energy(tmp_path):
+    run = save_run(tmp_path, "stylegan2-ada", [3.6, 3.6])
+    for iteration in run.iterations:
+        iteration.energy_j = 360.0
+    run.save()
+    df = tables.pick(runs.load(tmp_path))
+    row = conclusions.cost_at_scale(df, counts=(10**6,), price_per_hour=2.0, price_per_kwh=0.5, deadline_h=100).iloc[0]
+    assert list(row) == ["StyleGAN2 ADA", "1\u202f000\u202f000", "1\u202f000", "1\u202f000", "100", "10", "2\u202f050"]
+
+
+def test_money_is_a_dash_without_a_price_and_where_a_priced_energy_was_not_read(df):
+    assert set(conclusions.cost_at_scale(df)["Money"]) == {words.MISSING}
+    assert set(conclusions.cost_at_scale(df, price_per_hour=1.0, price_per_kwh=1.0)["Money"]) == {words.MISSING}
+    assert words.MISSING not in set(conclusions.cost_at_scale(df, price_per_hour=1.0)["Money"])
+
+
+@pytest.mark.parametrize("wrong", [dict(price_per_hour=-1.0), dict(price_per_kwh=float("nan")), dict(deadline_h=0)])
+def test_a_price_below_zero_and_no_deadline_are_refused(df, wrong):
+    with pytest.raises(ValueError, match="use a deadline above 0, prices from 0 up"):
+        conclusions.cost_at_scale(df, **wrong)
+
+
+def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusions(df, tmp_path, capsys):
+    asked = ["--language", "uk", "--format", "docx,tex", "--number", "3.1", "--out", str(tmp_path / "out")]
+    assert main(["table", str(tmp_path), *asked]) == 0
+    printed = capsys.readouterr().out
+    assert "Таблиця 3.1 –" in printed and "Керування текстом: запит приймає лише Stable Diffusion" in printed
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["full.docx", "full.tex", "table1.docx", "table1.tex"]
+    with pytest.raises(SystemExit):
+        main(["table", str(tmp_path), "--format", "pdf"])
+    assert "there is no format 'pdf'" in capsys.readouterr().err

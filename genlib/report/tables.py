@@ -6,11 +6,16 @@ import pandas as pd
 
 from genlib.files import write_atomically
 from genlib.report import summary, thesis
-from genlib.report.words import MISSING, number, say, significant
+from genlib.report.words import MISSING, WORDS, number, say, significant
 
 EXPERIMENTS = ["stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada"]  # the rows, in the thesis's order
 COLUMNS = ["time_s", "vram_peak_bytes", "ram_bytes"]
 MB = 1024**2
+FULL = {  # the rows of the full table, and what a figure is divided by
+    "n": 1, "first_image_s": 1, "time_s": 1, "time_s_median": 1, "interval": 1, "time_s_cv": 0.01, "cpu_time_s": 1, "vram_peak_bytes": MB,
+    "vram_reserved_bytes": MB, "vram_device_bytes": MB, "ram_bytes": MB, "ram_peak_bytes": MB, "ram_private_bytes": MB, "energy_j": 1,
+    "flops_per_image": 1e9, "flops_per_s": 1e9, "machine_share": 0.01, "load_time_s": 1, "parameters": 1e6, "weights_bytes": MB}
+FORMATS = ("csv", "md", "tex", "docx")
 GROUP = ["machine", "weights", "profile"]  # a table is of one, and of own runs or of reference runs
 
 
@@ -73,6 +78,35 @@ def _cell(run: pd.Series, name: str, language: str) -> str:
     return text if pd.isna(sd) else f"{text} ± {number(sd, decimals, language)}"
 
 
+def full(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
+    """Every reading of the iterations of one group: a row a reading, a column an experiment, as text; a dash where there is none.
+
+    Energy and work are those of a call. The share of the machine's rate is that of a large matrix product in the same process.
+    """
+    runs = summary.summarize(df).set_index("experiment")
+    runs = runs.reindex([name for name in EXPERIMENTS if name in runs.index])
+    qualities = [name for name in runs.columns if name.startswith("quality.") and name in WORDS and runs[name].notna().any()]
+    rows = []
+    for name in [*FULL, *qualities]:
+        row = {say("reading", language): say(name if name in qualities else f"full.{name}", language)}
+        rows.append(row | {say(f"{experiment}.short", language): _full_cell(run, name, language) for experiment, run in runs.iterrows()})
+    return pd.DataFrame(rows)
+
+
+def _full_cell(run: pd.Series, name: str, language: str) -> str:
+    if name == "n":
+        return f"{run['n']} ({run['failed']})"
+    if name == "interval":
+        ends = [significant(run[end], 3, language) for end in ("time_s_low", "time_s_high")]
+        return MISSING if MISSING in ends else " … ".join(ends)
+    if name in summary.READINGS:
+        return _cell(run, name, language)
+    value = run[name]
+    if name in ("quality.different_pictures", "quality.largest_difference"):  # counts
+        return number(value, 0, language)
+    return significant(None if pd.isna(value) else value / FULL.get(name, 1), 3, language)
+
+
 def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     """This run, the thesis's figure and their ratio for each reading that the thesis has.
 
@@ -114,6 +148,11 @@ def caption(number: str = "1", language: str = "en") -> str:
     return say("caption", language, number=number)
 
 
+def full_caption(number: str = "2", language: str = "en") -> str:
+    """The caption above the full table, with its number."""
+    return say("full_caption", language, number=number)
+
+
 def note(df: pd.DataFrame, language: str = "en") -> str:
     """What a reader has to know of the table: machine, weights, profile, precision, n, the unit, and what the figures cannot tell."""
     def names(column):
@@ -136,19 +175,26 @@ def styled(frame: pd.DataFrame, caption: str):
     return table.set_table_styles([{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"}])
 
 
-def save(frame: pd.DataFrame, stem, caption: str, note: str, language: str = "en") -> list[Path]:
-    """Write a table as <stem>.csv, .md, .tex and .docx; their paths. A Ukrainian .csv is what Excel with that language opens."""
+def save(frame: pd.DataFrame, stem, caption: str, note: str, language: str = "en", formats=FORMATS) -> list[Path]:
+    """Write a table as <stem>.csv, .md, .tex and .docx; their paths. A Ukrainian .csv is what Excel with that language opens.
+
+    Raises ValueError for a format that is none of FORMATS.
+    """
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ValueError(f"there is no format {unknown[0]!r}: use {', '.join(FORMATS)}")
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     separator, encoding = (";", "utf-8-sig") if language == "uk" else (",", "utf-8")
-    texts = {".csv": frame.to_csv(index=False, sep=separator).encode(encoding), ".md": _markdown(frame, caption, note).encode(),
-             ".tex": _latex(frame, caption, note).encode(), ".docx": _docx(frame, caption, note)}
-    for suffix, data in texts.items():
-        write_atomically(stem.with_suffix(suffix), data)
-    return [stem.with_suffix(suffix) for suffix in texts]
+    write = {"csv": lambda: frame.to_csv(index=False, sep=separator).encode(encoding),
+             "md": lambda: markdown(frame, caption, note).encode(),
+             "tex": lambda: _latex(frame, caption, note).encode(), "docx": lambda: _docx(frame, caption, note)}
+    for name in formats:
+        write_atomically(stem.with_suffix(f".{name}"), write[name]())
+    return [stem.with_suffix(f".{name}") for name in formats]
 
 
-def _markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
+def markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
+    """The table as Markdown, caption above, note below."""
     def line(cells):
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
