@@ -130,8 +130,11 @@ def test_every_file_of_a_table_can_be_opened_and_holds_its_cells(df, tmp_path):
     assert pd.read_csv(csv, dtype=str).equals(table)
     assert "| Stable Diffusion | 8.10 ± 0.10 | 1000.0 ± 0.0 | 501 ± 1 |" in md.read_text(encoding="utf-8")
     document = Document(docx)
-    texts = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
+    texts = [[cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in row.cells] for row in document.tables[0].rows]
     assert texts == [table.columns.tolist(), *table.to_numpy().tolist()]
+    page = document.sections[0]
+    widths = [cell.width for cell in document.tables[0].rows[0].cells]
+    assert sum(widths) <= page.page_width - page.left_margin - page.right_margin and round(page.page_width.mm) == 210, "A4, and on it"
     assert document.paragraphs[0].text == "Table 3.1 – Comparison of the results" and document.paragraphs[-1].text == note
     body = [element.tag.rsplit("}", 1)[1] for element in document.element.body]
     assert body.index("p") < body.index("tbl"), "the caption stands above the table"
@@ -150,10 +153,14 @@ def test_latex_special_letters_are_escaped(tmp_path):
 def test_the_latex_table_compiles(df, tmp_path):
     for language in words.LANGUAGES:
         caption, note = tables.caption("1", language), tables.note(df, language)
-        tex = tables.save(tables.table1(df, language), tmp_path / language, caption, note, language)[2]
-        (tmp_path / "main.tex").write_text("\\documentclass{article}\\usepackage{booktabs}\\usepackage[T2A]{fontenc}"
-                                           f"\\begin{{document}}\\input{{{tex.name}}}\\end{{document}}")
-        assert subprocess.run(["pdflatex", "-halt-on-error", "main.tex"], cwd=tmp_path, capture_output=True).returncode == 0
+        for table in tables.table1(df, language), tables.full(df, language), conclusions.cost_at_scale(df, language=language):
+            [tex] = tables.save(table, tmp_path / language, caption, note, language, ["tex"])
+            (tmp_path / "main.tex").write_text("\\documentclass{article}\\usepackage[a4paper,left=25mm,right=20mm]{geometry}"
+                                               "\\usepackage{booktabs,array}\\usepackage[T2A]{fontenc}"
+                                               f"\\begin{{document}}\\input{{{tex.name}}}\\end{{document}}")
+            compiled = subprocess.run(["pdflatex", "-halt-on-error", "main.tex"], cwd=tmp_path, capture_output=True, text=True)
+            assert compiled.returncode == 0, compiled.stdout
+            assert "Overfull \\hbox" not in compiled.stdout, "the table is wider than the page"
 
 
 # --- languages

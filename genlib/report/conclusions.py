@@ -144,7 +144,7 @@ def cost_at_scale(df: pd.DataFrame, *, counts=(10**3, 10**6, 10**9), price_per_h
 
 def _grouped(count: float) -> str:
     """Thousands apart by a thin space that does not break."""
-    return f"{count:,.0f}".replace(",", "\u202f")
+    return f"{count:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _plain(value: float, language: str) -> str:

@@ -172,7 +172,8 @@ def styled(frame: pd.DataFrame, caption: str):
     """The table for a notebook: caption above, no index; its HTML is the same each time."""
     table = frame.style.hide(axis="index").set_caption(caption).set_uuid("genlib")
     table.cell_ids = False
-    return table.set_table_styles([{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"}])
+    return table.set_table_styles([{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"},
+                                   {"selector": "td.col0, th.col0", "props": "text-align: left"}])
 
 
 def save(frame: pd.DataFrame, stem, caption: str, note: str, language: str = "en", formats=FORMATS) -> list[Path]:
@@ -203,13 +204,28 @@ def markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
 
 
 def _latex(frame: pd.DataFrame, caption: str, note: str) -> str:
-    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"²": "\\textsuperscript{2}", "±": "$\\pm$"})
+    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {
+        "²": "\\textsuperscript{2}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
     style = frame.map(lambda cell: str(cell).translate(special)).rename(columns=lambda name: name.translate(special)).style
-    body = style.hide(axis="index").to_latex(hrules=True, column_format="l" + "r" * (len(frame.columns) - 1))
+    first, share = _shares(frame)
+    columns = _latex_column(first, "right") + _latex_column(share, "left") * (len(frame.columns) - 1)
+    body = style.hide(axis="index").to_latex(hrules=True, column_format=columns)
+    small = ["\\footnotesize\\setlength{\\tabcolsep}{3pt}"] if len(frame.columns) > 4 else []
     return "\n".join([
-        "% needs \\usepackage{booktabs}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{fontenc}",
-        "\\begin{table}[ht]", f"{{\\raggedright {caption.translate(special)}\\par}}\\smallskip", "\\centering", body.strip(),
+        "% needs \\usepackage{booktabs,array}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{fontenc}",
+        "\\begin{table}[ht]", f"{{\\raggedright {caption.translate(special)}\\par}}\\smallskip", "\\centering", *small, body.strip(),
         f"\\par\\smallskip{{\\footnotesize\\raggedright {note.translate(special)}\\par}}", "\\end{table}", ""])
+
+
+def _shares(frame: pd.DataFrame) -> tuple[float, float]:
+    """Of the page's width: the column of names, each of the others."""
+    first = 0.3 if len(frame.columns) < 6 else 0.16
+    return first, (1 - first) / max(1, len(frame.columns) - 1)
+
+
+def _latex_column(share: float, ragged: str) -> str:
+    """A column that wraps, of a share of the line's width."""
+    return f">{{\\ragged{ragged}\\arraybackslash}}p{{\\dimexpr {share:.3f}\\linewidth-2\\tabcolsep\\relax}}"
 
 
 def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
@@ -219,20 +235,28 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.enum.text import WD_ALIGN_PARAGRAPH
     from docx.oxml.ns import qn
-    from docx.shared import Pt
+    from docx.shared import Cm, Pt
 
     document = Document()
+    page, wide = document.sections[0], len(frame.columns) > 4
+    page.page_width, page.page_height, page.left_margin, page.right_margin = Cm(21), Cm(29.7), Cm(2.5), Cm(2)  # A4
+    text_width = page.page_width - page.left_margin - page.right_margin
+    first, share = _shares(frame)
+    widths = [int(text_width * (share if i else first)) for i in range(len(frame.columns))]
     font = document.styles["Normal"].font
     font.name, font.size = "Times New Roman", Pt(14)
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
     document.add_paragraph(caption).paragraph_format.keep_with_next = True
     table = document.add_table(rows=1, cols=len(frame.columns), style="Table Grid")
-    table.alignment = WD_TABLE_ALIGNMENT.CENTER
+    table.alignment, table.autofit = WD_TABLE_ALIGNMENT.CENTER, False
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width  # LibreOffice goes by the columns, Word by the cells
     for cells, values in [(table.rows[0].cells, frame.columns), *((table.add_row().cells, row) for row in frame.to_numpy())]:
         for i, (cell, value) in enumerate(zip(cells, values, strict=True)):
             paragraph = cell.paragraphs[0]
             paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if i == 0 else WD_ALIGN_PARAGRAPH.CENTER
-            paragraph.add_run(str(value)).font.size = Pt(12)
+            paragraph.add_run(str(value).replace(" ± ", "\N{NO-BREAK SPACE}± ")).font.size = Pt(10 if wide else 12)
+            cell.width = widths[i]
     document.add_paragraph().add_run(note).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)
