@@ -34,9 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
     run.add_argument("--only", type=_notebook_numbers, default=list(NOTEBOOKS), help="numbers of notebooks: 1,3", metavar="LIST")
     run.add_argument("--language", choices=["en", "uk"], default="en", help="of the tables and figures")
-    table = commands.add_parser("table", help="print Table 1 of saved runs; write it, the full table and the conclusions as files")
+    table = commands.add_parser("table", help="print Table 1 of saved runs; write it, the full table and the audit as files")
     table.set_defaults(command=write_table)
-    table.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
+    table.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders or .zip files")
     table.add_argument("--language", choices=["en", "uk"], default="en")
     table.add_argument("--format", type=_formats, default=["csv", "md", "tex", "docx"], help="docx,tex,md,csv (all)", metavar="LIST")
     table.add_argument("--number", default="1", help="of Table 1 in its caption (1)")
@@ -148,16 +148,19 @@ def _short(path: Path) -> str:
 
 
 def write_table(options) -> int:
-    """Print Table 1 of the newest runs and write it, the full table and the conclusions in the formats asked for."""
+    """Print Table 1 of the newest runs and write it, the full table and the audit in the formats asked for."""
     from genlib import runs
-    from genlib.report import conclusions, tables
+    from genlib.report import conclusions, tables, thesis, words
 
-    df, language = tables.pick(runs.load(*options.results)), options.language
+    everything, language = runs.load(*options.results), options.language
+    df = tables.pick(everything)
     caption, note, table = tables.caption(options.number, language), tables.note(df, language), tables.table1(df, language)
     options.out.mkdir(parents=True, exist_ok=True)
     full_caption = tables.full_caption(language=language)
     paths = tables.save(table, options.out / "table1", caption, note, language, options.format)
     paths += tables.save(tables.full(df, language), options.out / "full", full_caption, note, language, options.format)
+    audit = thesis.audit(tables.companions(everything, df), language)
+    paths += tables.save(audit, options.out / "audit", words.say("audit_caption", language, number="3"), note, language, options.format)
     print(tables.markdown(table, caption, note))
     print("\n".join([*conclusions.conclude(df, language), "", *map(_short, paths)]))
     return 0

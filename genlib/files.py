@@ -1,8 +1,13 @@
-"""Write files so that nothing is lost: all or nothing, and a full disk said with its remedy."""
+"""Write files so that nothing is lost: all or nothing, and a full disk said with its remedy; unpack an archive of runs."""
 import errno
+import hashlib
 import os
 import shutil
+import zipfile
 from pathlib import Path
+from zlib import error as ZlibError
+
+UNPACKED_BYTES = 4 * 1024**3  # the most that an archive of runs may hold
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -65,3 +70,31 @@ class explain_full_disk:
             free = shutil.disk_usage(self.folder).free / 1e6
             raise OSError(error.errno, f"the disk is full ({free:.1f} MB free): free some space and run again; "
                                        "what was measured so far is kept and will be continued", str(self.folder)) from None
+
+
+def unpack(archive: Path) -> Path:
+    """The folder beside a .zip of results with the runs and pictures in it; unpacked once, and anew when the archive is another.
+
+    Only run.json and .png files are taken, and nothing lands outside the folder. Raises ValueError in one sentence for what is no
+    whole .zip or too large, OSError where the folder cannot be written.
+    """
+    archive = Path(archive)
+    name = f"{archive.stem}-{hashlib.sha256(archive.read_bytes()).hexdigest()[:8]}"
+    folder, temporary = archive.with_name(name), archive.with_name(f".{name}.part")
+    if folder.is_dir():
+        return folder
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(archive) as file, explain_full_disk(archive.parent):
+            members = [m for m in file.infolist() if Path(m.filename).name == "run.json" or m.filename.endswith(".png")]
+            if (size := sum(member.file_size for member in members)) > UNPACKED_BYTES:
+                raise ValueError(f"{archive}: it would unpack to {size / 1024**3:.0f} GiB, and runs have at most "
+                                 f"{UNPACKED_BYTES // 1024**3}: see what is in it")
+            temporary.mkdir()
+            file.extractall(temporary, members)  # which leaves out "..", drives and leading slashes
+        os.replace(temporary, folder)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, RuntimeError, NotImplementedError, ZlibError) as error:
+        raise ValueError(f"{archive}: it is not a whole .zip ({error}): download it again") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -3,6 +3,8 @@ import os
 import re
 from pathlib import Path
 
+from genlib.files import write_atomically
+
 COLAB = "https://colab.research.google.com/github/"
 
 
@@ -14,6 +16,19 @@ def results_folder(results: str | Path) -> Path:
     except OSError as error:
         raise OSError(f"the results folder {folder} cannot be made ({error.strerror}): choose another RESULTS") from None
     return folder
+
+
+def upload(results: Path) -> None:
+    """On Colab, ask for files from the user's computer, .zip archives of results, and put them into the results folder.
+
+    Raises ValueError anywhere else, saying where to put them.
+    """
+    try:
+        from google.colab import files
+    except ImportError:
+        raise ValueError(f"files are uploaded on Colab only: put the .zip or the folder of results into {results} instead") from None
+    for name, data in files.upload().items():
+        write_atomically(results / Path(name).name, data)
 
 
 def introduce() -> None:

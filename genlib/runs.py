@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from genlib.files import explain_full_disk, hold, release, write_atomically
+from genlib.files import explain_full_disk, hold, release, unpack, write_atomically
 
 SCHEMA = 1
 # Runs that differ in one of these are never averaged.
@@ -259,12 +259,12 @@ def read(path) -> Run:
 def read_all(*folders, reference=None) -> list[Run]:
     """Every finished run below the folders, the newest of each key (see KEY), in order of experiment and machine.
 
-    Those below `reference` are runs to compare with: they stay apart from others of the same key. A run.json that cannot be read is
-    named in a warning and skipped.
+    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Those below `reference` are runs to compare
+    with: they stay apart from others of the same key. What cannot be read is named in a warning and skipped.
     """
     newest = {}
     sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
-    for path, is_reference in [(path, flag) for folder, flag in sources for path in sorted(Path(folder).rglob("run.json"))]:
+    for path, is_reference in [(path, flag) for source, flag in sources for path in _run_files(Path(source))]:
         try:
             run = read(path)
         except (ValueError, OSError) as error:
@@ -279,6 +279,19 @@ def read_all(*folders, reference=None) -> list[Run]:
     return [newest[key] for key in sorted(newest, key=lambda k: (k[2], k[1], *k))]
 
 
+def _run_files(source: Path) -> list[Path]:
+    """The run.json files below a folder, and in the .zip files there, or in the .zip that `source` is."""
+    for archive in [source] if source.is_file() else sorted(source.rglob("*.zip")):
+        try:
+            folder = unpack(archive)
+        except (ValueError, OSError) as error:
+            python_warnings.warn(f"skipped {error}", stacklevel=4)
+            continue
+        if archive == source:
+            return sorted(folder.rglob("run.json"))
+    return sorted(source.rglob("run.json"))
+
+
 def _key(run: Run) -> tuple:
     settings = json.dumps(run.settings, sort_keys=True, ensure_ascii=False)
     model = (run.model.name, run.model.dtype) if run.model else ("", "")
@@ -290,7 +303,8 @@ def load(*folders, reference=None):
 
     Columns: those of KEY; device, cores, matmul_flops_per_s, bandwidth_bytes_per_s; started, folder, warnings (of the instrument);
     first_image_s (the first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`; iteration (from
-    1); the fields of Iteration, for its pictures `image` (path of the first). Missing values are NaN. No rows if there are no runs.
+    1); the fields of Iteration, for its pictures `images` (their paths) and `image` (the first). Missing values are NaN. No rows if
+    there are no runs.
     """
     import pandas as pd
 
@@ -309,5 +323,5 @@ def _rows(run: Run):
     } | {f"quality.{name}": value for name, value in run.quality.items()}
     for number, iteration in enumerate(run.iterations, 1):
         values = {name: getattr(iteration, name) for name in Iteration.__dataclass_fields__ if name != "images"}
-        image = str(run.folder / iteration.images[0].file) if iteration.images else None
-        yield shared | {"iteration": number} | values | {"image": image}
+        files = [str(run.folder / picture.file) for picture in iteration.images]
+        yield shared | {"iteration": number} | values | {"image": files[0] if files else None, "images": files}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from docx import Document
-from PIL import Image
+from saved_runs import save_run
 
 from genlib import runs
 from genlib.__main__ import main
@@ -15,20 +15,6 @@ from genlib.report import conclusions, plots, summary, tables, thesis, words
 MB = 1024**2
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
-
-
-def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, **changes):
-    info = runs.ModelInfo("M", weights, changes.pop("profile", "thesis"), "somewhere", dtype="float16")
-    run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)
-    run.warmup = [runs.Iteration(time_s=times[0] * 3)]
-    for i, time in enumerate(times):
-        image = Image.fromarray(np.full((16, 16, 3), 20 * i, dtype=np.uint8))
-        run.iterations.append(runs.Iteration(time_s=time, vram_peak_bytes=vram, ram_bytes=(500 + i) * MB,
-                                             images=run.save_images([image], f"iteration_{i + 1}") if picture else []))
-    run.iterations += [runs.Iteration(time_s=99.0, error="out of memory: too large") for _ in range(errors)]
-    run.finished = run.started
-    run.save()
-    return run
 
 
 @pytest.fixture
@@ -153,14 +139,16 @@ def test_latex_special_letters_are_escaped(tmp_path):
 def test_the_latex_table_compiles(df, tmp_path):
     for language in words.LANGUAGES:
         caption, note = tables.caption("1", language), tables.note(df, language)
-        for table in tables.table1(df, language), tables.full(df, language), conclusions.cost_at_scale(df, language=language):
+        for table in (tables.table1(df, language), tables.full(df, language), thesis.audit(df, language),
+                      conclusions.cost_at_scale(df, language=language)):
             [tex] = tables.save(table, tmp_path / language, caption, note, language, ["tex"])
             (tmp_path / "main.tex").write_text("\\documentclass{article}\\usepackage[a4paper,left=25mm,right=20mm]{geometry}"
-                                               "\\usepackage{booktabs,array}\\usepackage[T2A]{fontenc}"
+                                               "\\usepackage{booktabs,array,longtable}\\usepackage[T2A]{fontenc}"
                                                f"\\begin{{document}}\\input{{{tex.name}}}\\end{{document}}")
             compiled = subprocess.run(["pdflatex", "-halt-on-error", "main.tex"], cwd=tmp_path, capture_output=True, text=True)
             assert compiled.returncode == 0, compiled.stdout
             assert "Overfull \\hbox" not in compiled.stdout, "the table is wider than the page"
+            assert "Float too large" not in compiled.stdout, "the table is longer than a page"
 
 
 # --- languages
@@ -273,7 +261,7 @@ def test_table_is_printed_and_written_without_a_notebook(df, tmp_path, capsys):
     assert main(["table", str(tmp_path), "--language", "uk", "--out", str(tmp_path / "out")]) == 0
     assert "Таблиця 1" in capsys.readouterr().out
     kinds = "csv", "docx", "md", "tex"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.{kind}" for name in ("full", "table1") for kind in kinds]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.{kind}" for name in ("audit", "full", "table1") for kind in kinds]
     assert main(["table", str(tmp_path / "nothing"), "--out", str(tmp_path / "out2")]) == 1
     assert "there is no run" in capsys.readouterr().err
 
@@ -422,7 +410,7 @@ def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusio
     assert main(["table", str(tmp_path), *asked]) == 0
     printed = capsys.readouterr().out
     assert "Таблиця 3.1 –" in printed and "Керування текстом: запит приймає лише Stable Diffusion" in printed
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["full.docx", "full.tex", "table1.docx", "table1.tex"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{n}.{k}" for n in ("audit", "full", "table1") for k in ("docx", "tex")]
     with pytest.raises(SystemExit):
         main(["table", str(tmp_path), "--format", "pdf"])
     assert "there is no format 'pdf'" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genlib.report import summary, tables, thesis
-from genlib.report.words import say, significant
+from genlib.report.words import number, say, significant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
 COLOURS = dict(zip(tables.EXPERIMENTS, ("#0072B2", "#E69F00", "#CC79A7", "#009E73"), strict=True))  # Okabe & Ito 2008
@@ -135,6 +135,115 @@ def pictures(df: pd.DataFrame, language: str = "en") -> Figure:
             with Image.open(file) as picture:
                 ax.imshow(picture.convert("RGB"))
     return _title(figure, df, "pictures_title", language)
+
+
+@_in_our_style
+def vae(df: pd.DataFrame, language: str = "en") -> Figure:
+    """What went into the VAE, what came back, and their difference four times enlarged: a column an iteration of vae-as-in-thesis."""
+    from PIL import Image, ImageChops
+
+    columns = []
+    for files in df[(df["experiment"] == "vae-as-in-thesis") & (df["variant"] == "")]["images"].head(5):
+        if len(files) == 2 and all(Path(file).exists() for file in files):
+            back, original = (Image.open(file).convert("RGB") for file in files)
+            columns.append([original, back, ImageChops.difference(original, back).point(lambda level: min(255, 4 * level))])
+    figure = _figure(height_in=3.9 if columns else 1.6)
+    if not columns:
+        figure.text(0.5, 0.4, say("no_pictures", language), ha="center")
+        return _title(figure, df, "vae_title", language)
+    axes = figure.subplots(3, 5, squeeze=False)
+    for line, key in zip(axes, ("original", "reconstruction", "difference"), strict=True):
+        line[0].set_ylabel(say(key, language), rotation=0, ha="right", va="center", fontsize=8)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    for line, pictures_of_it in zip(axes.T, columns, strict=False):
+        for ax, picture in zip(line, pictures_of_it, strict=True):
+            ax.imshow(picture)
+    return _title(figure, df, "vae_title", language)
+
+
+@_in_our_style
+def growth(df: pd.DataFrame, language: str = "en") -> Figure:
+    """Mean time against steps, megapixels and batch, with the straight line through it (summary.growth); df as of tables.companions.
+
+    A condition that ran out of memory is a cross on the axis.
+    """
+    figure = _figure(height_in=3.0)
+    for ax, experiment in zip(figure.subplots(1, 3), summary.GROWTH, strict=True):
+        _growth_of(ax, summary.growth(df, experiment), experiment, language)
+    return _title(figure, df, "growth_title", language)
+
+
+def _growth_of(ax, conditions: pd.DataFrame, experiment: str, language: str) -> None:
+    good = conditions.dropna(subset=["time_s"])
+    colour, marker = COLOURS[experiment], MARKERS[experiment]
+    ax.set_title(_short(experiment, language), fontsize=9)
+    ax.set_xlabel(say(f"growth.{experiment}", language))
+    ax.set_ylabel(say("time_axis", language))
+    ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=colour, ecolor="black", marker=marker, ls="none", capsize=3,
+                markeredgecolor="black", markeredgewidth=0.5)
+    failed = conditions[conditions["time_s"].isna()]["units"]
+    for units in failed:
+        ax.plot(units, 0, "x", color="black", clip_on=False)
+        ax.annotate(say("did_not_fit", language), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
+    if len(good) < 3:
+        ax.text(0.5, 0.5, fill(say("too_few_conditions", language), 18), ha="center", va="center", transform=ax.transAxes, fontsize=8)
+    else:
+        fixed, slope, r2 = summary.line_through(good)
+        ends = [0, good["units"].max()]
+        ax.plot(ends, [fixed + slope * units for units in ends], color=colour, lw=1)
+        fixed, slope = significant(fixed, 2, language), significant(slope, 2, language)
+        text = say("fit", language, fixed=fixed, slope=slope, r2=number(r2, 3, language))
+        ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
+    ax.set_xlim(left=0)
+    top = good["time_s"].max() if len(good) else 1
+    ax.set_ylim(0, 1.35 * top)
+    for axis in ax.xaxis, ax.yaxis:
+        _comma(axis, language, False)
+
+
+@_in_our_style
+def machines(df: pd.DataFrame, chosen: pd.DataFrame, language: str = "en") -> Figure:
+    """Time, VRAM and RAM of every machine that has runs of the chosen weights and profile, side by side.
+
+    df: all runs; chosen: the group of Table 1 (tables.pick). A reference run of a machine stands beside one's own.
+    """
+    rows = tables.rows_of_table1(df)
+    rows = rows[(rows["weights"] == chosen["weights"].iloc[0]) & (rows["profile"] == chosen["profile"].iloc[0])]
+    newest = rows.loc[rows.groupby(["machine", "reference", "experiment"])["started"].idxmax(), "folder"]
+    runs = summary.summarize(rows[rows["folder"].isin(newest)])
+    where = list(dict.fromkeys(zip(runs["machine"], runs["reference"], strict=True)))
+    names = [f"{machine}\n({say('reference', language)})" if reference else machine for machine, reference in where]
+    figure = _figure(height_in=3.4)
+    for ax, reading in zip(figure.subplots(1, 3), tables.COLUMNS, strict=True):
+        _machines_of(ax, runs, where, names, reading, language)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return _title(figure, chosen.assign(device=", ".join(dict.fromkeys(runs["device"]))), "machines_title", language)
+
+
+def _machines_of(ax, runs: pd.DataFrame, where: list, names: list[str], reading: str, language: str) -> None:
+    scale = tables.MB if reading.endswith("_bytes") else 1
+    ax.set_title(say(reading, language), fontsize=9)
+    if runs[reading].isna().all():
+        ax.text(0.5, 0.5, fill(say("not_measured", language), 14), ha="center", va="center", transform=ax.transAxes)
+        ax.set_axis_off()
+        return
+    width = 0.8 / len(tables.EXPERIMENTS)
+    for place, experiment in enumerate(tables.EXPERIMENTS):
+        for x, (machine, reference) in enumerate(where):
+            run = runs[(runs["machine"] == machine) & (runs["reference"] == reference) & (runs["experiment"] == experiment)]
+            if len(run) and pd.notna(run[reading].iloc[0]):
+                label = _short(experiment, language) if experiment not in ax.get_legend_handles_labels()[1] and not x else None
+                ax.bar(x + (place - 1.5) * width, run[reading].iloc[0] / scale, width, yerr=run[f"{reading}_sd"].fillna(0).iloc[0] / scale,
+                       capsize=2, color=COLOURS[experiment], hatch=HATCHES[experiment], edgecolor="black", linewidth=0.6, label=label)
+    logarithmic = runs[reading].max() > 20 * runs[reading].min()
+    if logarithmic:
+        ax.set_yscale("log")
+    ax.set_xlim(-0.6, len(where) - 0.4)
+    ax.set_xticks(range(len(where)), names, fontsize=8, rotation=90 if len(where) > 1 else 0)
+    _comma(ax.yaxis, language, logarithmic)
 
 
 @_in_our_style

@@ -15,6 +15,8 @@ FULL = {  # the rows of the full table, and what a figure is divided by
     "n": 1, "first_image_s": 1, "time_s": 1, "time_s_median": 1, "interval": 1, "time_s_cv": 0.01, "cpu_time_s": 1, "vram_peak_bytes": MB,
     "vram_reserved_bytes": MB, "vram_device_bytes": MB, "ram_bytes": MB, "ram_peak_bytes": MB, "ram_private_bytes": MB, "energy_j": 1,
     "flops_per_image": 1e9, "flops_per_s": 1e9, "machine_share": 0.01, "load_time_s": 1, "parameters": 1e6, "weights_bytes": MB}
+TWIP = 635  # Word's unit of length, in python-docx's
+SENTENCE = 30  # letters; a column with longer texts is set at the left
 FORMATS = ("csv", "md", "tex", "docx")
 GROUP = ["machine", "weights", "profile"]  # a table is of one, and of own runs or of reference runs
 
@@ -50,6 +52,12 @@ def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = 
     rows = rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
     newest = rows.loc[rows.groupby("experiment")["started"].idxmax(), "folder"]
     return rows[rows["folder"].isin(newest)]
+
+
+def companions(df: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The runs of every variant and method of the group that `pick` chose: for growth curves and the audit."""
+    same = [*GROUP, "reference"]
+    return df[(df[same] == chosen.iloc[0][same]).all(axis=1)]
 
 
 def table1(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
@@ -102,7 +110,7 @@ def _full_cell(run: pd.Series, name: str, language: str) -> str:
     if name in summary.READINGS:
         return _cell(run, name, language)
     value = run[name]
-    if name in ("quality.different_pictures", "quality.largest_difference"):  # counts
+    if name in ("quality.different_pictures", "quality.largest_difference", "quality.unet_calls"):  # counts
         return number(value, 0, language)
     return significant(None if pd.isna(value) else value / FULL.get(name, 1), 3, language)
 
@@ -173,7 +181,8 @@ def styled(frame: pd.DataFrame, caption: str):
     table = frame.style.hide(axis="index").set_caption(caption).set_uuid("genlib")
     table.cell_ids = False
     return table.set_table_styles([{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"},
-                                   {"selector": "td.col0, th.col0", "props": "text-align: left"}])
+                                   {"selector": ", ".join(f"td.col{i}, th.col{i}" for i, (_, left) in enumerate(_layout(frame)) if left),
+                                    "props": "text-align: left"}])
 
 
 def save(frame: pd.DataFrame, stem, caption: str, note: str, language: str = "en", formats=FORMATS) -> list[Path]:
@@ -207,20 +216,31 @@ def _latex(frame: pd.DataFrame, caption: str, note: str) -> str:
     special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {
         "²": "\\textsuperscript{2}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
     style = frame.map(lambda cell: str(cell).translate(special)).rename(columns=lambda name: name.translate(special)).style
-    first, share = _shares(frame)
-    columns = _latex_column(first, "right") + _latex_column(share, "left") * (len(frame.columns) - 1)
-    body = style.hide(axis="index").to_latex(hrules=True, column_format=columns)
-    small = ["\\footnotesize\\setlength{\\tabcolsep}{3pt}"] if len(frame.columns) > 4 else []
-    return "\n".join([
-        "% needs \\usepackage{booktabs,array}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{fontenc}",
-        "\\begin{table}[ht]", f"{{\\raggedright {caption.translate(special)}\\par}}\\smallskip", "\\centering", *small, body.strip(),
-        f"\\par\\smallskip{{\\footnotesize\\raggedright {note.translate(special)}\\par}}", "\\end{table}", ""])
+    columns = "".join(_latex_column(share, "right" if left else "left") for share, left in _layout(frame))
+    long = sum(left for _, left in _layout(frame)) > 1  # with sentences it may take more than a page, which a float cannot
+    body = style.hide(axis="index").to_latex(hrules=True, column_format=columns, environment="longtable" if long else None)
+    body = body.replace("Continued on next page", "").strip()
+    caption = f"{{\\raggedright {caption.translate(special)}\\par}}\\smallskip"
+    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {note.translate(special)}\\par}}"
+    small = "\\footnotesize\\setlength{\\tabcolsep}{3pt}"
+    packages = "\\usepackage{booktabs,array" + (",longtable}" if long else "}")
+    lines = [f"% needs {packages}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{{fontenc}}"]
+    if long:
+        return "\n".join([*lines, caption, f"{{{small}", f"{body}}}", note, ""])
+    lines += ["\\begin{table}[ht]", caption, "\\centering", *([small] if len(frame.columns) > 4 else []), body, note, "\\end{table}", ""]
+    return "\n".join(lines)
 
 
-def _shares(frame: pd.DataFrame) -> tuple[float, float]:
-    """Of the page's width: the column of names, each of the others."""
-    first = 0.3 if len(frame.columns) < 6 else 0.16
-    return first, (1 - first) / max(1, len(frame.columns) - 1)
+def _layout(frame: pd.DataFrame) -> list[tuple[float, bool]]:
+    """Of each column: its share of the page's width, and whether its text is set at the left, as names and sentences are."""
+    longest = [max(map(len, map(str, [name, *frame[name]]))) for name in frame.columns]
+    roots = [length**0.5 for length in longest]  # a longer text gets more room, and more lines too
+    return [(root / sum(roots), not i or length > SENTENCE) for i, (root, length) in enumerate(zip(roots, longest, strict=True))]
+
+
+def _is_large(frame: pd.DataFrame) -> bool:
+    """Whether it fits a page in small print only."""
+    return len(frame.columns) > 4 or sum(left for _, left in _layout(frame)) > 1
 
 
 def _latex_column(share: float, ragged: str) -> str:
@@ -238,11 +258,10 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     from docx.shared import Cm, Pt
 
     document = Document()
-    page, wide = document.sections[0], len(frame.columns) > 4
+    page, layout, size = document.sections[0], _layout(frame), Pt(10 if _is_large(frame) else 12)
     page.page_width, page.page_height, page.left_margin, page.right_margin = Cm(21), Cm(29.7), Cm(2.5), Cm(2)  # A4
     text_width = page.page_width - page.left_margin - page.right_margin
-    first, share = _shares(frame)
-    widths = [int(text_width * (share if i else first)) for i in range(len(frame.columns))]
+    widths = [int(text_width * share) // TWIP * TWIP for share, _ in layout]
     font = document.styles["Normal"].font
     font.name, font.size = "Times New Roman", Pt(14)
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
@@ -254,8 +273,8 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     for cells, values in [(table.rows[0].cells, frame.columns), *((table.add_row().cells, row) for row in frame.to_numpy())]:
         for i, (cell, value) in enumerate(zip(cells, values, strict=True)):
             paragraph = cell.paragraphs[0]
-            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if i == 0 else WD_ALIGN_PARAGRAPH.CENTER
-            paragraph.add_run(str(value).replace(" ± ", "\N{NO-BREAK SPACE}± ")).font.size = Pt(10 if wide else 12)
+            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if layout[i][1] else WD_ALIGN_PARAGRAPH.CENTER
+            paragraph.add_run(str(value).replace(" ± ", "\N{NO-BREAK SPACE}± ")).font.size = size
             cell.width = widths[i]
     document.add_paragraph().add_run(note).font.size = Pt(11)
     data = io.BytesIO()

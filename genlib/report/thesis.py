@@ -1,9 +1,15 @@
-"""The figures that the thesis published, as it printed them: its Table 1 and the single iterations.
+"""The figures that the thesis published, as it printed them, and the audit of them against runs.
 
 Colab, the GPU not named; 50 steps at 6.5 to 6.9 UNet calls a second. MB are 1024² bytes. What it did not print is None.
 """
+import json
+from math import isnan, nan
 from pathlib import Path
 
+import pandas as pd
+
+from genlib.report import summary
+from genlib.report.words import MISSING, number, say, significant
 from genlib.runs import Iteration, Machine, ModelInfo, Run
 
 MB = 1024**2
@@ -38,3 +44,159 @@ def write_reference(folder: Path) -> None:
         run.folder = Path(folder) / "thesis" / experiment / "published-thesis" / "published"
         run.folder.mkdir(parents=True, exist_ok=True)
         run.save()
+
+
+# --- the audit: each published figure held against runs of both methods
+
+def audit(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
+    """What to think of each published figure: how it was read, a verdict, the measurement that shows it; a row a figure, as text.
+
+    df: runs of one machine, weights and profile, of every method and variant (tables.companions). What the publication shows by itself
+    is judged anywhere. All else needs runs at full size on a GPU: elsewhere the verdict is "cannot be judged here", with what was
+    measured nevertheless.
+    """
+    here = _Here(df)
+    rows = []
+    for name, (read, judge) in SUSPECTS.items():
+        verdict, values = judge(here)
+        reason = "" if read == "published" else here.reason or ("no_run" if verdict is None else "")
+        if reason:
+            verdict = say("not_judged", language, reason=say(f"reason_{reason}", language))
+        else:
+            verdict = say(f"verdict.{verdict}", language)
+        values = {key: _shown(value, key, language) for key, value in values.items()}
+        rows.append({say("figure", language): say(f"audit.{name}", language), say("how_read", language): say(f"read.{read}", language),
+                     say("verdict", language): verdict, say("evidence", language): say(f"evidence.{name}", language, **values)})
+    return pd.DataFrame(rows)
+
+
+class _Here:
+    """The runs at hand of the thesis's number of steps, asked for by experiment, method and variant."""
+
+    def __init__(self, df: pd.DataFrame):
+        of_its_steps = [json.loads(settings).get("steps", STEPS) == STEPS for settings in df["settings"]]
+        self.runs = summary.summarize(df[of_its_steps]).sort_values("started")  # of several the newest is asked
+        full_size = len(df) and df["weights"].isin(["published", "random"]).all()
+        self.reason = "demo" if not full_size else "no_gpu" if df["vram_peak_bytes"].isna().all() else ""
+
+    def mean(self, experiment: str, reading: str, method: str = "genlib", variant: str = "") -> float:
+        """A run's mean, NaN where there is none."""
+        variant = "as-in-thesis" if method == "thesis" else variant
+        runs = self.runs[(self.runs["experiment"] == experiment) & (self.runs["method"] == method) & (self.runs["variant"] == variant)]
+        return float(runs.iloc[-1][reading]) if len(runs) and reading in runs and pd.notna(runs.iloc[-1][reading]) else nan
+
+
+def _shown(value, key: str, language: str) -> str:
+    if isinstance(value, str):
+        return value
+    if key.endswith("_mb"):
+        return number(value / MB, 0, language)
+    if key.startswith("published"):
+        return number(value, 2, language)
+    counts = {"levels": 0, "calls": 0, "different": 0, "percent": 1}
+    return number(value, counts[key], language) if key in counts else significant(value, 3, language)
+
+
+def _reproduces(experiment: str, reading: str, tolerance: float):
+    """A judge: does the thesis's way of reading give its figure here? Our reading stands beside it."""
+    published, unit = PUBLISHED[experiment][reading], "_s" if reading == "time_s" else "_mb"
+
+    def judge(here: _Here):
+        theirs, ours = here.mean(experiment, reading, "thesis"), here.mean(experiment, reading)
+        verdict = None if isnan(theirs) else "reproduced" if abs(theirs / published - 1) <= tolerance else "not_reproduced"
+        return verdict, {f"published{unit}": published, f"theirs{unit}": theirs, f"ours{unit}": ours}
+    return judge
+
+
+def _vram_of_stable_diffusion(here: _Here):
+    """By whichever of the runs at hand comes nearest: the thesis does not say its precision, nor whether its checker was there."""
+    published, runs = PUBLISHED["stable-diffusion"]["vram_peak_bytes"], here.runs
+    runs = runs[(runs["experiment"] == "stable-diffusion") & runs["vram_peak_bytes"].notna()]
+    if runs.empty:
+        return None, dict(published_mb=published, nearest_mb=nan, conditions=MISSING)
+    nearest = runs.loc[(runs["vram_peak_bytes"] - published).abs().idxmin()]
+    verdict = "reproduced" if abs(nearest["vram_peak_bytes"] / published - 1) <= SAME_VRAM else "not_reproduced"
+    conditions = ", ".join(filter(None, (nearest["dtype"], nearest["variant"], nearest["method"])))
+    return verdict, dict(published_mb=published, nearest_mb=float(nearest["vram_peak_bytes"]), conditions=conditions)
+
+
+def _vae_time(here: _Here):
+    whole, alone = here.mean("vae-as-in-thesis", "time_s"), here.mean("vae-round-trip", "time_s")
+    share = alone / whole
+    return None if isnan(share) else "impossible" if share < 0.5 else "not_shown", dict(whole_s=whole, alone_s=alone, percent=100 * share)
+
+
+def _vae_vram(here: _Here):
+    published = PUBLISHED["vae-as-in-thesis"]["vram_peak_bytes"]
+    weights, gputil = here.mean("vae-as-in-thesis", "weights_bytes"), here.mean("vae-as-in-thesis", "vram_device_bytes", "thesis")
+    verdict = None if isnan(gputil) else "impossible" if min(weights, gputil) > published else "not_shown"
+    return verdict, dict(published_mb=published, weights_mb=weights, gputil_mb=gputil,
+                         allocator_mb=here.mean("vae-as-in-thesis", "vram_peak_bytes"))
+
+
+def _gan_time(here: _Here):
+    verdict, values = _reproduces("stylegan2-ada", "time_s", SAME)(here)
+    left_out = 1 - values["theirs_s"] / values["ours_s"]
+    return "impossible" if left_out > SAME else verdict, values | dict(percent=100 * left_out)
+
+
+def _gan_ram(here: _Here):
+    published, least = PUBLISHED["stylegan2-ada"]["ram_bytes"], here.runs["ram_bytes"].min() if len(here.runs) else nan
+    verdict = None if isnan(least) else "impossible" if least > published else "not_shown"
+    return verdict, dict(published_mb=published, least_mb=least, gib=least / 1024**3)
+
+
+def _contradiction(here: _Here):
+    printed, table = ITERATION_RAM_BYTES["stable-diffusion"], PUBLISHED["stable-diffusion"]["ram_bytes"]
+    return "contradicts" if round(printed / MB) != round(table / MB) else "not_shown", dict(printed_mb=printed, table_mb=table)
+
+
+def _warm_up(here: _Here):
+    first, *rest = ITERATION_TIMES_S["stable-diffusion"]
+    mean = here.mean("stable-diffusion", "time_s")
+    return "confirmed" if first > max(rest) else "refuted", dict(first_s=first, rest_s=sum(rest) / len(rest), mean_s=mean,
+                                                                 here_s=here.mean("stable-diffusion", "first_image_s"))
+
+
+def _spread(here: _Here):
+    from scipy.stats import ttest_ind
+
+    p = float(ttest_ind(*ITERATION_TIMES_S.values(), equal_var=False).pvalue)
+    cv = {name: 100 * pd.Series(times).std() / pd.Series(times).mean() for name, times in ITERATION_TIMES_S.items()}
+    return "confirmed" if p > 0.05 else "refuted", dict(sd_percent=cv["stable-diffusion"], vae_percent=cv["vae-as-in-thesis"], p=p)
+
+
+def _guidance(here: _Here):
+    levels = here.mean("stable-diffusion", "quality.largest_difference", variant="guidance-1")
+    with_it, without = here.mean("stable-diffusion", "time_s"), here.mean("stable-diffusion", "time_s", variant="guidance-1")
+    verdict = None if isnan(levels) else "confirmed" if levels <= 1 else "refuted"
+    return verdict, dict(levels=levels, with_s=with_it, without_s=without)
+
+
+def _unet_calls(here: _Here):
+    calls = here.mean("stable-diffusion", "quality.unet_calls")
+    return None if isnan(calls) else "confirmed" if calls == STEPS + 1 else "refuted", dict(calls=calls)
+
+
+def _identical(here: _Here):
+    different = here.mean("stable-diffusion", "quality.different_pictures")
+    return None if isnan(different) else "confirmed" if different == 1 else "refuted", dict(different=different)
+
+
+SAME, SAME_VRAM = 0.1, 0.01  # within which a figure counts as reproduced: another card is slower, but a peak is the same on all
+SUSPECTS = {  # name: how it was read ("published": the publication itself shows it), who judges
+    "sd_time": ("clock", _reproduces("stable-diffusion", "time_s", SAME)),
+    "sd_vram": ("allocator", _vram_of_stable_diffusion),
+    "sd_ram": ("published", _contradiction),
+    "vae_time": ("clock", _vae_time),
+    "vae_vram": ("gputil", _vae_vram),
+    "vae_ram": ("rss", _reproduces("vae-as-in-thesis", "ram_bytes", SAME)),
+    "gan_time": ("launch", _gan_time),
+    "gan_vram": ("allocator", _reproduces("stylegan2-ada", "vram_peak_bytes", SAME)),
+    "gan_ram": ("rss", _gan_ram),
+    "warm_up": ("published", _warm_up),
+    "spread": ("published", _spread),
+    "guidance": ("design", _guidance),
+    "unet_calls": ("design", _unet_calls),
+    "identical": ("design", _identical),
+}

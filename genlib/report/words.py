@@ -116,6 +116,7 @@ WORDS = {  # key: (English, Ukrainian)
     "quality.sharpness": ("Sharpness", "Різкість"),
     "quality.diversity": ("Diversity", "Різноманітність"),
     "quality.different_pictures": ("Different pictures", "Різних зображень"),
+    "quality.unet_calls": ("UNet calls", "Виклики UNet"),
     "quality.largest_difference": ("Largest difference (levels of 255)", "Найбільша різниця (рівнів із 255)"),
     "nothing_to_conclude": ("No measurement succeeded, so there is nothing to conclude.",
                             "Жодне вимірювання не вдалося, тому висновків зробити не можна."),
@@ -154,6 +155,103 @@ WORDS = {  # key: (English, Ukrainian)
     "kwh": ("kWh", "кВт·год"),
     "money": ("Money", "Вартість"),
     "devices": ("Devices for {hours} h", "Пристроїв на {hours} год"),
+    "growth_title": ("How time grows, with fitted fixed and per-unit time", "Зростання часу: постійна частина та частина на одиницю"),
+    "growth.stable-diffusion": ("steps", "кроки"),
+    "growth.vae-round-trip": ("megapixels", "мегапікселі"),
+    "growth.stylegan2-ada": ("images in a batch", "зображень у пакеті"),
+    "fit": ("{fixed} s + {slope} s × n\nR² = {r2}", "{fixed} с + {slope} с × n\nR² = {r2}"),
+    "did_not_fit": ("out of memory", "бракує пам’яті"),
+    "time_axis": ("Time (s)", "Час (с)"),
+    "too_few_conditions": ("fewer than three conditions were measured", "виміряно менш ніж три умови"),
+    "machines_title": ("The machines side by side", "Порівняння машин"),
+    "reference": ("reference", "еталон"),
+    "vae_title": ("What the VAE gives back", "Що повертає VAE"),
+    "original": ("original", "оригінал"),
+    "reconstruction": ("reconstruction", "відтворення"),
+    "difference": ("difference × 4", "різниця × 4"),
+    "audit_caption": ("Table {number} – The thesis’s figures under audit", "Таблиця {number} – Перевірка показників дипломної роботи"),
+    "figure": ("Figure of the thesis", "Показник дипломної роботи"),
+    "how_read": ("How it was read", "Як його отримано"),
+    "verdict": ("Verdict", "Висновок"),
+    "evidence": ("What shows it", "Що на це вказує"),
+    "not_judged": ("cannot be judged here ({reason})", "тут оцінити неможливо ({reason})"),
+    "reason_demo": ("demonstration weights", "демонстраційні ваги"),
+    "reason_no_gpu": ("no GPU", "немає графічного процесора"),
+    "reason_no_run": ("no such run", "немає такого запуску"),
+    "verdict.reproduced": ("reproduced", "відтворено"),
+    "verdict.not_reproduced": ("not reproduced", "не відтворено"),
+    "verdict.impossible": ("cannot be what it says", "не може бути тим, чим названо"),
+    "verdict.not_shown": ("nothing speaks against it here", "тут ніщо цьому не суперечить"),
+    "verdict.contradicts": ("contradicts itself", "суперечить сам собі"),
+    "verdict.confirmed": ("confirmed", "підтверджено"),
+    "verdict.refuted": ("refuted", "спростовано"),
+    "read.clock": ("wall clock around the call, first image counted", "годинник навколо виклику, перше зображення враховано"),
+    "read.launch": ("wall clock until the call returns, without synchronising", "годинник до повернення виклику, без синхронізації"),
+    "read.allocator": ("torch’s peak, never reset", "пік розподілювача torch без скидання"),
+    "read.gputil": ("GPUtil, whole device, once after the iteration", "GPUtil, увесь пристрій, один раз після ітерації"),
+    "read.rss": ("RSS at the end", "RSS наприкінці"),
+    "read.published": ("as published", "як опубліковано"),
+    "read.design": ("how the experiment is set up", "побудова експерименту"),
+    "audit.sd_time": ("Stable Diffusion: time", "Stable Diffusion: час"),
+    "audit.sd_vram": ("Stable Diffusion: VRAM", "Stable Diffusion: відеопам’ять"),
+    "audit.sd_ram": ("Stable Diffusion: RAM", "Stable Diffusion: оперативна пам’ять"),
+    "audit.vae_time": ("VAE: time", "VAE: час"),
+    "audit.vae_vram": ("VAE: VRAM", "VAE: відеопам’ять"),
+    "audit.vae_ram": ("VAE: RAM", "VAE: оперативна пам’ять"),
+    "audit.gan_time": ("StyleGAN2-ADA: time", "StyleGAN2-ADA: час"),
+    "audit.gan_vram": ("StyleGAN2-ADA: VRAM", "StyleGAN2-ADA: відеопам’ять"),
+    "audit.gan_ram": ("StyleGAN2-ADA: RAM", "StyleGAN2-ADA: оперативна пам’ять"),
+    "audit.warm_up": ("A slow first image raises the averages?", "Чи завищує середні повільне перше зображення?"),
+    "audit.spread": ("Stable Diffusion and the VAE cannot be told apart in time?", "Чи нерозрізненні за часом Stable Diffusion і VAE?"),
+    "audit.guidance": ("Guidance is paid for and changes nothing?", "Чи оплачено guidance, яке нічого не змінює?"),
+    "audit.unet_calls": ("50 steps are 51 UNet calls?", "Чи 50 кроків – це 51 виклик UNet?"),
+    "audit.identical": ("The five pictures are one?", "Чи п’ять зображень є одним?"),
+    "evidence.sd_time": (
+        "Published {published_s} s. Here the thesis’s reading gives {theirs_s} s, the synchronised one {ours_s} s.",
+        "Опубліковано {published_s} с. Тут спосіб дипломної роботи дає {theirs_s} с, синхронізований – {ours_s} с."),
+    "evidence.sd_vram": (
+        "Published {published_mb} MB. Of the runs here the nearest has {nearest_mb} MB: {conditions}.",
+        "Опубліковано {published_mb} MB. Із тутешніх запусків найближчий має {nearest_mb} MB: {conditions}."),
+    "evidence.sd_ram": ("Every iteration is printed with {printed_mb} MB, their average with {table_mb} MB.",
+                        "Кожну ітерацію надруковано з {printed_mb} MB, а їх середнє – {table_mb} MB."),
+    "evidence.vae_time": (
+        "Here the row takes {whole_s} s and the autoencoder alone {alone_s} s: {percent} %. The rest is Stable Diffusion drawing the face.",
+        "Тут рядок триває {whole_s} с, а сам автокодувальник {alone_s} с: {percent} %. Решта – малювання обличчя в Stable Diffusion."),
+    "evidence.vae_vram": (
+        "Published {published_mb} MB. The pipeline’s weights alone are {weights_mb} MB; here GPUtil reads {gputil_mb} MB, the allocator’s "
+        "peak is {allocator_mb} MB.",
+        "Опубліковано {published_mb} MB. Самі ваги конвеєра займають {weights_mb} MB; тут GPUtil показує {gputil_mb} MB, пік "
+        "розподілювача – {allocator_mb} MB."),
+    "evidence.vae_ram": (
+        "Published {published_mb} MB. Here the thesis’s reading gives {theirs_mb} MB, ours {ours_mb} MB.",
+        "Опубліковано {published_mb} MB. Тут спосіб дипломної роботи дає {theirs_mb} MB, наш – {ours_mb} MB."),
+    "evidence.gan_time": (
+        "Published {published_s} s. Here the thesis’s reading gives {theirs_s} s, the finished image takes {ours_s} s: "
+        "{percent} % is left out.",
+        "Опубліковано {published_s} с. Тут спосіб дипломної роботи дає {theirs_s} с, а готове зображення – {ours_s} с: "
+        "не враховано {percent} %."),
+    "evidence.gan_vram": (
+        "Published {published_mb} MB. Here the thesis’s reading gives {theirs_mb} MB, ours {ours_mb} MB.",
+        "Опубліковано {published_mb} MB. Тут спосіб дипломної роботи дає {theirs_mb} MB, наш – {ours_mb} MB."),
+    "evidence.gan_ram": (
+        "Published {published_mb} MB, divided by 1024³ and printed as MB. The least RSS of any run here is {least_mb} MB ({gib} GiB).",
+        "Опубліковано {published_mb} MB (поділено на 1024³, надруковано MB). Найменший RSS тутешніх запусків – {least_mb} MB ({gib} GiB)."),
+    "evidence.warm_up": (
+        "Published: the first took {first_s} s, the other four {rest_s} s on average. Here the first image took {here_s} s, the mean is "
+        "{mean_s} s.",
+        "Опубліковано: перша тривала {first_s} с, інші чотири в середньому {rest_s} с. Тут перше зображення тривало {here_s} с, середнє "
+        "{mean_s} с."),
+    "evidence.spread": (
+        "The published iterations vary by {sd_percent} % and {vae_percent} %; Welch’s test of their means: p = {p}.",
+        "Опубліковані ітерації коливаються на {sd_percent} % і {vae_percent} %; критерій Велча для середніх: p = {p}."),
+    "evidence.guidance": (
+        "The prompt is empty. With guidance_scale 1 the picture differs by at most {levels} of 255 levels and takes {without_s} s, "
+        "not {with_s} s.",
+        "Запит порожній. Із guidance_scale 1 зображення відрізняється щонайбільше на {levels} рівнів із 255 і триває {without_s} с "
+        "замість {with_s} с."),
+    "evidence.unet_calls": ("Counted here: {calls} UNet calls an image.", "Пораховано тут: викликів UNet на зображення – {calls}."),
+    "evidence.identical": ("One latent, no prompt: here {different} different pictures of an iteration each.",
+                           "Один латентний вектор без запиту: різних зображень тут – {different}."),
     "pictures_title": ("Generated images of the iterations", "Згенеровані зображення у ході ітерацій"),
 }
 

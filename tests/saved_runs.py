@@ -1,0 +1,23 @@
+"""Runs as notebooks 1 to 3 leave them, made up for the tests of what reads them."""
+import numpy as np
+from PIL import Image
+
+from genlib import runs
+
+MB = 1024**2
+
+
+def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, ram=500 * MB,
+             readings=None, quality=None, sizes=None, dtype="float16", **changes):
+    """A finished run with these times, and with `readings` in each iteration; with `picture` as many pictures of an iteration."""
+    info = runs.ModelInfo("M", weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {})
+    run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)
+    run.warmup, run.quality = [runs.Iteration(time_s=times[0] * 3)], quality or {}
+    for i, time in enumerate(times):
+        images = [Image.fromarray(np.full((16, 16, 3), 20 * i + 10 * n, dtype=np.uint8)) for n in range(picture)]
+        run.iterations.append(runs.Iteration(time_s=time, vram_peak_bytes=vram, ram_bytes=ram + i * MB, **(readings or {}),
+                                             images=run.save_images(images, f"iteration_{i + 1}")))
+    run.iterations += [runs.Iteration(error="out of memory: too large") for _ in range(errors)]
+    run.finished = run.started
+    run.save()
+    return run
