@@ -3,6 +3,7 @@ import errno
 import hashlib
 import os
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 from zlib import error as ZlibError
@@ -98,3 +99,16 @@ def unpack(archive: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def run_files(source: Path) -> list[Path]:
+    """The run.json files below a folder, and in the .zip files there, or in the .zip that `source` is."""
+    for archive in [source] if source.is_file() else sorted(source.rglob("*.zip")):
+        try:
+            folder = unpack(archive)
+        except (ValueError, OSError) as error:
+            warnings.warn(f"skipped {error}", stacklevel=4)
+            continue
+        if archive == source:
+            return sorted(folder.rglob("run.json"))
+    return sorted(source.rglob("run.json"))

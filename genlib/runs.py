@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from genlib.files import explain_full_disk, hold, release, unpack, write_atomically
+from genlib.files import explain_full_disk, hold, release, run_files, write_atomically
 
 SCHEMA = 1
 # Runs that differ in one of these are never averaged.
@@ -264,7 +264,7 @@ def read_all(*folders, reference=None) -> list[Run]:
     """
     newest = {}
     sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
-    for path, is_reference in [(path, flag) for source, flag in sources for path in _run_files(Path(source))]:
+    for path, is_reference in [(path, flag) for source, flag in sources for path in run_files(Path(source))]:
         try:
             run = read(path)
         except (ValueError, OSError) as error:
@@ -277,19 +277,6 @@ def read_all(*folders, reference=None) -> list[Run]:
         if key not in newest or (run.started or "") >= (newest[key].started or ""):
             newest[key] = run
     return [newest[key] for key in sorted(newest, key=lambda k: (k[2], k[1], *k))]
-
-
-def _run_files(source: Path) -> list[Path]:
-    """The run.json files below a folder, and in the .zip files there, or in the .zip that `source` is."""
-    for archive in [source] if source.is_file() else sorted(source.rglob("*.zip")):
-        try:
-            folder = unpack(archive)
-        except (ValueError, OSError) as error:
-            python_warnings.warn(f"skipped {error}", stacklevel=4)
-            continue
-        if archive == source:
-            return sorted(folder.rglob("run.json"))
-    return sorted(source.rglob("run.json"))
 
 
 def _key(run: Run) -> tuple:

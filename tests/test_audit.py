@@ -188,15 +188,15 @@ def test_a_zip_of_results_dropped_into_the_folder_is_read_with_its_pictures(tmp_
     assert "new-card" in set(runs.load(tmp_path / "results")["machine"]), "another archive of the same name"
 
 
-@pytest.mark.parametrize("spoil, complaint", [
-    (lambda data: data[:len(data) // 2], "not a whole .zip"), (lambda data: b"", "not a whole .zip"),
-    (lambda data: data[:len(data) // 2] + bytes(60) + data[len(data) // 2 + 60:], "not a whole .zip"), (lambda data: b"<html>", "not a whole .zip")])
-def test_a_damaged_zip_is_named_and_skipped_and_the_other_runs_are_read(tmp_path, spoil, complaint):
+@pytest.mark.parametrize("spoil", [
+    lambda data: data[:len(data) // 2], lambda data: b"", lambda data: b"<html>",
+    lambda data: data[:len(data) // 2] + bytes(60) + data[len(data) // 2 + 60:]])
+def test_a_damaged_zip_is_named_and_skipped_and_the_other_runs_are_read(tmp_path, spoil):
     save_run(tmp_path / "colab", "stable-diffusion", [1.0])
     save_run(tmp_path / "results", "stylegan2-ada", [2.0])
     archive = packed(tmp_path / "colab", tmp_path / "results" / "r.zip")
     archive.write_bytes(spoil(archive.read_bytes()))
-    with pytest.warns(UserWarning, match=f"skipped .*r.zip: .*{complaint}"):
+    with pytest.warns(UserWarning, match="skipped .*r.zip: it is not a whole .zip"):
         assert runs.load(tmp_path / "results")["time_s"].tolist() == [2.0]
     assert not [path for path in (tmp_path / "results").iterdir() if path.name.endswith(".part")]
 

@@ -245,7 +245,7 @@ def _is_large(frame: pd.DataFrame) -> bool:
 
 def _latex_column(share: float, ragged: str) -> str:
     """A column that wraps, of a share of the line's width."""
-    return f">{{\\ragged{ragged}\\arraybackslash}}p{{\\dimexpr {share:.3f}\\linewidth-2\\tabcolsep\\relax}}"
+    return f">{{\\ragged{ragged}\\arraybackslash}}p{{\\dimexpr {share - 5e-5:.4f}\\linewidth-2\\tabcolsep\\relax}}"
 
 
 def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
