@@ -83,6 +83,14 @@ def test_a_run_that_is_not_there_or_has_other_steps_judges_nothing(tmp_path):
         assert verdict(table, name) == "cannot be judged here (no such run)", name
 
 
+def test_with_one_experiment_only_every_figure_and_table_is_made(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [0.1, 0.1])
+    df = runs.load(tmp_path)
+    chosen = tables.pick(df)
+    assert len(thesis.audit(tables.companions(df, chosen))) == len(thesis.SUSPECTS)
+    assert len(plots.growth(tables.companions(df, chosen)).axes) == 3 and plots.machines(df, chosen) and plots.vae(chosen)
+
+
 def test_the_audit_in_ukrainian_has_its_words_and_commas(tmp_path):
     table = audit(tmp_path, "uk")
     text = " ".join([*table.columns, *table.to_numpy().ravel()])
@@ -117,6 +125,7 @@ def test_growth_is_a_fixed_part_and_a_part_for_each_unit(tmp_path):
     assert steps["units"].tolist() == [10, 20, 50] and summary.line_through(steps) == pytest.approx((0.5, 0.1, 1.0))
     assert summary.growth(df, "vae-round-trip")["units"].tolist() == [1.0, 4.0], "megapixels; the faces are no condition of the loop"
     batches = summary.growth(df, "stylegan2-ada")
+    assert len(summary.growth(df[df["experiment"] != "vae-round-trip"], "vae-round-trip")) == 0, "nothing was measured"
     assert batches["units"].tolist() == [1, 8, 64] and batches["time_s"].isna().tolist() == [False, False, True]
 
 

@@ -30,7 +30,7 @@ def summarize(df: pd.DataFrame) -> pd.DataFrame:
     reading that some iterations lack is averaged over the others, and `warnings` says so.
     """
     rows = [_one_run(dict(zip(KEY, key, strict=True)), group) for key, group in df.groupby(KEY, dropna=False, sort=False)]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*KEY, *ONCE, "n", "failed", *READINGS])
+    return pd.DataFrame(rows) if rows else pd.DataFrame([_one_run(dict.fromkeys(KEY), df.reindex([0]))]).iloc[:0]
 
 
 def _one_run(row: dict, group: pd.DataFrame) -> dict:
