@@ -1,7 +1,11 @@
+import json
+import re
+
 import network_files
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from genlib import __main__ as commands
 from genlib.models import images, nvidia_pickle, stylegan2, weights
@@ -190,3 +194,50 @@ def test_files_of_one_name_at_two_addresses_stay_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: weights.Path(path).write_text(url))
     for address in "https://example.org/a/ffhq.pkl", "https://example.org/b/ffhq.pkl":
         assert weights.cached_download(address)[0].read_text() == address
+
+
+# --- a converted folder that was damaged
+
+def _edit(**changes):
+    def spoil(folder):
+        file = folder / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return spoil
+
+
+def _rewrite(change):
+    def spoil(folder):
+        [file] = folder.glob("*.safetensors")
+        tensors = load_file(file)
+        change(tensors)
+        save_file(tensors, file)
+    return spoil
+
+
+def _only_a_pickle(folder):
+    [file] = folder.glob("*.safetensors")
+    torch.save(load_file(file), file.with_suffix(".bin"))
+    file.unlink()
+
+
+def _cut_off(folder):
+    [file] = folder.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("spoil", [
+    _edit(img_resolution=64), _edit(img_resolution=33), _edit(z_dim="x"), _edit(w_dim=-1), _edit(mapping_kwargs=dict(num_layers=100)),
+    _edit(synthesis_kwargs=dict(channel_base=0)), lambda folder: (folder / "config.json").write_text("{"),
+    lambda folder: (folder / "config.json").unlink(), _cut_off, _only_a_pickle,
+    _rewrite(lambda tensors: tensors.pop("synthesis.b4.conv1.weight")), _rewrite(lambda tensors: tensors.update(extra=torch.zeros(3))),
+    _rewrite(lambda tensors: tensors.update({"synthesis.b4.conv1.weight": torch.zeros(1, 3, 3, 3)})),
+])
+def test_a_damaged_converted_folder_is_refused_in_one_sentence(tmp_path, spoil, capfd):
+    folder = tmp_path / "converted"
+    stylegan2.read(network_files.write(tmp_path / "n.pkl", {"G_ema": network_files.generator(*network_files.tiny_generator())})
+                   ).save_pretrained(folder)
+    assert stylegan2.load(folder).img_resolution == 8
+    spoil(folder)
+    with pytest.raises(nvidia_pickle.NetworkFileError, match=f"{re.escape(str(folder))}: .*: convert the .pkl again$") as caught:
+        stylegan2.load(folder)
+    assert "\n" not in str(caught.value) and "newly initialized" not in capfd.readouterr().err

@@ -2,9 +2,11 @@
 
 Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data" (arXiv:2006.06676).
 """
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from diffusers.utils import logging
 
 from genlib import device
 from genlib.models import nvidia_pickle
@@ -102,12 +104,40 @@ def _published(network: str, info: ModelInfo) -> Generator:
     path = Path(network)
     info.source = path.name
     if path.is_dir():
-        return Generator.from_pretrained(path)
+        return _converted(path)
     if not path.is_file():
         raise ValueError(f"network is {network!r}, which is no file or folder here: use one of {', '.join(weights_module.WORDS)}, "
                          f"a preset ({', '.join(PRESETS)}), a .pkl file or its address, or a converted folder")
     info.sha256 = weights_module.sha256(path)
     return read(path)
+
+
+def _converted(folder: Path) -> Generator:
+    """The generator in a folder that `convert` wrote; from safetensors only, and complete."""
+    try:
+        with _quiet():
+            generator, found = Generator.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        if device.is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+        raise nvidia_pickle.NetworkFileError(
+            f"{folder}: it is no converted network, or a damaged one ({reason}): convert the .pkl again") from None
+    if unlike := [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]:
+        raise nvidia_pickle.NetworkFileError(
+            f"{folder}: its config.json and its tensors disagree, as in {unlike[0]}: convert the .pkl again")
+    return generator
+
+
+@contextmanager
+def _quiet():
+    """Without diffusers' list of the tensors that are missing, of which the error says what matters."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _say_licence() -> None:
