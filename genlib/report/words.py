@@ -250,7 +250,7 @@ WORDS = {  # key: (English, Ukrainian)
         "Запит порожній. Із guidance_scale 1 зображення відрізняється щонайбільше на {levels} рівнів із 255 і триває {without_s} с "
         "замість {with_s} с."),
     "evidence.unet_calls": ("Counted here: {calls} UNet calls an image.", "Пораховано тут: викликів UNet на зображення – {calls}."),
-    "evidence.identical": ("One latent, no prompt: here {different} different pictures of an iteration each.",
+    "evidence.identical": ("One latent, no prompt: the number of different pictures among the iterations is {different} here.",
                            "Один латентний вектор без запиту: різних зображень тут – {different}."),
     "pictures_title": ("Generated images of the iterations", "Згенеровані зображення у ході ітерацій"),
 }
