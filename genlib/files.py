@@ -87,7 +87,12 @@ def unpack(archive: Path) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as file, explain_full_disk(archive.parent):
-            members = [m for m in file.infolist() if Path(m.filename).name == "run.json" or m.filename.endswith(".png")]
+            members = file.infolist()
+            for member in members:  # some Windows tools write backslashes
+                member.filename = member.filename.replace("\\", "/")
+            members = [m for m in members if Path(m.filename).name == "run.json" or m.filename.endswith(".png")]
+            if not any(member.filename.endswith("run.json") for member in members):
+                raise ValueError(f"{archive}: there is no run.json in it: pack a results folder")
             if (size := sum(member.file_size for member in members)) > UNPACKED_BYTES:
                 raise ValueError(f"{archive}: it would unpack to {size / 1024**3:.0f} GiB, and runs have at most "
                                  f"{UNPACKED_BYTES // 1024**3}: see what is in it")
@@ -103,7 +108,7 @@ def unpack(archive: Path) -> Path:
 
 def run_files(source: Path) -> list[Path]:
     """The run.json files below a folder, and in the .zip files there, or in the .zip that `source` is."""
-    for archive in [source] if source.is_file() else sorted(source.rglob("*.zip")):
+    for archive in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip"):
         try:
             folder = unpack(archive)
         except (ValueError, OSError) as error:

@@ -65,7 +65,8 @@ def test_other_measurements_give_another_verdict(tmp_path, name, run, change, ex
     assert verdict(audit(tmp_path, **{run: change}), name) == words.say(f"verdict.{expected}", "en")
 
 
-@pytest.mark.parametrize("change, reason", [(dict(weights="demo"), "demonstration weights"), (dict(vram=None), "no GPU")])
+@pytest.mark.parametrize("change, reason", [(dict(weights="demo"), "demonstration weights"), (dict(vram=None), "no GPU"),
+                                            (dict(profile="tuned"), "another profile than the thesis’s")])
 def test_without_a_gpu_or_with_demo_weights_only_what_the_publication_shows_is_judged(tmp_path, change, reason):
     table = audit(tmp_path, all=change)
     for name, (read, _) in thesis.SUSPECTS.items():
@@ -135,6 +136,14 @@ def test_growth_of_one_condition_measured_twice_counts_the_newer(tmp_path):
     old.save()
     save_run(tmp_path, "stylegan2-ada", [1.0], variant="batch-2", settings=dict(batch_size=2, seed=2))
     assert summary.growth(runs.load(tmp_path), "stylegan2-ada")["time_s"].tolist() == [1.0]
+
+
+def test_one_line_of_growth_is_of_one_precision(tmp_path):
+    for dtype, slope in ("float16", 1.0), ("float32", 3.0):
+        for batch_size in (2, 4) if dtype == "float16" else (4,):
+            save_run(tmp_path, "stylegan2-ada", [slope * batch_size], dtype=dtype, variant=f"batch-{batch_size}",
+                     settings=dict(batch_size=batch_size))
+    assert summary.growth(runs.load(tmp_path), "stylegan2-ada")["time_s"].tolist() == [12.0], "the newest is of float32"
 
 
 def test_the_growth_figure_has_the_line_says_what_failed_and_where_too_little_was_measured(tmp_path):
@@ -208,6 +217,19 @@ def test_a_damaged_zip_is_named_and_skipped_and_the_other_runs_are_read(tmp_path
     with pytest.warns(UserWarning, match="skipped .*r.zip: it is not a whole .zip"):
         assert runs.load(tmp_path / "results")["time_s"].tolist() == [2.0]
     assert not [path for path in (tmp_path / "results").iterdir() if path.name.endswith(".part")]
+
+
+def test_a_zip_with_backslashes_is_read_and_one_without_runs_is_named(tmp_path):
+    save_run(tmp_path / "colab", "stable-diffusion", [1.0])
+    (tmp_path / "results").mkdir()
+    with zipfile.ZipFile(tmp_path / "results" / "windows.ZIP", "w") as file:
+        for path in (tmp_path / "colab").rglob("*.*"):
+            file.writestr(zipfile.ZipInfo("results\\" + str(path.relative_to(tmp_path / "colab")).replace("/", "\\")), path.read_bytes())
+    with zipfile.ZipFile(tmp_path / "results" / "other.zip", "w") as file:
+        file.writestr("readme.txt", "")
+    with pytest.warns(UserWarning, match="skipped .*other.zip: there is no run.json in it"):
+        df = runs.load(tmp_path / "results")
+    assert len(df) == 1 and open(df["image"].iloc[0], "rb").read(4) == b"\x89PNG"
 
 
 def test_nothing_of_a_zip_lands_outside_its_folder_and_a_bomb_is_refused(tmp_path, monkeypatch):

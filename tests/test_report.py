@@ -130,9 +130,10 @@ def test_every_file_of_a_table_can_be_opened_and_holds_its_cells(df, tmp_path):
 
 
 def test_latex_special_letters_are_escaped(tmp_path):
-    frame = pd.DataFrame({"a_b %": ["50 % & more", "x_1"]})
+    frame = pd.DataFrame({"a_b %": ["50 % & more", "x_1 ~ \\y^2"]})
     tex = tables.save(frame, tmp_path / "t", "100 %", "#1")[2].read_text(encoding="utf-8")
     assert r"a\_b \%" in tex and r"50 \% \& more" in tex and r"100 \%" in tex and r"\#1" in tex
+    assert r"x\_1 \textasciitilde{} \textbackslash{}y\textasciicircum{}2" in tex
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX on this machine")

@@ -62,13 +62,15 @@ def growth(df: pd.DataFrame, experiment: str) -> pd.DataFrame:
     """The conditions of a growth loop: units (steps, megapixels or images in a batch), time_s (NaN out of memory), time_s_sd.
 
     df: runs of one machine, weights and profile (tables.companions). The conditions are the variants named after the setting, with the
-    run without variant, or for the VAE the photograph's, among them; of several runs of a condition the newest counts.
+    run without variant, or for the VAE the photograph's, among them, of the model and dtype of the newest; of several runs of a
+    condition the newest counts.
     """
     setting = GROWTH[experiment]
     base = "photograph" if setting == "size" else ""
     rows = df[(df["experiment"] == experiment) & (df["method"] == "genlib")]
     rows = rows[(rows["variant"] == base) | rows["variant"].str.startswith(f"{setting.removesuffix('_size')}-")]
     runs = summarize(rows).sort_values("started")
+    runs = runs[(runs[["model", "dtype"]] == runs[["model", "dtype"]].iloc[-1]).all(axis=1)] if len(runs) else runs
     values = pd.Series([json.loads(settings).get(setting, 1) for settings in runs["settings"]], index=runs.index, dtype=float)
     runs["units"] = values**2 / 1e6 if setting == "size" else values
     return runs.drop_duplicates("units", keep="last").sort_values("units")[["units", "time_s", "time_s_sd"]]

@@ -214,7 +214,8 @@ def markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
 
 def _latex(frame: pd.DataFrame, caption: str, note: str) -> str:
     special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {
-        "²": "\\textsuperscript{2}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
+        "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "²": "\\textsuperscript{2}",
+        "³": "\\textsuperscript{3}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
     style = frame.map(lambda cell: str(cell).translate(special)).rename(columns=lambda name: name.translate(special)).style
     columns = "".join(_latex_column(share, "right" if left else "left") for share, left in _layout(frame))
     long = sum(left for _, left in _layout(frame)) > 1  # with sentences it may take more than a page, which a float cannot

@@ -77,7 +77,9 @@ class _Here:
         of_its_steps = [json.loads(settings).get("steps", STEPS) == STEPS for settings in df["settings"]]
         self.runs = summary.summarize(df[of_its_steps]).sort_values("started")  # of several the newest is asked
         full_size = len(df) and df["weights"].isin(["published", "random"]).all()
-        self.reason = "demo" if not full_size else "no_gpu" if df["vram_peak_bytes"].isna().all() else ""
+        its_profile = (df["profile"] == "thesis").all()
+        no_gpu = df["vram_peak_bytes"].isna().all()
+        self.reason = "demo" if not full_size else "no_gpu" if no_gpu else "" if its_profile else "profile"
 
     def mean(self, experiment: str, reading: str, method: str = "genlib", variant: str = "") -> float:
         """A run's mean, NaN where there is none."""

@@ -177,6 +177,7 @@ WORDS = {  # key: (English, Ukrainian)
     "not_judged": ("cannot be judged here ({reason})", "тут оцінити неможливо ({reason})"),
     "reason_demo": ("demonstration weights", "демонстраційні ваги"),
     "reason_no_gpu": ("no GPU", "немає графічного процесора"),
+    "reason_profile": ("another profile than the thesis’s", "інший профіль, ніж у дипломній роботі"),
     "reason_no_run": ("no such run", "немає такого запуску"),
     "verdict.reproduced": ("reproduced", "відтворено"),
     "verdict.not_reproduced": ("not reproduced", "не відтворено"),
