@@ -50,6 +50,16 @@ def main(steps: int) -> None:
           f"scaling_factor {1 / deviation(average):.5f}")
 
 
+def trained_vae() -> AutoencoderKL:
+    """The averaged autoencoder of the checkpoint, with the scaling factor that its latents ask for."""
+    training = Training("vae", dict(vae=AutoencoderKL(**CONFIG)), {}, decay=dict(vae=0.998))
+    if not training.step:
+        raise SystemExit("there is no trained autoencoder yet: python training/train_vae.py")
+    model = training.averages["vae"].module.eval().requires_grad_(False)
+    model.register_to_config(scaling_factor=round(1 / deviation(model), 5))
+    return model
+
+
 def pictures_of(pictures: np.ndarray, indices) -> torch.Tensor:
     """uint8 [N, 64, 64, 3] -> [n, 3, 64, 64] in [-1, 1], channels_last."""
     return torch.from_numpy(pictures[indices]).permute(0, 3, 1, 2).float() / 127.5 - 1
