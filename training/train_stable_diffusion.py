@@ -2,8 +2,9 @@
 
     python training/train_vae.py && python training/train_stable_diffusion.py      # 40 minutes each on two cores; resumable
 
-Rombach et al. 2022 (arXiv:2112.10752); Ho et al. 2020 (arXiv:2006.11239), equation 14; the caption is left out for one face in ten, so
-that guidance has an unconditional prediction (Ho & Salimans 2022, arXiv:2207.12598).
+Rombach et al. 2022 (arXiv:2112.10752); Ho et al. 2020 (arXiv:2006.11239), equation 14; the caption is left out for one face in seven, so
+that guidance has an unconditional prediction (Ho & Salimans 2022, arXiv:2207.12598); noise levels weigh as in Hang et al. 2023
+(arXiv:2303.09556): min(SNR, 5) / SNR.
 """
 import argparse
 import math
@@ -25,7 +26,7 @@ UNET_CONFIG = dict(
 TEXT_CONFIG = dict(
     hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, projection_dim=64, max_position_embeddings=77,
     hidden_act="quick_gelu")
-STEPS, BATCH, RATE, WITHOUT_CAPTION = 3000, 64, 1e-3, 0.1
+STEPS, BATCH, RATE, WITHOUT_CAPTION, SNR_LIMIT = 3000, 64, 1e-3, 0.15, 5
 
 
 def tokenizer() -> CLIPTokenizer:
@@ -65,6 +66,8 @@ def main(steps: int) -> None:
     optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-2)
     training = Training("stable_diffusion", modules, dict(adam=optimizer), decay=dict(unet=0.998, text_encoder=0.998))
     noising = DDPMScheduler(num_train_timesteps=1000, **{k: SCHEDULER_CONFIG[k] for k in ("beta_start", "beta_end", "beta_schedule")})
+    snr = noising.alphas_cumprod / (1 - noising.alphas_cumprod)  # [1000]
+    weight = snr.clamp(max=SNR_LIMIT) / snr
     print(f"drawing and encoding {FACES} faces ...", flush=True)
     latents = latents_of(trained_vae(), faces.batch(range(FACES))).clone()
     captions = [faces.caption(faces.random_face(seed)) for seed in range(FACES)] + [""]
@@ -80,7 +83,7 @@ def main(steps: int) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):
             text = modules["text_encoder"](tokens[said]).last_hidden_state
             predicted = modules["unet"](noising.add_noise(x, noise, times), times, text).sample.float()
-        loss = (predicted - noise).square().mean()
+        loss = (weight[times] * (predicted - noise).square().mean(dim=(1, 2, 3))).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
