@@ -50,7 +50,7 @@ def test_a_caption_says_what_is_drawn(change, caption):
 def test_each_word_of_a_caption_is_one_token_and_other_words_are_spelt():
     words = train_stable_diffusion.tokenizer()
     for seed in range(100):
-        caption = faces.caption(faces.random_face(seed))
+        caption = faces.PROMPTS[seed % len(faces.PROMPTS)].format(faces.caption(faces.random_face(seed)))
         count = len(caption.replace(",", " ,").split())
         assert len(words(caption).input_ids) == count + 2, caption
         assert words.decode(words(caption).input_ids, skip_special_tokens=True).replace(" ,", ",").strip() == caption

@@ -15,6 +15,7 @@ EYES = {"brown": (96, 58, 28), "blue": (58, 110, 190), "green": (66, 140, 80)}
 BACKGROUND = {"blue": (130, 170, 214), "green": (150, 196, 150), "beige": (226, 208, 180), "pink": (232, 180, 190), "gray": (176, 178, 184)}
 STYLES = {"woman": ("long", "curly", "bun", "short"), "man": ("short", "curly", "bald", "long")}
 LIGHT = ("left", "right", "front")
+PROMPTS = ("{}", "{}", "a photo of {}", "a photo of the face of {}", "a portrait of {}", "the face of {}")  # a caption as people ask for it
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,16 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from genlib import device
+
+DEVICE = device.pick()
 CHECKPOINTS = Path(__file__).parent / "checkpoints"  # not kept in the repository
 SAVE_EVERY = 200  # steps
+
+
+def autocast():
+    """bfloat16 where the machine computes in it."""
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda" or torch.cpu._is_avx512_bf16_supported())
 
 
 class Training:
@@ -31,7 +39,7 @@ class Training:
         return {"modules": self.modules, "optimizers": self.optimizers, "averages": self.averages}
 
     def _load(self) -> None:
-        state = torch.load(self.file, weights_only=True)
+        state = torch.load(self.file, weights_only=True, map_location=DEVICE)
         self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
         for kind, parts in self._parts().items():
             for part, value in parts.items():

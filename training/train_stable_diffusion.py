@@ -13,7 +13,7 @@ import faces
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from loop import Training
+from loop import DEVICE, Training, autocast
 from train_vae import FACES, pictures_of, trained_vae
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -26,7 +26,7 @@ UNET_CONFIG = dict(
 TEXT_CONFIG = dict(
     hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, projection_dim=64, max_position_embeddings=77,
     hidden_act="quick_gelu")
-STEPS, BATCH, RATE, WITHOUT_CAPTION, SNR_LIMIT = 3000, 64, 1e-3, 0.15, 5
+STEPS, BATCH, RATE, WITHOUT_CAPTION, SNR_LIMIT = 4500, 64, 1e-3, 0.15, 5
 
 
 def tokenizer() -> CLIPTokenizer:
@@ -34,6 +34,7 @@ def tokenizer() -> CLIPTokenizer:
     letters = byte_tokenizer().get_vocab()
     merges = []
     words = {word.strip(",") for seed in range(2000) for word in faces.caption(faces.random_face(seed)).split()}
+    words |= {word for prompt in faces.PROMPTS for word in prompt.split() if word != "{}"}
     for word in sorted(words, key=lambda word: (-len(word), word)):  # or "woman" would become "wo" and "man"
         parts = [*word[:-1], f"{word[-1]}</w>"]
         while len(parts) > 1:  # from the front: r e d -> re d -> red
@@ -61,27 +62,28 @@ def latents_of(vae, pictures: np.ndarray) -> torch.Tensor:
 def main(steps: int) -> None:
     torch.manual_seed(0)
     words = tokenizer()
-    modules = dict(unet=UNet2DConditionModel(**UNET_CONFIG), text_encoder=text_encoder(words))
+    modules = dict(unet=UNet2DConditionModel(**UNET_CONFIG).to(DEVICE), text_encoder=text_encoder(words).to(DEVICE))
     parameters = [p for module in modules.values() for p in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-2)
     training = Training("stable_diffusion", modules, dict(adam=optimizer), decay=dict(unet=0.998, text_encoder=0.998))
     noising = DDPMScheduler(num_train_timesteps=1000, **{k: SCHEDULER_CONFIG[k] for k in ("beta_start", "beta_end", "beta_schedule")})
-    snr = noising.alphas_cumprod / (1 - noising.alphas_cumprod)  # [1000]
+    snr = (noising.alphas_cumprod / (1 - noising.alphas_cumprod)).to(DEVICE)  # [1000]
     weight = snr.clamp(max=SNR_LIMIT) / snr
     print(f"drawing and encoding {FACES} faces ...", flush=True)
     latents = latents_of(trained_vae(), faces.batch(range(FACES))).clone()
-    captions = [faces.caption(faces.random_face(seed)) for seed in range(FACES)] + [""]
-    tokens = words(captions, padding="max_length", max_length=77, return_tensors="pt").input_ids  # [FACES + 1, 77]
+    captions = [faces.caption(faces.random_face(seed)) for seed in range(FACES)]
 
     def one_step(step):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps)))
         random = np.random.RandomState(step)
         chosen = random.randint(0, FACES, BATCH)
-        x, noise, times = latents[chosen], torch.randn(BATCH, 4, 8, 8), torch.randint(0, 1000, (BATCH,))
-        said = np.where(random.rand(BATCH) < WITHOUT_CAPTION, FACES, chosen)
-        with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):
-            text = modules["text_encoder"](tokens[said]).last_hidden_state
+        x, noise = latents[chosen], torch.randn(BATCH, 4, 8, 8, device=DEVICE)
+        times = torch.randint(0, 1000, (BATCH,), device=DEVICE)
+        asked = ["" if random.rand() < WITHOUT_CAPTION else random.choice(faces.PROMPTS).format(captions[i]) for i in chosen]
+        tokens = words(asked, padding="max_length", max_length=77, return_tensors="pt").input_ids.to(DEVICE)  # [BATCH, 77]
+        with autocast():
+            text = modules["text_encoder"](tokens).last_hidden_state
             predicted = modules["unet"](noising.add_noise(x, noise, times), times, text).sample.float()
         loss = (weight[times] * (predicted - noise).square().mean(dim=(1, 2, 3))).mean()
         optimizer.zero_grad()

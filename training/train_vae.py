@@ -1,6 +1,6 @@
 """Train the demo's autoencoder: 64x64 faces to 8x8 latents of 4 channels and back, the class and the reduction of v1-4's.
 
-    python training/train_vae.py            # 40 minutes on two cores; the same command goes on after an interruption
+    python training/train_vae.py            # 42 minutes on two cores; the same command goes on after an interruption
 
 Kingma & Welling 2013 (arXiv:1312.6114); the weights of the losses after Rombach et al. 2022 (arXiv:2112.10752), appendix G, without
 their perceptual and adversarial parts. Faces of seeds from 1,000,000 on are held out.
@@ -12,7 +12,7 @@ import faces
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from loop import Training
+from loop import DEVICE, Training, autocast
 
 CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, sample_size=64, layers_per_block=1, block_out_channels=(16, 32, 96, 128),
@@ -23,7 +23,7 @@ RATE, KL_WEIGHT = 1e-3, 1e-6
 
 def main(steps: int) -> None:
     torch.manual_seed(0)
-    model = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
+    model = AutoencoderKL(**CONFIG).to(DEVICE, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     training = Training("vae", dict(vae=model), dict(adam=optimizer), decay=dict(vae=0.998))
     print(f"drawing {FACES} faces ...", flush=True)
@@ -33,7 +33,7 @@ def main(steps: int) -> None:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps)))
         x = pictures_of(pictures, np.random.RandomState(step).randint(0, FACES, BATCH))
-        with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):
+        with autocast():
             posterior = model.encode(x).latent_dist
             y = model.decode(posterior.sample()).sample.float()
         kl = posterior.kl().mean()
@@ -52,7 +52,7 @@ def main(steps: int) -> None:
 
 def trained_vae() -> AutoencoderKL:
     """The averaged autoencoder of the checkpoint, with the scaling factor that its latents ask for."""
-    training = Training("vae", dict(vae=AutoencoderKL(**CONFIG)), {}, decay=dict(vae=0.998))
+    training = Training("vae", dict(vae=AutoencoderKL(**CONFIG).to(DEVICE)), {}, decay=dict(vae=0.998))
     if not training.step:
         raise SystemExit("there is no trained autoencoder yet: python training/train_vae.py")
     model = training.averages["vae"].module.eval().requires_grad_(False)
@@ -61,8 +61,8 @@ def trained_vae() -> AutoencoderKL:
 
 
 def pictures_of(pictures: np.ndarray, indices) -> torch.Tensor:
-    """uint8 [N, 64, 64, 3] -> [n, 3, 64, 64] in [-1, 1], channels_last."""
-    return torch.from_numpy(pictures[indices]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    """uint8 [N, 64, 64, 3] -> [n, 3, 64, 64] in [-1, 1], channels_last, on the device that trains."""
+    return torch.from_numpy(pictures[indices]).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.inference_mode()
@@ -72,7 +72,7 @@ def psnr(model: AutoencoderKL, count: int = 500) -> float:
     for first in range(HELD_OUT, HELD_OUT + count, 50):
         pictures = faces.batch(range(first, first + 50))
         back = model.decode(model.encode(pictures_of(pictures, slice(None))).latent_dist.mode()).sample
-        levels = ((back + 1) * 127.5).round().clamp(0, 255).permute(0, 2, 3, 1).numpy()
+        levels = ((back + 1) * 127.5).round().clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
         errors = np.square(levels - pictures).mean(axis=(1, 2, 3))
         values += list(10 * np.log10(255**2 / errors))
     return float(np.mean(values))

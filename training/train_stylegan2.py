@@ -1,0 +1,175 @@
+"""Train the demo's StyleGAN2: the generator is the package's own class, the discriminator lives here.
+
+    python training/train_stylegan2.py      # 40 minutes on two cores; the same command goes on after an interruption
+
+Karras et al. 2020 (arXiv:1912.04958; arXiv:2006.06676): non-saturating loss, R1 every 16 steps with the weight of appendix C of the
+second, adaptive augmentation held at a share of 0.6 of real pictures taken for real. No style mixing and no path length regularisation,
+as in that paper's smallest configuration.
+"""
+import argparse
+from math import log2, sqrt
+
+import faces
+import numpy as np
+import torch
+import torch.nn.functional as F
+from loop import DEVICE, Training
+from torch import Tensor, nn
+from train_vae import FACES, pictures_of
+
+from genlib.models.stylegan2_network import Dense, Generator, low_pass
+
+CONFIG = dict(z_dim=64, c_dim=0, w_dim=64, img_resolution=64, img_channels=3, mapping_kwargs=dict(num_layers=4),
+              synthesis_kwargs=dict(channel_base=1024, channel_max=64))
+STEPS, BATCH, RATE = 6000, 32, 0.0025
+R1_EVERY, R1_WEIGHT = 16, 0.0002 * 64**2 / BATCH
+REAL_SIGN, AUGMENT_EVERY, AUGMENT_PACE = 0.6, 4, 100_000  # the pace: pictures in which the probability could go from 0 to 1
+
+
+class Conv(nn.Module):
+    """Convolution with equalised learning rate, leaky ReLU; where `down`, low-pass filter first and stride 2 (1912.04958, figure 7)."""
+
+    def __init__(self, channels: int, out_channels: int, size: int, down: bool = False, gain: float = sqrt(2)):
+        super().__init__()
+        self.weight, self.size, self.down, self.gain = nn.Parameter(torch.randn(out_channels, channels, size, size)), size, down, gain
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("taps", low_pass([1, 3, 3, 1]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.weight / sqrt(self.weight[0].numel())
+        if self.down:
+            taps = self.taps.expand(x.shape[1], 1, 4, 4)
+            if self.size == 1:
+                return F.conv2d(F.conv2d(x, taps, padding=1, stride=2, groups=x.shape[1]), kernel) * self.gain
+            x = F.conv2d(x, taps, padding=2, groups=x.shape[1])
+            x = F.conv2d(x, kernel, self.bias, stride=2)
+        else:
+            x = F.conv2d(x, kernel, self.bias, padding=self.size // 2)
+        return F.leaky_relu(x, 0.2) * self.gain
+
+
+class Discriminator(nn.Module):
+    """Residual, with the spread of the batch as a channel of its last block: pictures [N, 3, 64, 64] -> realness [N]."""
+
+    def __init__(self, resolution: int = 64, channel_base: int = 1024, channel_max: int = 64):
+        super().__init__()
+        channels = [min(channel_base // 2**level, channel_max) for level in range(int(log2(resolution)), 1, -1)]
+        self.from_rgb = Conv(3, channels[0], 1)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([Conv(a, a, 3), Conv(a, b, 3, down=True, gain=1.0), Conv(a, b, 1, down=True, gain=sqrt(0.5))])
+            for a, b in zip(channels, channels[1:], strict=False))
+        self.last = Conv(channels[-1] + 1, channels[-1], 3)
+        self.dense = nn.Sequential(Dense(channels[-1] * 16, channels[-1], "lrelu"), Dense(channels[-1], 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.from_rgb(x)
+        for first, second, shortcut in self.blocks:
+            x = second(first(x)) + shortcut(x)
+        groups = x.unflatten(0, (-1, 4)) if len(x) % 4 == 0 else x[None]  # [G, 4, C, 4, 4]
+        spread = groups.var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))  # [G]
+        spread = spread.repeat_interleave(len(x) // len(spread))[:, None, None, None].expand(-1, 1, *x.shape[2:])
+        return self.dense(self.last(torch.cat([x, spread], dim=1)).flatten(1))[:, 0]
+
+
+def augment(x: Tensor, p: float) -> Tensor:
+    """Each picture, each with probability p: mirrored; moved, turned and scaled; brightness, contrast, saturation changed."""
+    if p == 0:
+        return x
+    N = len(x)
+
+    def drawn(spread: float) -> Tensor:
+        return torch.randn(N, device=x.device) * spread * (torch.rand(N, device=x.device) < p)
+
+    mirror = 1 - 2 * (torch.rand(N, device=x.device) < 0.5 * p).float()
+    angle, scale = drawn(0.5), torch.exp2(drawn(0.2))
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    turn = torch.stack([torch.stack([mirror * cos, -sin, drawn(0.12)], 1), torch.stack([mirror * sin, cos, drawn(0.12)], 1)], 1)
+    x = F.grid_sample(x, F.affine_grid(turn, list(x.shape), align_corners=False), padding_mode="reflection", align_corners=False)
+    grey = x.mean(dim=1, keepdim=True)
+    bright, contrast, saturation = (value[:, None, None, None] for value in (drawn(0.2), torch.exp2(drawn(0.5)), torch.exp2(drawn(1.0))))
+    return (grey + (x - grey) * saturation) * contrast + bright
+
+
+class Player:
+    """One training step of both networks; `p` is the probability of augmentation, which follows the discriminator."""
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, pictures: np.ndarray):
+        self.generator, self.discriminator, self.pictures = generator, discriminator, pictures
+        self.p, self.signs = nn.Parameter(torch.zeros([], device=DEVICE), requires_grad=False), []
+        self.optimizers = {name: torch.optim.Adam(module.parameters(), lr=RATE, betas=(0.0, 0.99))
+                           for name, module in (("generator", generator), ("discriminator", discriminator))}
+
+    def real(self, step: int) -> Tensor:
+        return pictures_of(self.pictures, np.random.RandomState(step).randint(0, len(self.pictures), BATCH))
+
+    def made(self) -> Tensor:
+        return self.generator(torch.randn(BATCH, self.generator.z_dim, device=DEVICE))
+
+    def judge(self, x: Tensor) -> Tensor:
+        return self.discriminator(augment(x, self.p.item()))
+
+    def step(self, step: int) -> dict[str, float]:
+        self.discriminator.requires_grad_(False)
+        generator_loss = F.softplus(-self.judge(self.made())).mean()
+        self._update("generator", generator_loss)
+        self.discriminator.requires_grad_(True)
+        with torch.no_grad():
+            fake = self.made()
+        real = self.judge(self.real(step))
+        loss = F.softplus(self.judge(fake)).mean() + F.softplus(-real).mean()
+        self._update("discriminator", loss)
+        if step % R1_EVERY == 0:
+            x = self.real(step).requires_grad_(True)
+            slope, = torch.autograd.grad(self.judge(x).sum(), x, create_graph=True)
+            self._update("discriminator", slope.square().sum(dim=(1, 2, 3)).mean() * R1_WEIGHT / 2 * R1_EVERY)
+        self._adapt(step, real)
+        return dict(generator=generator_loss.item(), discriminator=loss.item(), augmentation=self.p.item())
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad()
+        loss.backward()
+        self.optimizers[name].step()
+
+    def _adapt(self, step: int, real: Tensor) -> None:
+        self.signs.append(real.detach().sign().mean().item())
+        if step % AUGMENT_EVERY == 0:
+            pace = BATCH * AUGMENT_EVERY / AUGMENT_PACE
+            self.p.add_(pace * np.sign(np.mean(self.signs) - REAL_SIGN)).clamp_(0, 0.8)  # beyond 0.8 augmentations leak
+            self.signs.clear()
+
+
+class Probability(nn.Module):
+    """The probability of augmentation as a module, so that a checkpoint holds it."""
+
+    def __init__(self, p: nn.Parameter):
+        super().__init__()
+        self.p = p
+
+
+def main(steps: int) -> None:
+    torch.manual_seed(0)
+    generator, discriminator = Generator(**CONFIG).to(DEVICE), Discriminator().to(DEVICE)
+    print(f"drawing {FACES} faces ...", flush=True)
+    player = Player(generator, discriminator, faces.batch(range(FACES)))
+    modules = dict(generator=generator, discriminator=discriminator, augmentation=Probability(player.p))
+    training = Training("stylegan2", modules, player.optimizers, decay=dict(generator=0.998))
+    training.run(steps, player.step)
+    print(f"{training.seconds / 60:.1f} minutes")
+
+
+@torch.inference_mode()
+def trained_generator() -> Generator:
+    """The averaged generator of the checkpoint, with the mean of w that truncation needs (over 10,000 z)."""
+    training = Training("stylegan2", dict(generator=Generator(**CONFIG).to(DEVICE)), {}, decay=dict(generator=0.998))
+    if not training.step:
+        raise SystemExit("there is no trained generator yet: python training/train_stylegan2.py")
+    generator = training.averages["generator"].module.eval().requires_grad_(False)
+    z = torch.randn(10_000, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    generator.mapping.w_avg.copy_(generator.mapping(z)[:, 0].mean(dim=0))
+    return generator
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    main(parser.parse_args().steps)
