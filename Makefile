@@ -1,9 +1,10 @@
-# run · test · lint · bench: each makes .venv and installs what it needs by itself
+# run · test · test-colab · lint · bench: each makes the environment that it needs by itself
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?=
+QUICK := --ignore=tests/test_interrupted.py  # once is enough of what does not depend on versions
 
-.PHONY: run test lint bench fuzz colab clean
+.PHONY: run test test-colab lint bench fuzz colab clean
 
 run: .venv/installed  ## the four notebooks in order; options as in: make run RUN="--weights random --steps 2"
 	$(BIN)/python -m genlib run $(RUN)
@@ -13,11 +14,18 @@ test: .venv/installed  ## unit tests, then the notebooks against their committed
 	GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d) $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
 
+test-colab: .venv-colab/installed .venv-lowest/installed  ## the same with Colab's packages, then the unit tests with the lowest versions
+	.venv-colab/bin/python -m pytest -q $(QUICK)
+	GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d) .venv-colab/bin/python -m pytest -q --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
+	.venv-lowest/bin/python -m pytest -q $(QUICK)
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 
 bench: .venv/installed  ## ratios of speed and memory, each interleaved in one run; minutes on a quiet machine
 	$(BIN)/python tests/bench_measure.py
+	$(BIN)/python tests/bench_doctor.py
 	$(BIN)/python tests/bench_stylegan2.py
 	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 --pages --rounds 3
 
@@ -37,5 +45,10 @@ colab:  ## write the project's address on GitHub into badges and cells: make col
 	$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
-clean:  ## the environment; results stay
-	rm -rf .venv
+.venv-%/installed: tests/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install -q --no-deps -r tests/$*.txt
+	@touch $@
+
+clean:  ## the environments; results stay
+	rm -rf .venv .venv-colab .venv-lowest

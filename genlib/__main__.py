@@ -1,4 +1,4 @@
-"""The commands: python -m genlib run | table | convert."""
+"""The commands: python -m genlib run | table | convert | doctor."""
 import argparse
 import sys
 import time
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
         return 130
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:
         what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
         print(f"genlib: {what}", file=sys.stderr)
         return 1
@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(command=convert_network)
     convert.add_argument("file", type=Path, metavar="FILE.pkl")
     convert.add_argument("folder", type=Path, metavar="DIR")
+    doctor = commands.add_parser("doctor", help="say what this machine has, what will work, and what each notebook will take")
+    doctor.set_defaults(command=examine)
     return parser
 
 
@@ -174,6 +176,14 @@ def convert_network(options) -> int:
     generator.save_pretrained(options.folder)
     print(f"{options.file.name} (sha256 {weights.sha256(options.file)}) -> {_short(options.folder)}/: {generator.img_resolution} px, "
           f"{sum(p.numel() for p in generator.parameters()):,} parameters")
+    return 0
+
+
+def examine(options) -> int:
+    """Print what this machine can do and what a run will take."""
+    from genlib import doctor
+
+    print(*doctor.examine(), sep="\n")
     return 0
 
 

@@ -58,7 +58,7 @@ def release(folder: Path) -> None:
 
 
 class explain_full_disk:
-    """Turn "no space left on device" into a sentence with the remedy; other errors pass."""
+    """Turn "no space left on device", and a folder that has gone, into a sentence with the remedy; other errors pass."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -71,6 +71,21 @@ class explain_full_disk:
             free = shutil.disk_usage(self.folder).free / 1e6
             raise OSError(error.errno, f"the disk is full ({free:.1f} MB free): free some space and run again; "
                                        "what was measured so far is kept and will be continued", str(self.folder)) from None
+        if isinstance(error, OSError) and not self.folder.is_dir():
+            raise OSError(error.errno, f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another "
+                                       "RESULTS, and run again; what was written before is where it was", str(self.folder)) from None
+
+
+def pack(results: Path) -> Path:
+    """Pack the runs below a results folder, their records and pictures, as a .zip beside it; what `unpack` reads."""
+    archive = Path(results).resolve().with_suffix(".zip")
+    temporary = archive.with_name(f".{archive.name}.part")
+    with explain_full_disk(archive.parent), zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+        for record in sorted(Path(results).rglob("run.json")):
+            for member in (record, *sorted(record.parent.glob("*.png"))):
+                file.write(member, member.relative_to(results))
+    os.replace(temporary, archive)
+    return archive
 
 
 def unpack(archive: Path) -> Path:

@@ -1,21 +1,72 @@
-"""What Colab, Kaggle and a laptop do differently: where results go, what the machine is."""
+"""What Colab, Kaggle and a laptop do differently: where results go and how they travel, what the machine is."""
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-from genlib.files import write_atomically
+from genlib import runs
+from genlib.files import pack, write_atomically
 
 COLAB = "https://colab.research.google.com/github/"
+DRIVE = Path("/content/drive")  # where Colab's own examples mount it
+PROJECT = Path(__file__).resolve().parent.parent
+MEASURED_BY = {"stable-diffusion": 1, "vae-round-trip": 2, "stylegan2-ada": 3}  # which notebook leaves the experiment
 
 
-def results_folder(results: str | Path) -> Path:
-    """The folder that runs are kept in: what the environment variable GENLIB_RESULTS says, else `results`; made if missing."""
-    folder = Path(os.environ.get("GENLIB_RESULTS") or results)
+def results_folder(results: str | Path, use_drive: bool = False) -> Path:
+    """The folder that runs are kept in: what the environment variable GENLIB_RESULTS says, else `results`; made if missing.
+
+    use_drive: on Colab, mount the user's Drive and keep them in its folder `genlib/results`, which outlives the machine.
+    Raises ValueError for use_drive anywhere else, OSError where the folder cannot be made.
+    """
+    folder = Path(os.environ.get("GENLIB_RESULTS") or (_drive() / "genlib" / "results" if use_drive else results))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"the results folder {folder} cannot be made ({error.strerror}): choose another RESULTS") from None
     return folder
+
+
+def _drive() -> Path:
+    try:
+        from google.colab import drive
+    except ImportError:
+        raise ValueError("USE_DRIVE is on, but Google Drive is at hand on Colab only: switch it off; RESULTS names a folder") from None
+    drive.mount(str(DRIVE))
+    return DRIVE / "MyDrive"
+
+
+def take_along(results: Path, use_drive: bool = False) -> None:
+    """At a notebook's end: on Colab, whose machine will be gone, download the runs as one .zip, unless they lie on Drive; else say
+    where they are. Notebook 4 reads the .zip."""
+    try:
+        from google.colab import files
+    except ImportError:
+        files = None
+    if files is None or use_drive:
+        print(f"the runs lie in {results}{' on your Drive' if use_drive else ''}: notebook 4 reads them there")
+        return
+    archive = pack(results)
+    print(f"downloads {archive.name}, for notebook 4's UPLOAD; this machine and its files are gone when Colab ends the session")
+    files.download(str(archive))
+
+
+def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -> None:
+    """Execute those of notebooks 1 to 3 whose experiment has no finished run under `results`, each in a process of its own.
+
+    Raises RuntimeError with the command's own last line if it fails; what was measured before stays, and is not measured again.
+    """
+    there = {run.experiment for run in runs.read_all(results) if run.method == "genlib" and not run.variant}
+    missing = sorted(number for experiment, number in MEASURED_BY.items() if experiment not in there)
+    if not missing:
+        return print("nothing is missing: each experiment has a finished run")
+    command = [sys.executable, "-m", "genlib", "run", "--only", ",".join(map(str, missing)), "--results", str(Path(results).resolve()),
+               "--weights", weights, "--profile", profile]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        lines = [print(line, end="", flush=True) or line for line in process.stdout]
+    if process.returncode:
+        raise RuntimeError(f"notebooks {missing} did not come to their end: {lines[-1].strip() if lines else 'no output'}")
 
 
 def upload(results: Path) -> None:
@@ -47,8 +98,7 @@ def write_address(repository: str) -> None:
     """Write the project's address on GitHub, "owner/name", where it has to stand: pyproject.toml, README.md, the notebooks."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise SystemExit(f"REPO is {repository!r}: write it as owner/name, as in make colab REPO=owner/name")
-    project = Path(__file__).resolve().parent.parent
-    for path in [project / "pyproject.toml", project / "README.md", *sorted((project / "notebooks").glob("*.ipynb"))]:
+    for path in [PROJECT / "pyproject.toml", PROJECT / "README.md", *sorted((PROJECT / "notebooks").glob("*.ipynb"))]:
         text = path.read_text(encoding="utf-8")
         text = re.sub(rf"({re.escape(COLAB)})[\w.-]+/[\w.-]+", rf"\g<1>{repository}", text)
         text = re.sub(r'(REPOSITORY = \\")[^"\\]*', rf"\g<1>{repository}", text)

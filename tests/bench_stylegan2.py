@@ -85,7 +85,7 @@ def peak_bytes(call) -> int:
 
 def calls(resolution: int, batch: int) -> dict:
     """The plain form and genlib's, of the same network and style vectors."""
-    config = stylegan2.config("random", resolution)
+    config = stylegan2.config(resolution)
     config["synthesis_kwargs"] |= dict(num_fp16_res=0, conv_clamp=None)
     torch.manual_seed(0)
     generator = Generator(**config).eval().requires_grad_(False)

@@ -10,7 +10,8 @@ MB = 1024**2
 def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, ram=500 * MB,
              readings=None, quality=None, sizes=None, dtype="float16", **changes):
     """A finished run with these times, and with `readings` in each iteration; with `picture` as many pictures of an iteration."""
-    info = runs.ModelInfo("M", weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {})
+    name = changes.pop("model", "Stable Diffusion v1-4")
+    info = runs.ModelInfo(name, weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {})
     run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)
     run.warmup, run.quality = [runs.Iteration(time_s=times[0] * 3)], quality or {}
     for i, time in enumerate(times):

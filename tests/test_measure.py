@@ -1,5 +1,7 @@
 import inspect
+import sys
 import time
+import types
 
 import numpy as np
 import psutil
@@ -205,6 +207,44 @@ def test_sharpness_and_diversity_are_zero_for_flat_and_for_equal_pictures():
     flat = Image.new("RGB", (32, 32), "grey")
     assert quality.sharpness(flat) == 0 < quality.sharpness(noise(0))
     assert quality.diversity([flat, flat]) == 0 < quality.diversity([flat, noise(0)])
+
+
+def clip_of_torchmetrics(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "torchmetrics", types.ModuleType("torchmetrics"))
+    monkeypatch.setitem(sys.modules, "torchmetrics.multimodal", module)
+
+
+def test_clip_iqa_gives_the_pictures_to_torchmetrics_as_levels_of_255(monkeypatch):
+    given = []
+
+    class Metric:
+        def __init__(self, data_range):
+            assert data_range == 255
+
+        def __call__(self, pictures):
+            given.append(pictures)
+            return torch.tensor([0.25, 0.75])
+
+    clip_of_torchmetrics(monkeypatch, types.SimpleNamespace(CLIPImageQualityAssessment=Metric))
+    pictures = [noise(0), noise(1)]
+    found = quality.of_pictures(pictures, clip=True)
+    assert found["clip_iqa"] == 0.5 and given[0].shape == (2, 3, 32, 32) and given[0].dtype == torch.float32
+    assert (given[0][1].permute(1, 2, 0).numpy() == np.asarray(pictures[1])).all()
+    assert found["sharpness"] == pytest.approx((quality.sharpness(noise(0)) + quality.sharpness(noise(1))) / 2)
+    assert found["diversity"] == quality.diversity(pictures)
+    assert set(quality.of_pictures(pictures)) == {"sharpness", "diversity"}, "CLIP only when asked"
+
+
+@pytest.mark.parametrize("fault", [ImportError("No module named 'torchmetrics'"), ValueError("package `piq` must be installed"),
+                                   OSError("<urlopen error>")])
+def test_without_packages_or_a_network_clip_iqa_is_left_out_with_the_reason(monkeypatch, capsys, fault):
+    def refuse(data_range):
+        raise fault
+
+    clip_of_torchmetrics(monkeypatch, types.SimpleNamespace(CLIPImageQualityAssessment=refuse))
+    assert set(quality.of_pictures([noise(0), noise(1)], clip=True)) == {"sharpness", "diversity"}
+    out = capsys.readouterr().out
+    assert str(fault) in out and "pip install torchmetrics piq" in out and len(out.splitlines()) == 1
 
 
 @pytest.mark.gpu

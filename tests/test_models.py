@@ -5,9 +5,20 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import (
+    AutoencoderKL,
+    DDPMPipeline,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+    UNet2DModel,
+)
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from genlib import device
 from genlib.models import images, stable_diffusion, vae, weights
@@ -171,7 +182,7 @@ def test_a_folder_in_the_hubs_layout_loads_without_a_warning_and_draws_the_same_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded = stable_diffusion.load(model_id=hub_folder)
-    assert loaded.info.weights == "published" and str(hub_folder) in loaded.info.name
+    assert loaded.info.weights == "published" and loaded.info.name == hub_folder.name
     assert difference(draw(loaded), draw(pipe)) == 0
 
 
@@ -189,6 +200,85 @@ def test_a_model_with_bin_files_only_is_refused_with_the_reason(hub_folder, tmp_
         file.unlink()
     with pytest.raises(FileNotFoundError, match="can run code when they are opened"):
         stable_diffusion.load(model_id=tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def sdxl_folder(pipe, tmp_path_factory):
+    """A tiny Stable Diffusion XL: two text encoders, another scheduler, pooled embeddings."""
+    size = dict(hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, projection_dim=32,
+                vocab_size=len(pipe.tokenizer), bos_token_id=pipe.tokenizer.bos_token_id, eos_token_id=pipe.tokenizer.eos_token_id)
+    unet = UNet2DConditionModel(
+        sample_size=8, layers_per_block=1, block_out_channels=(32, 64), cross_attention_dim=64, norm_num_groups=16,
+        attention_head_dim=(2, 4),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=32 + 6 * 8, transformer_layers_per_block=(1, 2))
+    folder = tmp_path_factory.mktemp("hub") / "tiny-sdxl"
+    StableDiffusionXLPipeline(
+        vae=pipe.vae, unet=unet, text_encoder=CLIPTextModel(CLIPTextConfig(**size)), tokenizer=pipe.tokenizer,
+        text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(**size)), tokenizer_2=pipe.tokenizer,
+        scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear"), add_watermarker=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("profile", ["thesis", "tuned"])
+def test_a_model_of_another_class_is_loaded_as_its_index_says_and_named(sdxl_folder, profile):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = stable_diffusion.load(model_id=str(sdxl_folder), profile=profile)
+    assert type(loaded) is StableDiffusionXLPipeline and loaded.info.name == "tiny-sdxl"
+    assert {"unet", "vae", "text_encoder", "text_encoder_2"} == set(loaded.info.parameters)
+    assert not loaded.info.switches["skip_equal_guidance"] and loaded.info.switches["vae_slicing"] == (profile == "tuned")
+    [image] = loaded(prompt="", latents=stable_diffusion.random_latents(loaded), num_inference_steps=2).images
+    assert image.size == (64, 64) and stable_diffusion.guidance_scale(loaded) == 5.0
+
+
+def test_the_guidance_scale_is_the_theses_except_for_the_demo(pipe, hub_folder):
+    assert stable_diffusion.guidance_scale(stable_diffusion.load(model_id=hub_folder)) == 7.5
+    assert stable_diffusion.guidance_scale(pipe) == 3
+
+
+def test_a_pipeline_that_does_not_start_from_latents_is_refused(pipe, tmp_path):
+    DDPMPipeline(UNet2DModel(sample_size=8, block_out_channels=(32,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",)),
+                 DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
+    with pytest.raises(ValueError, match="ddpm is a DDPMPipeline, which does not start from latents"):
+        stable_diffusion.load(model_id=tmp_path / "ddpm")
+
+
+@pytest.mark.parametrize("said, kind, sentence", [
+    ("401 Client Error. Cannot access gated repo for url", PermissionError, "is gated: accept its terms .* HF_TOKEN .*Secrets"),
+    ("a/b is not a local folder and is not a valid model identifier listed on", FileNotFoundError, "no folder and no model a/b"),
+    ("no such modeling files are available", FileNotFoundError, "no safetensors files for torch.float16"),
+    ("We couldn't connect to the Hub", ConnectionError, "could not be downloaded")])
+def test_what_the_hub_refuses_gets_a_sentence(said, kind, sentence):
+    class Model:
+        @classmethod
+        def from_pretrained(cls, source, **options):
+            raise OSError(said)
+
+    with pytest.raises(kind, match=sentence):
+        weights.from_hub(Model, "a/b", None, torch.float16)
+
+
+def test_without_a_network_another_model_gets_the_same_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises((ConnectionError, FileNotFoundError), match="somebody/something"):
+        stable_diffusion.load(model_id="somebody/something")
+
+
+def test_the_safety_checkers_cost_is_in_the_record(hub_folder, pipe, tmp_path):
+    shutil.copytree(hub_folder, tmp_path / "model")
+    small = dict(hidden_size=32, intermediate_size=37, num_hidden_layers=1, num_attention_heads=4)
+    checker = StableDiffusionSafetyChecker(CLIPConfig(projection_dim=16, text_config={"hidden_size": 16},
+                                                      vision_config=small | dict(patch_size=8, image_size=32)))
+    StableDiffusionPipeline(vae=pipe.vae, unet=pipe.unet, text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer, safety_checker=checker,
+                            scheduler=pipe.scheduler, feature_extractor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
+                            ).save_pretrained(tmp_path / "model")
+    without, with_it = (stable_diffusion.load(model_id=tmp_path / "model", safety_checker=value) for value in (False, True))
+    assert without.safety_checker is None and "safety_checker" not in without.info.bytes
+    assert with_it.info.bytes["safety_checker"] == sum(t.numel() * t.element_size() for t in checker.state_dict().values()) > 0
+    assert with_it.info.switches["safety_checker"] and with_it(prompt="", num_inference_steps=1).nsfw_content_detected is not None
 
 
 def test_published_weights_without_a_network_are_a_sentence_with_the_remedy(monkeypatch, tmp_path):

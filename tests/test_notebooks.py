@@ -52,6 +52,9 @@ def faults(notebook) -> list[str]:
                 ast.literal_eval(statement.value)
     if set(notebook.metadata) - {"accelerator", "colab", "kernelspec", "language_info"}:
         found.append(f"metadata {sorted(notebook.metadata)}")
+    if len({cell.id for cell in notebook.cells}) < len(notebook.cells):
+        found.append("two cells have one id")
+    found += [f"{cell.id}: metadata {sorted(cell.metadata)}" for cell in notebook.cells if set(cell.metadata) - {"tags"}]
     if notebook.metadata.get("accelerator") != "GPU" or notebook.metadata.colab.get("gpuType") != "T4":
         found.append("the metadata asks Colab for no T4")
     return found
@@ -75,6 +78,8 @@ def test_a_committed_notebook_has_no_fault(notebook):
     (lambda cell: cell.metadata.update(tags=[]), "compared cells"),
     (lambda cell: cell.update(outputs=[]), "has no output"),
     (lambda cell: cell.update(source="x = 1\n" * 16), "more than 15 lines"),
+    (lambda cell: cell.update(id="title"), "two cells have one id"),
+    (lambda cell: cell.metadata.update(executionInfo={"user": {"displayName": "somebody"}}), "metadata"),
     (lambda cell: cell.update(source="open('/home/me/x')"), "a path of a machine"),
     (lambda cell: cell.update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]), "an error as output"),
 ])

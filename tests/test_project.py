@@ -1,7 +1,11 @@
 """What several files of the project must agree on."""
 import ast
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,25 @@ def test_every_dependency_of_the_package_is_pinned_within_its_range():
 def test_colabs_versions_satisfy_the_ranges():
     for name, version in COLAB.items():
         assert Version(version) in ranges()[name], name
+
+
+def locked(name):
+    lines = (PROJECT / "tests" / f"{name}.txt").read_text().splitlines()
+    return dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_the_environment_of_test_colab_has_colabs_versions_but_for_torch():
+    there = locked("colab")
+    assert {name: there[name] for name in COLAB if name != "torch"} == {name: version for name, version in COLAB.items() if name != "torch"}
+    assert there["torch"] == PINNED["torch"]
+
+
+def test_the_lowest_versions_are_those_of_pyproject_but_for_torch():
+    there = locked("lowest")
+    for name, specifier in ranges().items():
+        [lowest] = [part.version for part in specifier if part.operator == ">="]
+        release = Version(there[name]).release
+        assert name == "torch" or release[:len(Version(lowest).release)] == Version(lowest).release, f"{name}: {there[name]}, not {lowest}"
 
 
 def test_every_pinned_package_is_exact_and_says_who_needs_it():
@@ -84,3 +107,18 @@ def test_every_file_of_the_package_says_in_its_first_line_what_it_is_for():
 def test_the_readme_names_the_two_commands():
     text = (PROJECT / "README.md").read_text()
     assert "make run" in text and "make test" in text
+
+
+def test_the_wheel_has_the_demo_weights_and_neither_training_nor_tests(tmp_path):
+    for name in "genlib", "pyproject.toml", "README.md", "LICENSE":  # a copy: building leaves folders behind
+        source = PROJECT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path / "out", tmp_path],
+                   check=True, capture_output=True)
+    [wheel] = (tmp_path / "out").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    demo = {str(path.relative_to(PROJECT)) for path in (PROJECT / "genlib" / "models" / "demo").rglob("*")
+            if path.is_file() and path.suffix != ".png"}
+    assert demo <= set(names) and any(name.endswith(".safetensors") for name in demo)
+    assert not [name for name in names if name.startswith(("training", "tests", "notebooks"))]

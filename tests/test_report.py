@@ -325,6 +325,15 @@ def test_the_full_table_has_a_row_a_reading_and_a_column_a_model_with_dashes_for
     assert set(full.loc["Energy (J)"]) == {words.MISSING}
 
 
+def test_another_model_than_v1_4_is_named_and_gets_no_ratio_to_the_thesis(tmp_path):
+    for model, ratio in ("Stable Diffusion v1-4", "0.50"), ("stabilityai/sdxl-turbo", "—"):
+        save_run(tmp_path / model, "stable-diffusion", [3.965, 3.965], settings=dict(steps=50), model=model)
+        df = tables.pick(runs.load(tmp_path / model))
+        assert list(tables.beside_thesis(df)["ratio"])[0] == ratio
+        assert ("is of the model stabilityai/sdxl-turbo" in tables.note(df)) == (ratio == "—")
+        assert ("стосується моделі stabilityai/sdxl-turbo" in tables.note(df, "uk")) == (ratio == "—")
+
+
 def test_the_full_table_shows_quality_where_it_was_measured_and_says_how_many_iterations_failed(tmp_path):
     save_run(tmp_path, "stylegan2-ada", [1.0, 1.1], errors=1, quality=dict(sharpness=12.34))
     full = tables.full(tables.pick(runs.load(tmp_path)), "uk").set_index("Показник")["StyleGAN2 ADA"]

@@ -96,6 +96,17 @@ def main(steps: int) -> None:
     print(f"{training.seconds / 60:.1f} minutes")
 
 
+def trained_parts() -> tuple[UNet2DConditionModel, CLIPTextModel, CLIPTokenizer]:
+    """The averaged UNet and text encoder of the checkpoint, and the tokenizer."""
+    words = tokenizer()
+    modules = dict(unet=UNet2DConditionModel(**UNET_CONFIG).to(DEVICE), text_encoder=text_encoder(words).to(DEVICE))
+    training = Training("stable_diffusion", modules, {}, decay=dict.fromkeys(modules, 0.998))
+    if not training.step:
+        raise SystemExit("there is no trained UNet yet: python training/train_stable_diffusion.py")
+    unet, text = (training.averages[name].module.eval().requires_grad_(False) for name in ("unet", "text_encoder"))
+    return unet, text, words
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS)

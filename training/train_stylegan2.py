@@ -21,9 +21,9 @@ from genlib.models.stylegan2_network import Dense, Generator, low_pass
 
 CONFIG = dict(z_dim=64, c_dim=0, w_dim=64, img_resolution=64, img_channels=3, mapping_kwargs=dict(num_layers=4),
               synthesis_kwargs=dict(channel_base=1024, channel_max=64))
-STEPS, BATCH, RATE = 6000, 32, 0.0025
+STEPS, BATCH, RATE = 11_000, 16, 0.0025
 R1_EVERY, R1_WEIGHT = 16, 0.0002 * 64**2 / BATCH
-REAL_SIGN, AUGMENT_EVERY, AUGMENT_PACE = 0.6, 4, 100_000  # the pace: pictures in which the probability could go from 0 to 1
+REAL_SIGN, AUGMENT_EVERY, AUGMENT_PACE = 0.6, 4, 500_000  # the pace: pictures in which the probability could go from 0 to 1
 
 
 class Conv(nn.Module):

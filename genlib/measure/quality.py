@@ -1,5 +1,6 @@
-"""What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity, whether they are the same."""
+"""What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity, CLIP-IQA, whether they are the same."""
 import numpy as np
+import torch
 from PIL import Image
 
 
@@ -31,6 +32,31 @@ def diversity(images) -> float:
     stack = [np.asarray(image.convert("RGB"), dtype=np.float64) for image in images]
     pairs = [(a, b) for i, a in enumerate(stack) for b in stack[i + 1:]]
     return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])) if pairs else 0.0
+
+
+def of_pictures(images, clip: bool = False) -> dict[str, float]:
+    """Mean sharpness and diversity of pictures; with `clip` also their mean CLIP-IQA, where it can be had."""
+    found = {"sharpness": float(np.mean([sharpness(image) for image in images])), "diversity": diversity(images)}
+    if clip and (value := clip_iqa(images)) is not None:
+        found["clip_iqa"] = value
+    return found
+
+
+def clip_iqa(images) -> float | None:
+    """Mean CLIP-IQA of pictures of one size, 0 to 1: how much nearer CLIP finds them to "Good photo." than to "Bad photo." (Wang et al.
+    2023, arXiv:2207.12396), by torchmetrics. It judges photographs; of the demo's drawn faces it says little.
+
+    None, and a line that says why, without the packages torchmetrics and piq, or where CLIP cannot be downloaded (350 MB, once).
+    """
+    try:
+        from torchmetrics.multimodal import CLIPImageQualityAssessment
+
+        metric = CLIPImageQualityAssessment(data_range=255.0)
+    except (ImportError, ValueError, OSError) as error:  # no torchmetrics; no piq; no network
+        print(f"CLIP-IQA left out ({str(error).splitlines()[0]}): it needs `pip install torchmetrics piq` and a network")
+        return None
+    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])  # [N, H, W, 3]
+    return float(metric(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()).mean())
 
 
 def differences(images) -> dict[str, float]:

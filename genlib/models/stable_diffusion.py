@@ -2,17 +2,18 @@
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
+from inspect import signature
 from pathlib import Path
 
 import torch
-from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from genlib import device
 from genlib.models import vae
 from genlib.models import weights as weights_module
-from genlib.models.weights import V1_4, V1_4_REVISION
+from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 UNET_CONFIG = dict(
@@ -28,11 +29,7 @@ CHECKER_CONFIG = dict(  # ViT-L/14
     projection_dim=768, text_config={"hidden_size": 768},
     vision_config=dict(
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14, image_size=224))
-DEMO_UNET_CONFIG = UNET_CONFIG | dict(
-    sample_size=8, layers_per_block=1, block_out_channels=(64, 128), cross_attention_dim=64, norm_num_groups=16, attention_head_dim=4,
-    down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
-DEMO_TEXT_CONFIG = TEXT_CONFIG | dict(
-    vocab_size=514, hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, projection_dim=64)
+DEMO_GUIDANCE_SCALE = 3.0  # beyond, the small network's colours burn out
 
 
 class _Pipeline(StableDiffusionPipeline):
@@ -54,11 +51,12 @@ class _Pipeline(StableDiffusionPipeline):
 _Pipeline.__name__ = "StableDiffusionPipeline"  # what it is saved as
 
 
-def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False) -> StableDiffusionPipeline:
+def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False) -> DiffusionPipeline:
     """Load the pipeline on the device at hand, ready for inference; `.info` says what was loaded.
 
     weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or what `model_id` names).
-    model_id: a Hub name or a local folder in the Hub's layout. dtype: see `device.pick_dtype`.
+    model_id: any text-to-image model of diffusers that starts from latents (v1-5, SDXL, Turbo, unCLIP ...), by its Hub name or as a
+    local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
     safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
     Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files,
     MemoryError where it does not fit, ValueError for a word that is not known.
@@ -67,45 +65,69 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
     if safety_checker and word == "demo":
         raise ValueError("safety_checker is True, but the demo weights have none: use weights 'random' or 'published'")
-    name = f"Stable Diffusion ({model_id})" if model_id else "Stable Diffusion v1-4"
+    folder = model_id and Path(model_id).is_dir()
+    name = Path(model_id).name if folder else str(model_id or "Stable Diffusion v1-4")
     info = ModelInfo(name, word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
     info.switches = {"safety_checker": safety_checker, "skip_equal_guidance": profile == "tuned",
                      "unet_channels_last": profile == "tuned" and device.pick().type == "cuda"}
     with weights_module.loading(info):
-        pipe = _published(info, dtype, model_id) if word == "published" else build(word, info, dtype)
+        pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id)
         pipe = pipe.to(device.pick())
     pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
-    vae.switch_on(pipe.vae, info)
+    if getattr(pipe, "vae", None) is not None:
+        vae.switch_on(pipe.vae, info)
     if info.switches["unet_channels_last"]:
-        pipe.unet.to(memory_format=torch.channels_last)
-    weights_module.count(info, unet=pipe.unet, vae=pipe.vae, text_encoder=pipe.text_encoder, safety_checker=pipe.safety_checker)
+        denoiser(pipe).to(memory_format=torch.channels_last)
+    weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
     pipe.info = info
     return pipe
 
 
-def _published(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> StableDiffusionPipeline:
+def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> DiffusionPipeline:
+    if info.weights == "demo":
+        info.source = "genlib/models/demo"
+        return weights_module.from_hub(_class(info), str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, **_checker(info))
     source = str(model_id or V1_4)
-    local = Path(source).is_dir()
     info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
-    parts = {} if info.switches["safety_checker"] else dict(safety_checker=None, requires_safety_checker=False)
-    fp16_files = not local or any(Path(source).rglob("*.fp16.safetensors"))
-    return weights_module.from_hub(_class(info), source, info.revision, dtype, fp16_files=fp16_files, **parts)
+    cls, parts = _class(info), _checker(info)
+    if model_id and _class_in_index(source) != "StableDiffusionPipeline":
+        cls, parts = DiffusionPipeline, {}  # of the class that its index names
+        info.switches |= {"safety_checker": False, "skip_equal_guidance": False}
+    fp16_files = source == V1_4 or weights_module.has_fp16_files(source)
+    pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=fp16_files, **parts)
+    if "latents" not in signature(pipe.__call__).parameters or denoiser(pipe) is None:
+        raise ValueError(f"{source} is a {type(pipe).__name__}, which does not start from latents: use a model with a UNet or transformer")
+    return pipe
 
 
-def build(word: str, info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """The pipeline with random values: small for "demo", of the published size for "random"."""
-    small = word == "demo"
+def _checker(info: ModelInfo) -> dict:
+    return {} if info.switches["safety_checker"] else dict(safety_checker=None, requires_safety_checker=False)
+
+
+def _class_in_index(source: str) -> str:
+    try:
+        return DiffusionPipeline.load_config(source)["_class_name"]
+    except (OSError, ValueError) as error:
+        raise weights_module.explained(source, None, error) from None
+
+
+def denoiser(pipe: DiffusionPipeline) -> torch.nn.Module | None:
+    """The network that predicts the noise: `unet`, in newer models `transformer`."""
+    return getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+
+
+def build(info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
+    """The pipeline of the published size with random values."""
     tokenizer = byte_tokenizer()
-    text = CLIPTextConfig(**(DEMO_TEXT_CONFIG if small else TEXT_CONFIG), bos_token_id=tokenizer.bos_token_id,
-                          eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    unet = DEMO_UNET_CONFIG if small else UNET_CONFIG
+    text = CLIPTextConfig(**TEXT_CONFIG, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+                          pad_token_id=tokenizer.pad_token_id)
     checker = feature_extractor = None
     if info.switches["safety_checker"]:
         checker = weights_module.seeded(lambda: StableDiffusionSafetyChecker(CLIPConfig(**CHECKER_CONFIG)), dtype)
         feature_extractor = CLIPImageProcessor()
     return _class(info)(
-        vae=vae.build(word, dtype), text_encoder=weights_module.seeded(lambda: CLIPTextModel(text), dtype), tokenizer=tokenizer,
-        unet=weights_module.seeded(lambda: UNet2DConditionModel(**unet), dtype), scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
+        vae=vae.build(dtype), text_encoder=weights_module.seeded(lambda: CLIPTextModel(text), dtype), tokenizer=tokenizer,
+        unet=weights_module.seeded(lambda: UNet2DConditionModel(**UNET_CONFIG), dtype), scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
         safety_checker=checker, feature_extractor=feature_extractor, requires_safety_checker=checker is not None)
 
 
@@ -127,11 +149,17 @@ def _byte_letters() -> list[str]:
     return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(rest))]
 
 
+def guidance_scale(pipe: DiffusionPipeline) -> float:
+    """The scale for prompts: the default of the pipeline's class (7.5 for v1, as in the thesis), 3 for the demo."""
+    return DEMO_GUIDANCE_SCALE if pipe.info.weights == "demo" else signature(pipe.__call__).parameters["guidance_scale"].default
+
+
 def random_latents(pipe, seed: int = 0, batch_size: int = 1) -> torch.Tensor:
     """Latents of the pipeline's own picture size: [N, 4, H/8, W/8], N(0, 1), in the UNet's dtype and device.
 
     Drawn on the CPU, so that a seed gives the same picture on every device. The pipeline scales them itself.
     """
-    config = pipe.unet.config
-    shape = (batch_size, config.in_channels, config.sample_size, config.sample_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(pipe.unet.device, pipe.unet.dtype)
+    network = denoiser(pipe)
+    size = network.config.sample_size
+    shape = (batch_size, network.config.in_channels, size, size)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(network.device, network.dtype)

@@ -46,8 +46,11 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto") -> G
     word = weights_module.resolve(network) if network in weights_module.WORDS else "published"
     info = ModelInfo("StyleGAN2-ADA", word, profile, source="seed 0")
     with weights_module.loading(info):
-        if word != "published":
-            generator = build(word, resolution)
+        if word == "random":
+            generator = build(resolution)
+        elif word == "demo":
+            info.source = "genlib/models/demo"
+            generator = _converted(weights_module.DEMO / "stylegan2").float()
         else:
             generator = _published(PUBLISHED if network in weights_module.WORDS else network, info)
         generator = generator.to(device.pick()).eval().requires_grad_(False)
@@ -59,20 +62,17 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto") -> G
     return generator
 
 
-def config(word: str, resolution: int) -> dict:
-    """The constructor's keywords: the demo's, or the published architecture's at 32 to 1024 px (half precision as its training preset)."""
-    if word == "demo":
-        return dict(z_dim=64, c_dim=0, w_dim=64, img_resolution=64, img_channels=3, mapping_kwargs=dict(num_layers=4),
-                    synthesis_kwargs=dict(channel_base=2048, channel_max=128))
+def config(resolution: int) -> dict:
+    """The constructor's keywords of the published architecture at 32 to 1024 px (half precision as its training preset)."""
     if resolution not in (32, 64, 128, 256, 512, 1024):
         raise ValueError(f"resolution is {resolution!r}: use a power of two from 32 to 1024")
     return dict(z_dim=512, c_dim=0, w_dim=512, img_resolution=resolution, img_channels=3, mapping_kwargs=dict(num_layers=8),
                 synthesis_kwargs=dict(channel_base=32768 if resolution >= 512 else 16384, channel_max=512, num_fp16_res=4, conv_clamp=256))
 
 
-def build(word: str, resolution: int = 512) -> Generator:
+def build(resolution: int = 512) -> Generator:
     """The generator with random values, the average of w included, so that truncation does what it does in a trained one."""
-    generator = weights_module.seeded(lambda: Generator(**config(word, resolution)), torch.float32)
+    generator = weights_module.seeded(lambda: Generator(**config(resolution)), torch.float32)
     z = torch.randn(1000, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(device.pick())
     with torch.inference_mode():
         average = generator.mapping(z, None)[:, 0].mean(dim=0)  # [w_dim]

@@ -7,13 +7,12 @@ from diffusers import AutoencoderKL
 
 from genlib import device
 from genlib.models import weights as weights_module
-from genlib.models.weights import V1_4, V1_4_REVISION
+from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 V1_CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, sample_size=512, scaling_factor=0.18215, layers_per_block=2,
     block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
-DEMO_CONFIG = V1_CONFIG | dict(sample_size=64, layers_per_block=1, block_out_channels=(16, 32, 64, 64), norm_num_groups=8)
 
 
 def load(weights="auto", *, profile="thesis", dtype="auto") -> AutoencoderKL:
@@ -26,11 +25,10 @@ def load(weights="auto", *, profile="thesis", dtype="auto") -> AutoencoderKL:
     word, dtype = weights_module.resolve(weights), device.pick_dtype(dtype)
     info = ModelInfo("VAE of Stable Diffusion v1-4", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
     with weights_module.loading(info):
-        if word == "published":
-            info.source, info.revision = V1_4, V1_4_REVISION
-            autoencoder = weights_module.from_hub(AutoencoderKL, V1_4, V1_4_REVISION, dtype, subfolder="vae").eval().requires_grad_(False)
+        if word == "random":
+            autoencoder = build(dtype)
         else:
-            autoencoder = build(word, dtype)
+            autoencoder = _pretrained(info, dtype).eval().requires_grad_(False)
         autoencoder = autoencoder.to(device.pick())
     switch_on(autoencoder, info)
     weights_module.count(info, vae=autoencoder)
@@ -38,9 +36,17 @@ def load(weights="auto", *, profile="thesis", dtype="auto") -> AutoencoderKL:
     return autoencoder
 
 
-def build(word: str, dtype: torch.dtype) -> AutoencoderKL:
-    """The autoencoder with random values: small for "demo", of the published size for "random"."""
-    return weights_module.seeded(lambda: AutoencoderKL(**(DEMO_CONFIG if word == "demo" else V1_CONFIG)), dtype)
+def _pretrained(info: ModelInfo, dtype: torch.dtype) -> AutoencoderKL:
+    if info.weights == "demo":
+        info.source = "genlib/models/demo"
+        return weights_module.from_hub(AutoencoderKL, str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, subfolder="vae")
+    info.source, info.revision = V1_4, V1_4_REVISION
+    return weights_module.from_hub(AutoencoderKL, V1_4, V1_4_REVISION, dtype, subfolder="vae")
+
+
+def build(dtype: torch.dtype) -> AutoencoderKL:
+    """The autoencoder of the published size with random values."""
+    return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
 
 
 def switch_on(autoencoder: AutoencoderKL, info: ModelInfo) -> None:

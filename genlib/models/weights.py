@@ -13,7 +13,7 @@ from textwrap import shorten
 import diffusers
 import psutil
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
 from packaging.version import Version
 
 from genlib import device
@@ -21,6 +21,7 @@ from genlib.runs import ModelInfo
 
 WORDS = ("auto", "demo", "random", "published")
 PROFILES = ("thesis", "tuned")
+DEMO = Path(__file__).parent / "demo"  # small models that training/ made: what they are is in its README.md
 V1_4 = "CompVis/stable-diffusion-v1-4"
 V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
 
@@ -76,7 +77,8 @@ def hub_answers(timeout_s: float = 5) -> bool:
 def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
     """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16.
 
-    Raises ConnectionError when it cannot be downloaded, FileNotFoundError when there are no safetensors files.
+    Raises ConnectionError when it cannot be downloaded, PermissionError when its terms must be accepted first, FileNotFoundError when
+    there is no such model or it has no safetensors files.
     """
     spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older ones ignore `dtype` silently
     options = {spelling: dtype, "revision": revision, "use_safetensors": True, **components}
@@ -88,15 +90,36 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
         with warnings.catch_warnings():  # diffusers still passes an argument that the hub's client has retired
             warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
             model = cls.from_pretrained(source, **options)
-    except OSError as error:  # both "not found" and "no connection" arrive as OSError or EnvironmentError
-        text = str(error)
-        if "safetensors" in text or "no file named" in text:
-            raise FileNotFoundError(f"{source} has no safetensors files for {dtype}: files of the older .bin kind can run code when "
-                                    "they are opened, and are refused; convert them, or use another model") from None
-        raise no_network(source, error) from None
+    except (OSError, ValueError) as error:  # "not found", "no connection" and "no such files" arrive as these
+        raise explained(source, dtype, error) from None
     if getattr(model, "dtype", dtype) != dtype:
         raise RuntimeError(f"{source} was loaded as {model.dtype}, not as {dtype}: install a diffusers that honours the dtype")
     return model
+
+
+def has_fp16_files(source: str) -> bool:
+    """Whether a model, a local folder or one on the Hub, has files of the variant "fp16"; False where the Hub cannot be asked."""
+    if Path(source).is_dir():
+        return any(Path(source).rglob("*.fp16.safetensors"))
+    try:
+        return any(name.endswith(".fp16.safetensors") for name in list_repo_files(source))
+    except (OSError, ValueError):  # no network, or no such model: loading it will say which
+        return False
+
+
+def explained(source: str, dtype: torch.dtype | None, error: Exception) -> Exception:
+    """What diffusers' message means, as an error of one sentence; another error as it is."""
+    text = str(error)
+    if "gated" in text.lower() or "401 Client Error" in text or "403 Client Error" in text:
+        return PermissionError(f"{source} is gated: accept its terms on its page on the Hub and give a token of yours as HF_TOKEN "
+                               "(on Colab under Secrets, the key at the left)")
+    if "is not a valid model identifier" in text or "Repository Not Found" in text:
+        return FileNotFoundError(f"there is no folder and no model {source} on the Hub: see how it is spelt (owner/name)")
+    if "safetensors" in text or "no file named" in text or "no such modeling files" in text:
+        kind = f" for {dtype}" if dtype else ""
+        return FileNotFoundError(f"{source} has no safetensors files{kind}: files of the older .bin kind can run code when they are "
+                                 "opened, and are refused; convert them, or use another model or dtype")
+    return no_network(source, error) if isinstance(error, OSError) else error
 
 
 def no_network(what: str, error: Exception) -> ConnectionError:

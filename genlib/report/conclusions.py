@@ -96,7 +96,7 @@ def _best(runs: pd.DataFrame, language: str) -> list[str]:
         if len(values):
             sentences.append(say("quality_of", language, measure=say(f"quality.{measure}", language), figures=figures,
                                  best=say("more_is", language, model=_name(values.index[0], language)) if len(values) > 1 else ""))
-    return sentences
+    return sentences + [say("quality_limits", language)] * bool(sentences)
 
 
 def _uses(runs: pd.DataFrame, language: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Table 1 and the table beside the thesis; written as CSV, Markdown, LaTeX and Word."""
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -140,10 +141,11 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
 
 
 def comparable(df: pd.DataFrame, experiment: str, reading: str) -> bool:
-    """Whether a figure may be held against the thesis's: weights of full size, its number of steps, the same way of reading."""
+    """Whether a figure may be held against the thesis's: its model, weights of full size, its number of steps, the same way of reading."""
     rows = df[df["experiment"] == experiment]
     full_size = rows["weights"].isin(["published", "random"]).all()
-    return bool(full_size) and _steps(rows) <= {thesis.STEPS} and (experiment, reading) not in thesis.OTHER_READINGS
+    its_model = experiment != "stable-diffusion" or (rows["model"] == thesis.MODEL).all()
+    return bool(full_size and its_model) and _steps(rows) <= {thesis.STEPS} and (experiment, reading) not in thesis.OTHER_READINGS
 
 
 def _steps(df: pd.DataFrame) -> set[int]:
@@ -171,6 +173,8 @@ def note(df: pd.DataFrame, language: str = "en") -> str:
     doubt = say(f"{weights}_doubt", language)
     if df["vram_peak_bytes"].isna().all():
         doubt = f"{say('no_vram', language)} {doubt}"
+    others = set(df[df["experiment"] == "stable-diffusion"]["model"]) - {thesis.MODEL}
+    doubt = " ".join([*(say("other_model", language, model=model) for model in sorted(others)), doubt])
     conditions = "; ".join([names("dtype"), *(say("steps", language, steps=steps) for steps in sorted(_steps(df)))])
     return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"),
                conditions=conditions, n=" … ".join(map(str, dict.fromkeys((n[0], n[-1])))), doubt=doubt)
@@ -188,8 +192,11 @@ def styled(frame: pd.DataFrame, caption: str):
 def save(frame: pd.DataFrame, stem, caption: str, note: str, language: str = "en", formats=FORMATS) -> list[Path]:
     """Write a table as <stem>.csv, .md, .tex and .docx; their paths. A Ukrainian .csv is what Excel with that language opens.
 
-    Raises ValueError for a format that is none of FORMATS.
+    Without the package python-docx the .docx is left out, and a line says so. Raises ValueError for a format that is none of FORMATS.
     """
+    if "docx" in formats and not find_spec("docx"):
+        print(f"{Path(stem).name}.docx left out: it needs `pip install python-docx`")
+        formats = [name for name in formats if name != "docx"]
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"there is no format {unknown[0]!r}: use {', '.join(FORMATS)}")
     stem = Path(stem)

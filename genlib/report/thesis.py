@@ -14,6 +14,7 @@ from genlib.runs import Iteration, Machine, ModelInfo, Run
 
 MB = 1024**2
 STEPS = 50
+MODEL = "Stable Diffusion v1-4"
 PUBLISHED = {  # experiment: reading -> the average in Table 1, in SI units
     "stable-diffusion": dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB),
     "vae-as-in-thesis": dict(time_s=7.96, vram_peak_bytes=1136 * MB, ram_bytes=3917 * MB),  # VRAM: GPUtil, the whole device, read once

@@ -32,6 +32,7 @@ WORDS = {  # key: (English, Ukrainian)
     "random": ("random weights at full size", "випадкові ваги повного розміру"),
     "published": ("published weights", "опубліковані ваги"),
     "none": ("no model", "без моделі"),
+    "other_model": ("The row of Stable Diffusion is of the model {model}.", "Рядок Stable Diffusion стосується моделі {model}."),
     "demo_doubt": (
         "These are small models for trying things out: their figures say nothing of the published ones.",
         "Це малі моделі для ознайомлення: їхні показники нічого не кажуть про опубліковані моделі."),
@@ -115,6 +116,7 @@ WORDS = {  # key: (English, Ukrainian)
     "quality.ssim": ("SSIM", "SSIM"),
     "quality.sharpness": ("Sharpness", "Різкість"),
     "quality.diversity": ("Diversity", "Різноманітність"),
+    "quality.clip_iqa": ("CLIP-IQA", "CLIP-IQA"),
     "quality.different_pictures": ("Different pictures", "Різних зображень"),
     "quality.unet_calls": ("UNet calls", "Виклики UNet"),
     "quality.largest_difference": ("Largest difference (levels of 255)", "Найбільша різниця (рівнів із 255)"),
@@ -133,6 +135,11 @@ WORDS = {  # key: (English, Ukrainian)
                     "Найстабільніша модель – {model}: її час коливається на {percent} %; {other} – на {other_percent} %."),
     "quality_of": ("{measure}: {figures}{best}.", "{measure}: {figures}{best}."),
     "more_is": ("; the highest is that of {model}", "; найбільше значення має {model}"),
+    "quality_limits": (
+        "What these figures cannot tell: sharpness and diversity are highest for noise, PSNR and SSIM compare a picture with its own "
+        "original only, and five pictures say little of a model’s range.",
+        "Чого ці показники не скажуть: різкість і різноманітність найбільші у шуму, PSNR і SSIM порівнюють зображення лише з його "
+        "оригіналом, а п’ять зображень мало кажуть про можливості моделі."),
     "use_real_time": ("For real time (25 images a second) these serve: {models}. Images a second: {figures}.",
                       "Для реального часу (25 зображень за секунду) придатні: {models}. Зображень за секунду: {figures}."),
     "use_real_time_none": ("For real time (25 images a second) none serves here. Images a second: {figures}.",

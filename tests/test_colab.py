@@ -1,0 +1,135 @@
+"""Colab by stand-ins of google.colab: Drive, download and upload, secrets; what notebook 4 does where runs are missing."""
+import errno
+import os
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from saved_runs import save_run
+
+from genlib import files, notebook, runs
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """google.colab with a Drive that appears where it is mounted, and a list of what was downloaded."""
+    module = types.ModuleType("google.colab")
+    module.downloads, module.mounts = [], []
+
+    def mount(folder):
+        module.mounts.append(folder)
+        (Path(folder) / "MyDrive").mkdir(parents=True, exist_ok=True)
+
+    module.drive = types.SimpleNamespace(mount=mount)
+    module.files = types.SimpleNamespace(download=module.downloads.append,
+                                         upload=lambda: {Path(path).name: Path(path).read_bytes() for path in module.downloads})
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "drive")
+    return module
+
+
+def test_with_use_drive_the_runs_lie_on_drive_and_need_no_download(colab, tmp_path, capsys):
+    results = notebook.results_folder(tmp_path / "results", use_drive=True)
+    assert results == tmp_path / "drive" / "MyDrive" / "genlib" / "results" and results.is_dir()
+    assert colab.mounts == [str(tmp_path / "drive")]
+    notebook.take_along(results, use_drive=True)
+    assert colab.downloads == [] and "on your Drive" in capsys.readouterr().out
+
+
+def test_without_drive_nothing_is_mounted_and_elsewhere_use_drive_is_refused(colab, tmp_path, monkeypatch):
+    assert notebook.results_folder(tmp_path / "results") == tmp_path / "results" and colab.mounts == []
+    monkeypatch.delitem(sys.modules, "google.colab")
+    with pytest.raises(ValueError, match="USE_DRIVE is on, but Google Drive is at hand on Colab only"):
+        notebook.results_folder(tmp_path, use_drive=True)
+
+
+def test_a_download_at_the_end_is_what_notebook_4_uploads_on_another_machine(colab, tmp_path, capsys):
+    results, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    run = save_run(results, "stable-diffusion", [1.0, 2.0])
+    (run.folder / "iteration_1.png").write_bytes(b"\x89PNG")
+    (results / "figures").mkdir()
+    (results / "figures" / "bars.png").write_bytes(b"a figure, no run")
+    notebook.take_along(results)
+    assert colab.downloads == [str(tmp_path / "results.zip")] and "results.zip" in capsys.readouterr().out
+    assert not any("bars" in name for name in zipfile.ZipFile(tmp_path / "results.zip").namelist())
+    elsewhere.mkdir()
+    notebook.upload(elsewhere)
+    assert list(runs.load(elsewhere)["time_s"]) == [1.0, 2.0]
+    assert len(list(elsewhere.rglob("iteration_1.png"))) == 1
+
+
+def test_on_a_laptop_the_end_of_a_notebook_says_where_the_runs_lie(tmp_path, capsys):
+    notebook.take_along(tmp_path)
+    assert f"the runs lie in {tmp_path}" in capsys.readouterr().out and not list(tmp_path.parent.glob("*.zip"))
+
+
+def test_a_token_in_colabs_secrets_is_found_by_the_hubs_client():
+    code = """
+import builtins, sys, types
+builtins.get_ipython = lambda: "<google.colab._shell.Shell>"
+for name in "google", "google.colab", "google.colab.userdata", "google.colab.errors":
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["google.colab"].userdata = sys.modules["google.colab.userdata"]
+class Missing(Exception): pass
+sys.modules["google.colab.errors"].Error = Missing
+for name in "NotebookAccessError", "SecretNotFoundError", "TimeoutException":
+    setattr(sys.modules["google.colab.userdata"], name, type(name, (Missing,), {}))
+sys.modules["google.colab.userdata"].get = lambda name: {"HF_TOKEN": "hf_of_the_vault"}[name]
+from huggingface_hub import get_token
+print(get_token())
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment | {"HF_HOME": "/nowhere"})
+    assert done.stdout.strip() == "hf_of_the_vault", done.stderr
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The command lines that would have been started, and what they print."""
+    started = []
+
+    class Process:
+        returncode, stdout = 0, ["3_stylegan2_ada ... 12 s\n"]
+
+        def __init__(self, command, **options):
+            started.append((command, options))
+
+        __enter__, __exit__ = lambda self: self, lambda self, *_: None
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    return types.SimpleNamespace(started=started, process=Process)
+
+
+def test_what_is_missing_is_run_in_processes_of_its_own_and_nothing_twice(tmp_path, commands, capsys):
+    save_run(tmp_path, "stable-diffusion", [1.0])
+    save_run(tmp_path, "vae-round-trip", [1.0], variant="photograph")  # a side condition, not the experiment
+    notebook.run_missing(tmp_path, "demo", "tuned")
+    [(command, options)] = commands.started
+    assert command[1:] == ["-m", "genlib", "run", "--only", "2,3", "--results", str(tmp_path), "--weights", "demo", "--profile", "tuned"]
+    assert (options["cwd"] / "genlib" / "__main__.py").exists() and "12 s" in capsys.readouterr().out
+    for experiment in "vae-round-trip", "stylegan2-ada":
+        save_run(tmp_path, experiment, [1.0])
+    notebook.run_missing(tmp_path)
+    assert len(commands.started) == 1 and "nothing is missing" in capsys.readouterr().out
+
+
+def test_if_that_fails_its_own_last_line_is_the_reason(tmp_path, commands):
+    commands.process.returncode, commands.process.stdout = 1, ["1_stable_diffusion ... failed\n", "genlib: no memory\n"]
+    with pytest.raises(RuntimeError, match="did not come to their end: genlib: no memory"):
+        notebook.run_missing(tmp_path)
+
+
+def test_a_drive_that_is_unmounted_is_said_so_and_other_errors_pass(tmp_path):
+    run = save_run(tmp_path / "drive", "e", [1.0])
+    run.folder.rename(tmp_path / "gone")
+    with pytest.raises(OSError, match="the folder is no longer there .*mount the drive again"):
+        run.save()
+    with pytest.raises(OSError, match="the folder is no longer there"):
+        run.save_images([Image.new("RGB", (2, 2))], "iteration_1")
+    assert runs.read(tmp_path / "gone" / "run.json").iterations[0].time_s == 1.0
+    with pytest.raises(OSError, match="^.Errno 13. denied$"), files.explain_full_disk(tmp_path):
+        raise OSError(errno.EACCES, "denied")

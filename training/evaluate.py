@@ -1,0 +1,110 @@
+"""How good the demo models are, on faces that no training saw; writes the model card's figures and pictures.
+
+    python training/evaluate.py      # 6 minutes on two cores; writes genlib/models/demo/README.md and its pictures
+"""
+import warnings
+from collections import Counter
+
+import classifier
+import faces
+import numpy as np
+import torch
+from PIL import Image
+from torchmetrics.image.kid import KernelInceptionDistance
+from tqdm import tqdm
+from train_vae import HELD_OUT, pictures_of
+
+from genlib.measure import quality
+from genlib.models import images, stable_diffusion, vae
+
+SCORES = {"glasses": lambda face: face.glasses, "red or black hair": lambda face: face.hair in ("red", "black") and face.style != "bald",
+          "smile": lambda face: face.smile}  # by the attribute that is read, the faces whose prompt asks for it
+READ_AS = {"glasses": "glasses", "red or black hair": "hair", "smile": "smile"}
+
+
+def held_out(count: int) -> list[faces.Face]:
+    return [faces.random_face(seed) for seed in range(HELD_OUT, HELD_OUT + count)]
+
+
+def from_prompts(pipe, prompts: list[str], steps: int = 50, batch: int = 25) -> np.ndarray:
+    """A picture for each prompt, its latent of the prompt's number as seed: uint8 [N, 64, 64, 3]."""
+    scale, pictures = stable_diffusion.guidance_scale(pipe), []
+    for first in tqdm(range(0, len(prompts), batch), desc="Stable Diffusion", unit="batch"):
+        some = prompts[first:first + batch]
+        latents = torch.cat([stable_diffusion.random_latents(pipe, seed=first + i) for i in range(len(some))])
+        pictures += pipe(prompt=some, latents=latents, guidance_scale=scale, num_inference_steps=steps).images
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+@torch.inference_mode()
+def from_generator(G, count: int, truncation_psi: float = 1.0) -> np.ndarray:
+    """Pictures of z of the seeds 0, 1, ...: uint8 [N, 64, 64, 3]."""
+    z = torch.from_numpy(np.stack([np.random.RandomState(seed).randn(G.z_dim) for seed in range(count)]))
+    made = [images.to_pil(G(some, None, truncation_psi=truncation_psi, noise_mode="const")) for some in z.split(50)]
+    return np.stack([np.asarray(picture) for some in made for picture in some])
+
+
+def reconstructions(autoencoder, pictures: np.ndarray) -> np.ndarray:
+    """Pictures there and back, uint8 [N, 64, 64, 3]."""
+    backs = []
+    for i in range(0, len(pictures), 50):
+        x = images.to_tensor([Image.fromarray(array) for array in pictures[i:i + 50]], like=autoencoder)
+        backs += images.to_pil(vae.decode(autoencoder, vae.encode(autoencoder, x)))
+    return np.stack([np.asarray(picture) for picture in backs])
+
+
+def mean_psnr(originals: np.ndarray, backs: np.ndarray) -> float:
+    """Mean PSNR in dB of pairs of pictures."""
+    return float(np.mean([quality.psnr(Image.fromarray(a), Image.fromarray(b)) for a, b in zip(originals, backs, strict=True)]))
+
+
+def follows(judge, pictures: np.ndarray, asked: list[faces.Face]) -> dict[str, float]:
+    """Of the pictures whose prompt asks for an attribute, the share in which the classifier reads it; and the same of not asking."""
+    said, shares = classifier.read(judge, pictures), {}
+    for score, wanted in SCORES.items():
+        name = READ_AS[score]
+        right = [answer[name] == getattr(face, name) for answer, face in zip(said, asked, strict=True) if wanted(face)]
+        shares[score] = float(np.mean(right))
+        if isinstance(getattr(asked[0], name), bool):
+            others = [not answer[name] for answer, face in zip(said, asked, strict=True) if not wanted(face)]
+            shares[f"no {score}"] = float(np.mean(others))
+    return shares
+
+
+def share_of_faces(judge, pictures: np.ndarray) -> float:
+    """The share of pictures that the classifier takes for faces."""
+    return float(np.mean([answer["is_face"] for answer in classifier.read(judge, pictures)]))
+
+
+def kernel_distance(judge, real: np.ndarray, made: np.ndarray) -> float:
+    """KID (Binkowski et al. 2018, arXiv:1801.01401) in the classifier's features; 0 for two samples of one distribution."""
+    class Features(torch.nn.Module):
+        def forward(self, x):
+            return judge.features(x)
+
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*save all extracted features in buffer")
+        distance = KernelInceptionDistance(feature=Features(), subsets=50, subset_size=min(100, len(made)))
+    for pictures, is_real in (real, True), (made, False):
+        distance.update(pictures_of(pictures, slice(None)).cpu(), real=is_real)
+    return float(distance.compute()[0])
+
+
+def noise(count: int) -> np.ndarray:
+    """Pictures of uniform noise, uint8 [N, 64, 64, 3]."""
+    return np.random.RandomState(0).randint(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+
+
+def spread(judge, pictures: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """By attribute, how far its values' shares are from those of the data: total variation distance, 0 (equal) to 1; and `kinds`, the
+    number of different combinations of all attributes against that in as many real faces (1: as varied)."""
+    made, data = classifier.read(judge, pictures), classifier.read(judge, real)
+    distances = {}
+    for name, values in classifier.VALUES.items():
+        if name != "is_face":
+            shares = [Counter(answer[name] for answer in said) for said in (made, data)]
+            distances[name] = sum(abs(shares[0][v] / len(made) - shares[1][v] / len(data)) for v in values) / 2
+    count = min(len(made), len(data))
+    kinds = [len({tuple(answer.values()) for answer in said[:count]}) for said in (made, data)]
+    return distances | {"kinds": kinds[0] / kinds[1]}

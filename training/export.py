@@ -1,0 +1,31 @@
+"""Write the averaged weights of the three trainings into the package, as float16 safetensors in diffusers' layout.
+
+    python training/export.py      # from training/checkpoints/ to genlib/models/demo/
+"""
+import torch
+from diffusers import PNDMScheduler, StableDiffusionPipeline
+from train_stable_diffusion import trained_parts
+from train_stylegan2 import trained_generator
+from train_vae import trained_vae
+
+from genlib.models.stable_diffusion import SCHEDULER_CONFIG
+from genlib.models.weights import DEMO
+
+LIMIT_BYTES = 16 * 1024**2
+
+
+def main() -> None:
+    unet, text_encoder, tokenizer = trained_parts()
+    pipeline = StableDiffusionPipeline(
+        vae=trained_vae(), unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    pipeline.to("cpu", torch.float16).save_pretrained(DEMO / "stable-diffusion")
+    trained_generator().to("cpu", torch.float16).save_pretrained(DEMO / "stylegan2")
+    total = sum(file.stat().st_size for file in DEMO.rglob("*") if file.is_file() and file.suffix != ".png")
+    print(f"{DEMO}: {total / 1024**2:.1f} MB")
+    if total > LIMIT_BYTES:
+        raise SystemExit(f"the demo weights take {total} bytes: make a model smaller, {LIMIT_BYTES} is the limit")
+
+
+if __name__ == "__main__":
+    main()

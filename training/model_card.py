@@ -1,0 +1,160 @@
+"""Measure the demo models on faces that no training saw, and write their model card with its pictures.
+
+    python training/model_card.py      # 8 minutes on two cores; writes genlib/models/demo/README.md, samples.png, losses.png
+"""
+import json
+import time
+
+import classifier
+import evaluate
+import faces
+import matplotlib.pyplot as plt
+import numpy as np
+from loop import CHECKPOINTS
+from PIL import Image, ImageDraw
+from train_vae import HELD_OUT
+
+from genlib import device
+from genlib.models import stable_diffusion, stylegan2, vae
+from genlib.models.weights import DEMO
+
+COUNT = 200  # pictures behind each figure
+NAMES = {"vae": "Autoencoder", "stable_diffusion": "Stable Diffusion", "stylegan2": "StyleGAN2"}
+
+
+def measured() -> tuple[dict, dict]:
+    """The figures by name, and 25 pictures of each model by its name."""
+    judge, pipe, autoencoder, G = classifier.load(), stable_diffusion.load("demo"), vae.load("demo"), stylegan2.load("demo")
+    asked, real = evaluate.held_out(COUNT), faces.batch(range(HELD_OUT, HELD_OUT + COUNT))
+    prompted = evaluate.from_prompts(pipe, [faces.caption(face) for face in asked])
+    unprompted = evaluate.from_prompts(pipe, [""] * COUNT)
+    made, backs = evaluate.from_generator(G, COUNT), evaluate.reconstructions(autoencoder, real)
+    others, noise = faces.batch(range(HELD_OUT + COUNT, HELD_OUT + 2 * COUNT)), evaluate.noise(COUNT)
+    of_noise = evaluate.kernel_distance(judge, others, noise)
+    figures = dict(psnr_db=evaluate.mean_psnr(real, backs), follows=evaluate.follows(judge, prompted, asked),
+                   noise_faces=evaluate.share_of_faces(judge, noise), kid_noise=of_noise, classifier=classifier.accuracies(judge))
+    for name, pictures in {"prompted": prompted, "unprompted": unprompted, "stylegan2": made, "held out": others}.items():
+        figures[name] = dict(faces=evaluate.share_of_faces(judge, pictures), kid=evaluate.kernel_distance(judge, real, pictures),
+                             spread=evaluate.spread(judge, pictures, real))
+    walls = np.stack([real[:25], backs[:25]], axis=1).reshape(-1, 64, 64, 3)[:26]
+    return figures, {"Autoencoder: faces held out, each beside what comes back": walls[:24],
+                     "Stable Diffusion with prompts": prompted[:25], "Stable Diffusion without": unprompted[:25], "StyleGAN2": made[:25]}
+
+
+def sheet(groups: dict[str, np.ndarray], columns: int = 13) -> Image.Image:
+    """The pictures of each group under its name, at twice their size."""
+    heights = [16 + 128 * -(-len(pictures) // columns) for pictures in groups.values()]
+    page, y = Image.new("RGB", (128 * columns, sum(heights)), "white"), 0
+    for (name, pictures), height in zip(groups.items(), heights, strict=True):
+        ImageDraw.Draw(page).text((4, y + 2), name, fill="black")
+        for i, array in enumerate(pictures):
+            place = (i % columns * 128, y + 16 + i // columns * 128)
+            page.paste(Image.fromarray(array).resize((128, 128), Image.Resampling.NEAREST), place)
+        y += height
+    return page
+
+
+def losses(histories: dict) -> plt.Figure:
+    """The loss of each training over its steps; thin as it was, thick the mean of 15 values."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
+    for ax, (name, history) in zip(axes, histories.items(), strict=True):
+        for number, loss in enumerate(key for key in history["history"][0] if key not in ("step", "kl", "augmentation")):
+            steps, values = ([entry[key] for entry in history["history"]] for key in ("step", loss))
+            ax.plot(steps, values, color=f"C{number}", alpha=0.3, lw=0.7)
+            ax.plot(steps[7:-7], np.convolve(values, np.ones(15) / 15, "valid"), color=f"C{number}", label=loss)
+        ax.set(title=NAMES[name], xlabel="step", yscale="linear" if name == "stylegan2" else "log")
+        ax.legend()
+    return figure
+
+
+def times() -> dict[str, float]:
+    """Seconds that loading takes, and five images of each model, on this machine."""
+    found = {}
+    for name, load in dict(pipe=stable_diffusion.load, autoencoder=vae.load, G=stylegan2.load).items():
+        load("demo")  # imports what it needs
+        begun = time.perf_counter()
+        found[name] = load("demo").info and time.perf_counter() - begun
+    pipe, G = stable_diffusion.load("demo"), stylegan2.load("demo")
+    begun = time.perf_counter()
+    evaluate.from_prompts(pipe, [""] * 5, batch=1)
+    evaluate.reconstructions(pipe.vae, faces.batch(range(5)))
+    evaluate.from_generator(G, 5)
+    return found | {"five of each": time.perf_counter() - begun}
+
+
+def card(figures: dict, seconds: dict, histories: dict) -> str:
+    """The model card as Markdown."""
+    percent, worst = "{:.1%}".format, max
+    rows = [("reconstruction, PSNR on faces held out (dB)", f"{figures['psnr_db']:.2f}", "≥ 26")]
+    rows += [(f"Stable Diffusion draws what the prompt asks for: {name}", percent(share), "≥ 80 %" if not name.startswith("no ") else "")
+             for name, share in figures["follows"].items()]
+    for name, title in {"prompted": "Stable Diffusion with prompts", "unprompted": "Stable Diffusion without",
+                        "stylegan2": "StyleGAN2, truncation ψ = 1", "held out": "(drawn faces, for comparison)"}.items():
+        found = figures[name]
+        attribute, distance = worst(((k, v) for k, v in found["spread"].items() if k != "kinds"), key=lambda item: item[1])
+        rows += [(f"{title}: taken for faces", percent(found["faces"]), "≥ 90 %" + " (missed)" * (found["faces"] < 0.9)),
+                 (f"{title}: KID over that of noise", percent(found["kid"] / figures["kid_noise"]),
+                  "< 10 %" + " (missed)" * (found["kid"] >= 0.1 * figures["kid_noise"])),
+                 (f"{title}: largest shift of an attribute's shares ({attribute}), total variation", f"{distance:.3f}", ""),
+                 (f"{title}: different kinds of face, over as many drawn ones", percent(found["spread"]["kinds"]), "")]
+    rows += [("noise taken for faces", percent(figures["noise_faces"]), "0")]
+    read = ", ".join(f"{name} {percent(share)}" for name, share in figures["classifier"].items())
+    trained = [(NAMES[name], f"{history['steps']:,}", f"{history['seconds'] / 60:.0f}") for name, history in histories.items()]
+    return TEMPLATE.format(
+        machine=device.describe().device, count=COUNT, read=read, five=seconds["five of each"],
+        loads=", ".join(f"{seconds[name]:.2f} s" for name in ("pipe", "autoencoder", "G")),
+        trained="\n".join("| " + " | ".join(row) + " |" for row in trained),
+        figures="\n".join("| " + " | ".join(row) + " |" for row in rows))
+
+
+TEMPLATE = """# The demo models
+
+Three small models of the classes that the full-size ones use, so that everything runs in seconds without a GPU or a network. They draw
+what they were trained on: 64 × 64 pictures of drawn faces. Their figures say nothing of the published models.
+
+![25 pictures of each](samples.png)
+
+The prompts of the second group are the captions of faces held out; the third has none. 50 steps of PNDM, guidance scale 3: at the usual
+7.5 some colours burn out (brown hair above all).
+
+## How they were made
+
+The data are faces that `training/faces.py` draws from seeds, with captions such as "a smiling woman with red hair and glasses"; no
+photograph of a person was used. Training took the faces of the seeds 0 to 19,999, the figures below those from 1,000,000 on. All seeds
+are fixed. What is stored are moving averages of the weights (decay 0.998) in float16. `training/` has one script a model, and one
+(`export.py`) that writes this folder.
+
+| Model | Steps | Minutes on two cores ({machine}) |
+|---|---:|---:|
+{trained}
+
+The autoencoder's time holds what other programs did on the machine meanwhile: alone a step takes 0.57 s, 42 minutes in all.
+
+![Losses](losses.png)
+
+## How good they are
+
+Read by a classifier that was trained on the drawn faces alone (`training/classifier.py`; right on faces held out: {read}), on {count}
+pictures each.
+
+| Figure | Measured | Target |
+|---|---:|---:|
+{figures}
+
+Loading takes {loads} (pipeline, autoencoder, generator); five images of each {five:.1f} s together ({machine}).
+
+What they cannot do: anything but such faces. A prompt's other words are spelt in bytes that no training saw. The licence is the project's.
+"""
+
+
+def main() -> None:
+    histories = {name: json.loads((CHECKPOINTS / f"{name}.json").read_text()) for name in NAMES}
+    figures, samples = measured()
+    sheet(samples).save(DEMO / "samples.png", optimize=True)
+    losses(histories).savefig(DEMO / "losses.png", dpi=100)
+    (DEMO / "README.md").write_text(card(figures, times(), histories))
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
