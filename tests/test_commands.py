@@ -77,13 +77,12 @@ def test_the_environment_chooses_the_results_folder_and_a_folder_that_cannot_be_
 
 def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "genlib").mkdir()
     (tmp_path / "pyproject.toml").write_text('[tool.genlib]\nrepository = "OWNER/NAME"  # comment\n')
     (tmp_path / "README.md").write_text(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
     cell = nbformat.v4.new_code_cell('import os\nREPOSITORY = ""  # comment')
     badge = nbformat.v4.new_markdown_cell(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
     nbformat.write(nbformat.v4.new_notebook(cells=[badge, cell]), tmp_path / "notebooks" / "1.ipynb")
-    monkeypatch.setattr(notebook, "__file__", str(tmp_path / "genlib" / "notebook.py"))
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
     for address in "some/project", "other/name-2.0":
         notebook.write_address(address)
         assert f'repository = "{address}"  # comment' in (tmp_path / "pyproject.toml").read_text()

@@ -43,14 +43,13 @@ class Kernel:
         if message["msg_type"] == "stream":
             self.printed += message["content"]["text"]
 
-    def kill_after(self, delay_s: float) -> None:
-        """Start Run all, kill the kernel's process (SIGKILL) after a while."""
+    def start(self) -> None:
+        """Run all, without waiting for it."""
         for source in self.measuring:
             self.client.execute(source, store_history=False)
-        time.sleep(delay_s)
-        self.end()
 
     def end(self) -> None:
+        """SIGKILL, whatever it is doing."""
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
 
@@ -68,7 +67,6 @@ def whole(results: Path) -> dict[str, int]:
 
 def test_a_notebook_kernel_killed_at_random_moments_loses_nothing_that_was_measured(tmp_path):
     moments, before, cut_short = random.Random(0), {}, 0
-    began = time.perf_counter()
     kernel = Kernel(tmp_path / "whole")
     kernel.run(kernel.setting_up)
     began = time.perf_counter()
@@ -78,7 +76,9 @@ def test_a_notebook_kernel_killed_at_random_moments_loses_nothing_that_was_measu
     for _ in range(KILLS):
         kernel = Kernel(tmp_path / "killed")
         kernel.run(kernel.setting_up)
-        kernel.kill_after(moments.uniform(0, takes_s))
+        kernel.start()
+        time.sleep(moments.uniform(0, takes_s))
+        kernel.end()
         after = whole(tmp_path / "killed")
         assert all(after[path] >= count for path, count in before.items()), "an iteration that was on disk is gone"
         cut_short += any(runs.read(path).finished is None for path in after)
@@ -87,12 +87,29 @@ def test_a_notebook_kernel_killed_at_random_moments_loses_nothing_that_was_measu
     kernel = Kernel(tmp_path / "killed")
     kernel.run(kernel.setting_up + kernel.measuring)
     kernel.end()
-    assert "continues the run of" in kernel.printed
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a record that cannot be read would be named
         df = runs.load(tmp_path / "killed")
     counts = df[df["method"] == "genlib"].groupby("variant").size()
     assert counts[""] == counts["face-prompt"] == counts["guidance-1"] == 4 and whole(tmp_path / "killed")
+
+
+def test_a_second_run_all_goes_on_within_the_run_that_was_cut_off_and_says_so(tmp_path):
+    kernel = Kernel(tmp_path)
+    kernel.run(kernel.setting_up)
+    kernel.start()
+    for _ in range(600):
+        if any(whole(tmp_path).values()):
+            break
+        time.sleep(0.1)
+    kernel.end()
+    path, measured = next((path, count) for path, count in whole(tmp_path).items() if count)
+    assert runs.read(path).finished is None, "it was over before the kill: make the run longer"
+    kernel = Kernel(tmp_path)
+    kernel.run(kernel.setting_up + kernel.measuring)
+    kernel.end()
+    assert "continues the run of" in kernel.printed and f"after {measured} of 4 iterations" in kernel.printed
+    assert runs.read(path).finished and whole(tmp_path)[path] == 4
 
 
 FILLING = """
