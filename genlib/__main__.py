@@ -1,5 +1,6 @@
-"""The commands: python -m genlib run | table | convert | doctor."""
+"""The commands: python -m genlib run | table | convert | generate | doctor."""
 import argparse
+import os
 import sys
 import time
 import warnings
@@ -45,6 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(command=convert_network)
     convert.add_argument("file", type=Path, metavar="FILE.pkl")
     convert.add_argument("folder", type=Path, metavar="DIR")
+    many = commands.add_parser("generate", help="draw many images, by one process or by many under torchrun or accelerate launch")
+    many.set_defaults(command=generate_many)
+    many.add_argument("--model", choices=["stylegan2", "stable-diffusion"], required=True)
+    many.add_argument("--weights", default="auto", help="demo, random, published (auto), or a network, a file, a model of the Hub")
+    many.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image each: 0-49999")
+    many.add_argument("--prompts", type=_prompts, metavar="FILE", help="a prompt a line, for Stable Diffusion: seed s takes line s")
+    many.add_argument("--batch", type=_at_least_one, default=1, metavar="N", help="images drawn at once (1)")
+    many.add_argument("--steps", type=_at_least_one, default=50, metavar="N", help="denoising steps of Stable Diffusion (50)")
+    many.add_argument("--truncation-psi", type=float, default=0.7, metavar="PSI", help="of StyleGAN2 (0.7)")
+    many.add_argument("--out", type=Path, required=True, metavar="DIR", help="what is there already is not drawn again")
     doctor = commands.add_parser("doctor", help="say what this machine has, what will work, and what each notebook will take")
     doctor.set_defaults(command=examine)
     return parser
@@ -54,6 +65,24 @@ def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition("-")
+    last = last or first
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < 10**8):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below 100000000, as in 0-49999")
+    return range(int(first), int(last) + 1)
+
+
+def _prompts(text: str) -> list[str]:
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} cannot be read ({error}): give a text file in UTF-8, a prompt a line") from None
+    if not lines:
+        raise argparse.ArgumentTypeError(f"{text} is empty: write a prompt a line")
+    return lines
 
 
 def _notebook_numbers(text: str) -> list[int]:
@@ -75,6 +104,8 @@ def _formats(text: str) -> list[str]:
 
 def run_notebooks(options) -> int:
     """Execute the notebooks, each in a fresh kernel; keep the executed copies as .ipynb and .html."""
+    if options.profile == "tuned":
+        _ask_for_huge_pages()  # the kernels inherit it
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -177,6 +208,23 @@ def convert_network(options) -> int:
     print(f"{options.file.name} (sha256 {weights.sha256(options.file)}) -> {_short(options.folder)}/: {generator.img_resolution} px, "
           f"{sum(p.numel() for p in generator.parameters()):,} parameters")
     return 0
+
+
+def generate_many(options) -> int:
+    """Draw the images of many seeds into a folder; every process of a launch runs this."""
+    _ask_for_huge_pages()
+    from genlib.models.generate import generate
+
+    if options.prompts and options.model != "stable-diffusion":
+        raise ValueError(f"--prompts is given, but {options.model} takes none: leave it out, or use --model stable-diffusion")
+    generate(options.model, options.weights, options.seeds, options.out, prompts=options.prompts, batch=options.batch,
+             steps=options.steps, truncation_psi=options.truncation_psi)
+    return 0
+
+
+def _ask_for_huge_pages() -> None:
+    """Of what is started after this: on CPUs torch then puts large maps on huge pages. torch reads the variable when it starts."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def examine(options) -> int:

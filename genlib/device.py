@@ -32,7 +32,14 @@ def pick_dtype(dtype="auto") -> torch.dtype:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ValueError(f"dtype is {dtype!r}: use 'auto', 'float32', 'float16' or 'bfloat16'")
+    if found == torch.bfloat16 and pick().type == "cpu" and not computes_in_bfloat16():
+        print("bfloat16 on a CPU that does not compute in it: slower than float32")
     return found
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16 (AVX512-BF16 or AMX); others convert at every step."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def synchronize() -> None:

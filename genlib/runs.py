@@ -49,7 +49,7 @@ class Iteration:
     """One repetition of the call that is measured."""
     time_s: float | None = None
     cpu_time_s: float | None = None  # of the whole process, all threads
-    vram_peak_bytes: int | None = None  # the allocator's peak since a reset at the start; on Apple's GPU its highest sample
+    vram_peak_bytes: int | None = None  # the allocator's peak since the start, with what CUDA graphs keep; on Apple's GPU a sample's
     vram_reserved_bytes: int | None = None  # what the allocator held from the driver, at its peak
     vram_device_bytes: int | None = None  # in use on the whole device, all processes, highest sample
     vram_process_start_bytes: int | None = None  # this process's share, read before the call

@@ -1,4 +1,5 @@
 """The readings of a GPU, by stand-ins for NVML and for torch's allocator; where there is a card, the same for real."""
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import torch
 
 from genlib import device, measure, nvml, runs
 from genlib.measure import readings, work
+from genlib.models import tuned
 from genlib.report import words
 
 MIB = 1024**2
@@ -63,7 +65,7 @@ class Card:
 @pytest.fixture
 def cuda(monkeypatch):
     """A stand-in for torch.cuda: a dict of its figures, which a call may change."""
-    figures = dict(peak=500 * MIB, reserved=600 * MIB, resets=0, synchronized=0, free=1000 * MIB, total=3000 * MIB)
+    figures = dict(peak=500 * MIB, reserved=600 * MIB, resets=0, synchronized=0, free=1000 * MIB, total=3000 * MIB, segments=[])
     properties = SimpleNamespace(name="Tesla T4", total_memory=15 * 1024 * MIB, uuid="abc")
 
     def count(name):
@@ -72,7 +74,8 @@ def cuda(monkeypatch):
     for name, value in dict(
             is_available=lambda: True, current_device=lambda: 0, synchronize=lambda: count("synchronized"),
             reset_peak_memory_stats=lambda: count("resets"), max_memory_allocated=lambda: figures["peak"],
-            max_memory_reserved=lambda: figures["reserved"], memory_allocated=lambda: 100 * MIB, empty_cache=lambda: None,
+            max_memory_reserved=lambda: figures["reserved"], memory_allocated=lambda: 100 * MIB,
+            memory_snapshot=lambda: figures["segments"], empty_cache=lambda: None,
             mem_get_info=lambda: (figures["free"], figures["total"]), get_device_properties=lambda *_: properties).items():
         monkeypatch.setattr(torch.cuda, name, value)
     nvml._asker.cache_clear()
@@ -110,6 +113,24 @@ def test_every_reading_of_a_card_that_answers(tmp_path, monkeypatch, cuda):
     assert iteration.throttled == ["power cap", "temperature (hardware)"]
     assert cuda["resets"] == 1 and cuda["synchronized"] >= 2
     assert (run.machine.slug, run.machine.power_limit_w, run.machine.driver) == ("tesla-t4", 70, "580.1") and run.warnings == []
+
+
+def test_what_a_cuda_graph_keeps_counts_though_the_allocator_calls_it_free(tmp_path, monkeypatch, cuda):
+    install(monkeypatch, Card())
+    cuda["segments"] = [dict(total_size=80 * MIB, allocated_size=10 * MIB, segment_pool_id=(0, 1)),
+                        dict(total_size=300 * MIB, allocated_size=0, segment_pool_id=(0, 0))]  # the second is the ordinary cache
+    assert measured(tmp_path).iterations[0].vram_peak_bytes == 570 * MIB
+    cuda["segments"][0]["total_size"] = 900 * MIB
+    assert measured(tmp_path).iterations[0].vram_peak_bytes == 600 * MIB, "never more than was reserved"
+
+
+@pytest.mark.gpu
+def test_the_peak_of_a_replayed_graph_has_the_maps_that_it_writes(tmp_path):
+    x = torch.ones(1, device="cuda")
+    replay, _ = tuned.record(lambda: (x * torch.ones(64 * MIB // 4, device="cuda")).sum())
+    base = torch.cuda.memory_allocated()
+    [iteration] = measured(tmp_path, lambda: replay()).iterations
+    assert iteration.vram_peak_bytes - base >= 64 * MIB
 
 
 def fail(message):
@@ -211,7 +232,7 @@ def test_out_of_memory_keeps_the_peak_that_was_reached_and_frees_the_cache(tmp_p
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
 
     def too_large():
-        cuda["peak"] = 14_000 * MIB
+        cuda.update(peak=14_000 * MIB, reserved=14_200 * MIB)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     [iteration] = measured(tmp_path, too_large).iterations
@@ -569,7 +590,13 @@ assert os.wait()[1] == 0
     assert df.loc["child", "ram_bytes"] < df.loc["parent", "ram_bytes"] - 400 * MIB
 
 
-def test_cpu_time_of_a_child_that_the_call_starts_and_awaits_is_the_calls_own(tmp_path):
+def test_cpu_time_of_a_child_that_the_call_starts_and_awaits_is_the_calls_own(tmp_path, monkeypatch):
+    def only_ours():  # a machine on which nothing else runs, whatever does on this one
+        times = os.times()
+        return SimpleNamespace(user=times.user + times.children_user, system=times.system + times.children_system)
+
+    monkeypatch.setattr(psutil, "cpu_times", only_ours)
+
     def call():
         subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 1.5: pass"], check=True)
 

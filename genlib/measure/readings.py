@@ -88,8 +88,8 @@ class Readings:
         if self._source == "nvml" and None not in (before["process_bytes"], before["device_bytes"]):
             iteration.vram_others_bytes = max(0, before["device_bytes"] - before["process_bytes"])
         if self._kind == "cuda":
-            iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
             iteration.vram_reserved_bytes = torch.cuda.max_memory_reserved()
+            iteration.vram_peak_bytes = min(torch.cuda.max_memory_allocated() + _kept_by_graphs(), iteration.vram_reserved_bytes)
         elif self._kind == "mps":  # keeps no peak: the highest sample stands for it
             iteration.vram_peak_bytes, iteration.vram_reserved_bytes = self._allocated_peak_bytes, torch.mps.driver_allocated_memory()
         return iteration
@@ -166,6 +166,12 @@ def _torchs_memory_used() -> int | None:
     except RuntimeError:  # the device does not say, or is lost: the call itself will tell
         return None
     return total - free
+
+
+def _kept_by_graphs() -> int:
+    """Bytes that CUDA graphs keep for their maps. To the allocator they are free, but a replay writes there all the same."""
+    return sum(segment["total_size"] - segment["allocated_size"] for segment in torch.cuda.memory_snapshot()
+               if tuple(segment["segment_pool_id"]) != (0, 0))
 
 
 def _gpu_share(pid: int) -> int | None:

@@ -4,15 +4,22 @@ import torch
 from PIL import Image, ImageChops
 
 
-def to_pil(images: torch.Tensor) -> list[Image.Image]:
-    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 (grey) or 3 (RGB): truncate(clamp(x * 127.5 + 128, 0, 255)).
+def to_levels(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [N, H, W, C] from [N, C, H, W] in [-1, 1], on the same device: truncate(clamp(x * 127.5 + 128, 0, 255)).
 
     This is the published StyleGAN2-ADA's conversion, which truncates and does not round.
     """
-    levels = (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)  # on the device: a quarter of the bytes to move
-    if levels.shape[1] == 1:
-        return [Image.fromarray(array) for array in levels[:, 0].cpu().numpy()]
-    return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
+    return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def from_levels(levels: torch.Tensor) -> list[Image.Image]:
+    """8-bit pictures in host memory from uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB)."""
+    return [Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in levels.cpu().numpy()]
+
+
+def to_pil(images: torch.Tensor) -> list[Image.Image]:
+    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 (grey) or 3 (RGB); the values as in `to_levels`."""
+    return from_levels(to_levels(images))  # made 8-bit on the device: a quarter of the bytes to move
 
 
 def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
+from functools import wraps
 from inspect import signature
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from genlib import device
-from genlib.models import vae
+from genlib.models import tuned, vae
 from genlib.models import weights as weights_module
 from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
@@ -33,14 +34,19 @@ DEMO_GUIDANCE_SCALE = 3.0  # beyond, the small network's colours burn out
 
 
 class _Pipeline(StableDiffusionPipeline):
-    """The library's pipeline, except that guidance between two equal embeddings is not computed (the tuned profile's switch)."""
+    """The library's pipeline, with two of the tuned profile's switches: no guidance between equal embeddings, inference mode."""
 
     _said = False
+
+    @wraps(StableDiffusionPipeline.__call__)
+    def __call__(self, *args, **options):
+        with torch.inference_mode(self.info.switches["inference_mode"]):
+            return super().__call__(*args, **options)
 
     def encode_prompt(self, *args, **options):
         """As the library's; afterwards no step runs the UNet twice on equal inputs: u + s (c - u) = u when c = u."""
         prompt, negative = super().encode_prompt(*args, **options)
-        if self.do_classifier_free_guidance and torch.equal(prompt, negative):
+        if self.info.switches["skip_equal_guidance"] and self.do_classifier_free_guidance and torch.equal(prompt, negative):
             if not self._said:
                 print("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
             self._said = True
@@ -51,13 +57,16 @@ class _Pipeline(StableDiffusionPipeline):
 _Pipeline.__name__ = "StableDiffusionPipeline"  # what it is saved as
 
 
-def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False) -> DiffusionPipeline:
+def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False, expected_images=1,
+         without=()) -> DiffusionPipeline:
     """Load the pipeline on the device at hand, ready for inference; `.info` says what was loaded.
 
     weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or what `model_id` names).
     model_id: any text-to-image model of diffusers that starts from latents (v1-5, SDXL, Turbo, unCLIP ...), by its Hub name or as a
     local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
     safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
+    expected_images: how many will be drawn, which decides what is worth preparing in the tuned profile; without: its switches (see
+    tuned.py) to leave out.
     Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files,
     MemoryError where it does not fit, ValueError for a word that is not known.
     """
@@ -68,31 +77,55 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     folder = model_id and Path(model_id).is_dir()
     name = Path(model_id).name if folder else str(model_id or "Stable Diffusion v1-4")
     info = ModelInfo(name, word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
-    info.switches = {"safety_checker": safety_checker, "skip_equal_guidance": profile == "tuned",
-                     "unet_channels_last": profile == "tuned" and device.pick().type == "cuda"}
+    info.switches = {"safety_checker": safety_checker}
+    own = not model_id or _class_in_index(str(model_id)) == "StableDiffusionPipeline"
+    tuned.choose(info, _switches(dtype, own, expected_images), without)
     with weights_module.loading(info):
-        pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id)
+        pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id, own)
         pipe = pipe.to(device.pick())
-    pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
-    if getattr(pipe, "vae", None) is not None:
-        vae.switch_on(pipe.vae, info)
-    if info.switches["unet_channels_last"]:
-        denoiser(pipe).to(memory_format=torch.channels_last)
+        pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
+        pipe.info = info
+        _tune(pipe)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
-    pipe.info = info
     return pipe
 
 
-def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> DiffusionPipeline:
+def _switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
+    """What this machine is good for; `own`: whether it is v1's pipeline and not another class's."""
+    on_gpu = device.pick().type == "cuda"
+    compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM
+    return vae.switches(compiled) | {
+        "skip_equal_guidance": own, "inference_mode": own, "unet_channels_last": on_gpu, "unet_cuda_graph": on_gpu and own,
+        "scheduler_on_cpu": on_gpu and own, "cudnn_attention": own and tuned.cudnn_attention_wins(dtype), "compile": compiled}
+
+
+def _tune(pipe: DiffusionPipeline) -> None:
+    """Do what the switches say; what has to be compiled or recorded is, by drawing with and without a prompt."""
+    on, network = pipe.info.switches, denoiser(pipe)
+    if getattr(pipe, "vae", None) is not None:
+        vae.tune(pipe.vae, on)
+    if on["unet_channels_last"]:
+        network.to(memory_format=torch.channels_last)
+    if on["scheduler_on_cpu"] and isinstance(pipe.scheduler, PNDMScheduler):
+        tuned.keep_timesteps_on_cpu(pipe.scheduler)
+    tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"])
+    if on["compile"] or on["unet_cuda_graph"]:
+        pipe._said = True  # not yet: nobody has asked for a picture
+        for prompt in "", "a face":
+            pipe(prompt=prompt, latents=random_latents(pipe), num_inference_steps=1)
+        pipe._said = False
+
+
+def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: bool) -> DiffusionPipeline:
     if info.weights == "demo":
         info.source = "genlib/models/demo"
         return weights_module.from_hub(_class(info), str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, **_checker(info))
     source = str(model_id or V1_4)
     info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
     cls, parts = _class(info), _checker(info)
-    if model_id and _class_in_index(source) != "StableDiffusionPipeline":
+    if not own:
         cls, parts = DiffusionPipeline, {}  # of the class that its index names
-        info.switches |= {"safety_checker": False, "skip_equal_guidance": False}
+        info.switches["safety_checker"] = False
     fp16_files = source == V1_4 or weights_module.has_fp16_files(source)
     pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=fp16_files, **parts)
     if "latents" not in signature(pipe.__call__).parameters or denoiser(pipe) is None:
@@ -132,7 +165,7 @@ def build(info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
 
 
 def _class(info: ModelInfo) -> type[StableDiffusionPipeline]:
-    return _Pipeline if info.switches["skip_equal_guidance"] else StableDiffusionPipeline
+    return _Pipeline if info.switches["skip_equal_guidance"] or info.switches["inference_mode"] else StableDiffusionPipeline
 
 
 def byte_tokenizer() -> CLIPTokenizer:

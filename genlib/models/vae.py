@@ -6,6 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from genlib import device
+from genlib.models import tuned
 from genlib.models import weights as weights_module
 from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
@@ -15,22 +16,24 @@ V1_CONFIG = dict(
     block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
 
 
-def load(weights="auto", *, profile="thesis", dtype="auto") -> AutoencoderKL:
+def load(weights="auto", *, profile="thesis", dtype="auto", without=()) -> AutoencoderKL:
     """Load the autoencoder alone, on the device at hand, ready for inference; `.info` says what was loaded.
 
     weights: "auto", "demo" (small, 64 px), "random" (full size) or "published" (of v1-4). dtype: see `device.pick_dtype`.
+    without: switches of the tuned profile (see tuned.py) to leave out.
     Raises ConnectionError without a network for published weights, MemoryError where it does not fit, ValueError for another word.
     """
     weights_module.check_profile(profile)
     word, dtype = weights_module.resolve(weights), device.pick_dtype(dtype)
     info = ModelInfo("VAE of Stable Diffusion v1-4", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    tuned.choose(info, switches(), without)
     with weights_module.loading(info):
         if word == "random":
             autoencoder = build(dtype)
         else:
             autoencoder = _pretrained(info, dtype).eval().requires_grad_(False)
         autoencoder = autoencoder.to(device.pick())
-    switch_on(autoencoder, info)
+        tune(autoencoder, info.switches)
     weights_module.count(info, vae=autoencoder)
     autoencoder.info = info
     return autoencoder
@@ -49,14 +52,18 @@ def build(dtype: torch.dtype) -> AutoencoderKL:
     return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
 
 
-def switch_on(autoencoder: AutoencoderKL, info: ModelInfo) -> None:
-    """The tuned profile's switches that do not change a picture; both are named in `info.switches`."""
-    tuned = info.profile == "tuned"
-    info.switches |= {"vae_slicing": tuned, "vae_channels_last": tuned and device.pick().type == "cuda"}
-    if info.switches["vae_slicing"]:
+def switches(compiled: bool = False) -> dict[str, bool]:
+    """What this machine is good for in the tuned profile; `compiled`: whether so many pictures are expected that compiling pays."""
+    return {"vae_slicing": True, "vae_channels_last": device.pick().type == "cuda", "vae_compile": compiled}
+
+
+def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:
+    """Do what the switches say. No CUDA graph: it would keep the maps of the decoder, hundreds of MB, for 2 ms of launches."""
+    if on["vae_slicing"]:
         autoencoder.enable_slicing()
-    if info.switches["vae_channels_last"]:
+    if on["vae_channels_last"]:
         autoencoder.to(memory_format=torch.channels_last)
+    tuned.quicken(autoencoder.decoder, compiled=on["vae_compile"])
 
 
 @torch.inference_mode()

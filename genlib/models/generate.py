@@ -1,0 +1,175 @@
+"""Many images on many processes (Accelerate): a PNG for each seed, a manifest; what was drawn before is not drawn again.
+
+    <out>/settings.json               what all its pictures have in common
+    <out>/00042/seed00042017.png      a thousand to a folder
+    <out>/manifest.jsonl              a line a picture: seed, file, sha256 (while it runs: a part for each process)
+
+The seeds of one quotient by `batch` are drawn together, by one process, all of them even if some are there or not asked for. So a
+picture depends on its seed and the settings alone: not on the number of processes, nor on where a run began or was interrupted.
+"""
+import hashlib
+import io
+import json
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from tqdm import tqdm
+
+from genlib.files import explain_full_disk, write_atomically
+from genlib.models import images, stable_diffusion, stylegan2
+from genlib.models.weights import WORDS
+
+MODELS = ("stylegan2", "stable-diffusion")
+SAVERS = 2  # threads that encode and write
+WAITING = 4  # batches that may wait to be saved; with more, memory would grow where the disk is slower than the device
+
+
+def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list[str] | None = None, batch: int = 1, steps: int = 50,
+             truncation_psi: float = 0.7) -> int:
+    """Draw the pictures of `seeds` that `out` does not have yet, in the tuned profile; the number drawn, by all processes together.
+
+    model: "stylegan2" (`weights` as `stylegan2.load`'s network; its z is RandomState(seed)'s) or "stable-diffusion" (`weights` a word or
+    a model_id; seed s takes line s of `prompts`, from the beginning again after the last, and none without). Every process of a launch
+    makes this call; on several hosts `out` is a folder that they share. Raises ValueError when `out` holds pictures of other settings.
+    """
+    state = PartialState(cpu=not torch.cuda.is_available())
+    check_processes(state)
+    with state.local_main_process_first():  # which downloads; the others find it in the cache
+        draw, settings = _drawer(model, weights, prompts or [""], steps, truncation_psi, len(seeds))
+    missing = [None]
+    if state.is_main_process:
+        _keep_settings(out, settings | dict(batch=batch))
+        print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
+              f"{state.device.type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
+        missing = [_missing(seeds, batch, out)]
+    missing = broadcast_object_list(missing)[0]
+    count, start = sum(map(len, missing)), time.perf_counter()
+    with state.split_between_processes(missing) as mine:
+        _draw_and_save(draw, mine, batch, out, state)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        took = time.perf_counter() - start
+        _join_manifest(out)
+        print(f"{count} pictures in {took:.1f} s ({count / took:.2f} images/s), {len(seeds) - count} were there: {out}", flush=True)
+    state.wait_for_everyone()
+    state.destroy_process_group()
+    return count
+
+
+def check_processes(state: PartialState) -> None:
+    """Raises RuntimeError unless as many processes take part as the launcher started."""
+    started = int(os.environ.get("WORLD_SIZE", 1))
+    if state.num_processes != started:
+        raise RuntimeError(f"the launcher started {started} processes, but {state.num_processes} work together: use torchrun, or "
+                           "accelerate launch --multi_gpu")
+
+
+def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float, count: int):
+    """A function from a list of seeds to pictures (a tensor of uint8 [N, H, W, C] on the device, or PIL pictures), and the settings."""
+    if model == "stylegan2":
+        G = stylegan2.load(weights, profile="tuned")
+
+        @torch.inference_mode()
+        def draw(seeds):
+            z = torch.from_numpy(np.concatenate([np.random.RandomState(seed).randn(1, G.z_dim) for seed in seeds]))  # [N, z_dim]
+            return images.to_levels(G(z.to(G.device), None, truncation_psi=psi, noise_mode="const"))
+
+        return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
+    word = weights in WORDS
+    pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned")
+    scale = stable_diffusion.guidance_scale(pipe)
+
+    def draw(seeds):
+        latents = torch.cat([stable_diffusion.random_latents(pipe, seed=seed) for seed in seeds])
+        asked = [prompts[seed % len(prompts)] for seed in seeds]
+        return pipe(prompt=asked, latents=latents, guidance_scale=scale, num_inference_steps=steps).images
+
+    text = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
+    return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text)
+
+
+def _settings(info, **more) -> dict:
+    return dict(model=info.name, weights=info.weights, source=info.source, revision=info.revision, sha256=info.sha256, dtype=info.dtype,
+                profile=info.profile) | more
+
+
+def _keep_settings(out: Path, settings: dict) -> None:
+    file = out / "settings.json"
+    out.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        return write_atomically(file, json.dumps(settings, indent=1).encode())
+    before = json.loads(file.read_text())
+    for name in {**before, **settings}:
+        if before.get(name) != settings.get(name):
+            raise ValueError(f"{out} holds pictures with {name} {before.get(name)!r}, not {settings.get(name)!r}: choose another --out")
+
+
+def _missing(seeds: range, batch: int, out: Path) -> list[list[int]]:
+    """The seeds whose picture is missing, those of one quotient by `batch` together."""
+    there = {line["seed"] for line in _manifest(out) if (out / line["file"]).exists()}
+    batches: dict[int, list[int]] = {}
+    for seed in seeds:
+        if seed not in there:
+            batches.setdefault(seed // batch, []).append(seed)
+    return list(batches.values())
+
+
+def _manifest(out: Path) -> list[dict]:
+    """The lines of the manifest and of its parts; a line that a kill cut off is left out."""
+    lines = []
+    for file in sorted(out.glob("manifest*.jsonl")):
+        for line in file.read_text().splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return lines
+
+
+def _join_manifest(out: Path) -> None:
+    lines = {line["seed"]: line for line in _manifest(out)}
+    write_atomically(out / "manifest.jsonl", "".join(json.dumps(lines[seed]) + "\n" for seed in sorted(lines)).encode())
+    for part in out.glob("manifest-*.jsonl"):
+        part.unlink()
+
+
+def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state: PartialState) -> None:
+    """Draw batch after batch; threads fetch, encode and write the pictures meanwhile, so that the device never waits for the disk."""
+    waiting = set()
+    with explain_full_disk(out), open(out / f"manifest-{state.process_index}.jsonl", "a", buffering=1) as manifest, \
+            ThreadPoolExecutor(SAVERS) as savers, \
+            tqdm(total=sum(map(len, batches)), unit="image", desc=f"process {state.process_index + 1} of {state.num_processes}",
+                 disable=None if state.is_main_process else True, mininterval=1) as bar:
+        manifest.write("\n")  # ends a line that a kill cut off
+        for missing in batches:
+            first = missing[0] // batch * batch
+            pictures = draw(list(range(first, first + batch)))
+            waiting.add(savers.submit(_save, pictures, first, missing, out, manifest))
+            if len(waiting) > WAITING:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()  # a fault of saving stops the drawing
+            bar.update(len(missing))
+        for future in waiting:
+            future.result()
+
+
+def _save(pictures, first: int, missing: list[int], out: Path, manifest) -> None:
+    """Write the missing ones of the pictures of the seeds from `first` on, each whole or not at all, then its line."""
+    pictures = images.from_levels(pictures) if isinstance(pictures, torch.Tensor) else pictures
+    for seed in missing:
+        file = out / f"{seed // 1000:05}" / f"seed{seed:08}.png"
+        file.parent.mkdir(exist_ok=True)
+        data = io.BytesIO()
+        pictures[seed - first].save(data, "png")
+        part = file.with_suffix(".part")
+        part.write_bytes(data.getvalue())
+        os.replace(part, file)
+        line = dict(seed=seed, file=file.relative_to(out).as_posix(), sha256=hashlib.sha256(data.getvalue()).hexdigest())
+        manifest.write(json.dumps(line) + "\n")

@@ -1,0 +1,150 @@
+"""The tuned profile: the same pictures with less work. Each measure is a switch in `.info.switches` and can be left out alone.
+
+What the switches do, beside those that diffusers names so (vae_slicing, *_channels_last) and `skip_equal_guidance` and `inference_mode`
+of stable_diffusion.py:
+
+    cudnn_attention     cuDNN's attention in the UNet, where it is quicker than torch's choice: timed at loading
+    scheduler_on_cpu    PNDM's table of steps stays on the CPU, as its coefficients do: on a GPU each step would wait for the device
+    unet_cuda_graph, cuda_graph   the network's hundreds of launches as one, at batch 1, where launching takes longer than computing
+    compile             the UNet and the decoder through torch.compile: a minute or more at loading, for many images only
+    huge_pages          of the environment, THP_MEM_ALLOC_ENABLE=1 before torch starts: `run --profile tuned` and `generate` set it
+"""
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from genlib import device
+from genlib.runs import ModelInfo
+
+# Compiling v1-4 was published to save 0.5 s an image on an A100, and takes minutes (not measured by us).
+COMPILE_PAYS_FROM = 500  # images
+CUDNN_FIRST = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+KINDS = 4  # graphs of one network: each keeps its inputs and outputs
+
+
+def choose(info: ModelInfo, good: dict[str, bool], without=()) -> None:
+    """Fill in `info.switches`: on in the tuned profile where the machine is good for it, unless `without` names it; and `huge_pages`,
+    which holds for the whole process in either profile.
+
+    Raises ValueError for a name that is no switch of the model.
+    """
+    if unknown := [name for name in without if name not in good]:
+        raise ValueError(f"without names {unknown[0]!r}: use some of {', '.join(good)}")
+    info.switches |= {name: yes and info.profile == "tuned" and name not in without for name, yes in good.items()}
+    info.switches["huge_pages"] = huge_pages()
+
+
+def huge_pages() -> bool:
+    """Whether torch puts large tensors of the CPU on huge pages: its variable is set and Linux allows them."""
+    try:
+        allowed = "[never]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        return False
+    return allowed and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"
+
+
+def cudnn_attention_wins(dtype: torch.dtype) -> bool:
+    """Whether cuDNN's attention is at least 3 % quicker than torch's own choice at v1's largest: 4096 positions, 8 heads of 40."""
+    if device.pick().type != "cuda" or dtype == torch.float32:
+        return False
+    x = torch.randn(2, 8, 4096, 40, device=device.pick(), dtype=dtype)
+    try:
+        own = _attention_s(x)
+        with sdpa_kernel(CUDNN_FIRST, set_priority=True):
+            return _attention_s(x) < 0.97 * own
+    except RuntimeError:  # cuDNN has none for this card or shape
+        return False
+
+
+def _attention_s(x: torch.Tensor) -> float:
+    times = []
+    for _ in range(5):
+        device.synchronize()
+        start = time.perf_counter()
+        for _ in range(10):
+            torch.nn.functional.scaled_dot_product_attention(x, x, x)
+        device.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def keep_timesteps_on_cpu(scheduler) -> None:
+    """Let `set_timesteps` leave its table on the CPU, whatever device the pipeline asks for."""
+    plain = scheduler.set_timesteps
+    scheduler.set_timesteps = lambda num_inference_steps, device=None: plain(num_inference_steps, device="cpu")
+
+
+def quicken(network: torch.nn.Module, *, cudnn_attention: bool = False, compiled: bool = False, graph_up_to_batch: int = 0) -> None:
+    """Replace the network's `forward` by one that computes the same: cuDNN's attention, compiled, as a CUDA graph."""
+    if cudnn_attention or compiled or graph_up_to_batch:
+        network.forward = Quick(network, cudnn_attention, compiled, graph_up_to_batch)
+
+
+class Quick:
+    """The `forward` of a network whose weights stay where they are.
+
+    As a graph: the first call with arguments of a kind (shapes, dtypes, other values) records what it launches, later ones replay that.
+    Plainly: calls that want gradients, and those that torch watches (a counter of operations would see nothing in a graph).
+    """
+
+    def __init__(self, network: torch.nn.Module, cudnn_attention: bool, compiled: bool, graph_up_to_batch: int):
+        self.network, self.plain, self.graphs, self.largest_batch = network, network.forward, {}, graph_up_to_batch
+        self.cudnn_attention = cudnn_attention
+        # Without inductor's own graphs, whose outputs the next call would overwrite: PNDM keeps the last four.
+        self.quick = torch.compile(self.plain, fullgraph=True, mode="max-autotune-no-cudagraphs") if compiled else self.plain
+
+    def __call__(self, *arguments, **keywords):
+        leaves, structure = tree_flatten((arguments, keywords))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        if _get_current_dispatch_mode() is not None or torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            return self.plain(*arguments, **keywords)
+        place = next(self.network.parameters())
+        shapes = [(leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        kind = (str(structure), place.data_ptr(), *shapes)
+        batch = max((len(tensor) for tensor in tensors if tensor.ndim), default=0)
+        if batch > self.largest_batch or kind not in self.graphs and len(self.graphs) == KINDS:
+            return self._call(*arguments, **keywords)
+        with torch.inference_mode():
+            if kind not in self.graphs:
+                self.graphs[kind] = self._record(leaves, structure, place.device)
+            replay, buffers, output = self.graphs[kind]
+            for buffer, tensor in zip(buffers, tensors, strict=True):
+                buffer.copy_(tensor, non_blocking=True)
+            replay()
+            return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, output)
+
+    def _call(self, *arguments, **keywords):
+        if not self.cudnn_attention:
+            return self.quick(*arguments, **keywords)
+        with sdpa_kernel(CUDNN_FIRST, set_priority=True):
+            return self.quick(*arguments, **keywords)
+
+    def _record(self, leaves: list, structure, where: torch.device):
+        leaves = [leaf.to(where, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        arguments, keywords = tree_unflatten(leaves, structure)
+        replay, output = record(lambda: self._call(*arguments, **keywords))
+        return replay, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)], output
+
+
+_pool = None  # shared: graphs run one after the other, and what they return is copied at once
+
+
+def record(call):
+    """What `call` launches as a CUDA graph: a function that launches it again, and what the call returned, which that overwrites."""
+    global _pool
+    _pool = _pool or torch.cuda.graph_pool_handle()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # at its first calls a library chooses and sets up its kernels, which a graph cannot hold
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=_pool, capture_error_mode="thread_local"):  # other threads read the device's memory meanwhile
+        output = call()
+    return graph.replay, output

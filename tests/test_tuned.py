@@ -1,0 +1,286 @@
+"""The tuned profile: which switches a machine gets, that each can be left out, and that the pictures stay the same."""
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import PNDMScheduler
+
+from genlib import device, measure
+from genlib.measure import quality
+from genlib.models import images, stable_diffusion, stylegan2, tuned, vae
+
+SAME_DB = 45  # PSNR from which two 8-bit pictures count as the same
+
+
+def attention_takes(monkeypatch, own, cudnn):
+    """Times of torch's own choice and of cuDNN's, or an error that it raises."""
+    times = itertools.cycle([own, cudnn])
+
+    def time(x):
+        if isinstance(value := next(times), Exception):
+            raise value
+        return value
+
+    monkeypatch.setattr(tuned, "_attention_s", time)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A CUDA device as far as choosing goes."""
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cuda"))
+    attention_takes(monkeypatch, 1.0, 0.5)
+    monkeypatch.setattr(torch, "randn", lambda *shape, **options: torch.zeros(1))
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """A stand-in for CUDA graphs: what was recorded is computed again from the same tensors, into the same results."""
+    calls = []
+
+    def record(call):
+        output = call()
+
+        def replay():
+            calls.append(call)
+            for old, new in zip(output if isinstance(output, tuple) else [output], call() if isinstance(output, tuple) else [call()],
+                                strict=True):
+                old.copy_(new)
+
+        return replay, output
+
+    monkeypatch.setattr(tuned, "record", record)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return stable_diffusion.load("demo")
+
+
+def draw(pipe, prompt="", batch=1, steps=4, **options):
+    latents = stable_diffusion.random_latents(pipe, batch_size=batch)
+    return pipe(prompt=[prompt] * batch, latents=latents, num_inference_steps=steps, **options).images
+
+
+def face(G, seed=0, psi=0.7):
+    z = torch.from_numpy(np.random.RandomState(seed).randn(1, G.z_dim))
+    with torch.inference_mode():
+        return images.to_pil(G(z, None, truncation_psi=psi, noise_mode="const"))[0]
+
+
+# --- which switches
+
+def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypatch):
+    on_gpu = stable_diffusion._switches(torch.float16, own=True, expected_images=1)
+    assert on_gpu["unet_cuda_graph"] and on_gpu["scheduler_on_cpu"] and on_gpu["unet_channels_last"] and on_gpu["vae_channels_last"]
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
+    on_cpu = stable_diffusion._switches(torch.float32, own=True, expected_images=10**6)
+    assert {name for name, on in on_cpu.items() if on} == {"vae_slicing", "skip_equal_guidance", "inference_mode"}
+    assert on_cpu.keys() == on_gpu.keys()
+
+
+def test_compiling_is_for_many_images_and_for_gpus(gpu):
+    few, many = (stable_diffusion._switches(torch.float16, True, count) for count in (5, tuned.COMPILE_PAYS_FROM))
+    assert not few["compile"] and not few["vae_compile"] and many["compile"] and many["vae_compile"]
+
+
+def test_cudnns_attention_is_taken_where_it_was_quicker_and_never_in_float32(gpu, monkeypatch):
+    assert tuned.cudnn_attention_wins(torch.float16) and not tuned.cudnn_attention_wins(torch.float32)
+    attention_takes(monkeypatch, 1.0, 0.99)
+    assert not tuned.cudnn_attention_wins(torch.float16), "1 % is noise"
+    attention_takes(monkeypatch, 1.0, RuntimeError("No available kernel. Aborting execution."))
+    assert not tuned.cudnn_attention_wins(torch.float16), "a card without it"
+
+
+def test_a_pipeline_of_another_class_gets_only_what_holds_for_every_class(gpu):
+    other = stable_diffusion._switches(torch.float16, own=False, expected_images=10**6)
+    assert {name for name, on in other.items() if on} == {"vae_slicing", "vae_channels_last", "unet_channels_last"}
+
+
+def test_the_thesis_profile_has_no_switch_on(monkeypatch):
+    monkeypatch.setattr(tuned, "huge_pages", lambda: False)
+    for info in stable_diffusion.load("demo").info, vae.load("demo").info, stylegan2.load("demo").info:
+        assert info.switches and not any(info.switches.values())
+
+
+@pytest.mark.parametrize("load", [stable_diffusion.load, vae.load, stylegan2.load])
+def test_each_switch_can_be_left_out_alone_and_another_name_is_refused(load, monkeypatch):
+    switches = load("demo", profile="tuned").info.switches
+    on = {name for name, is_on in switches.items() if is_on}
+    for name in on:
+        left = load("demo", profile="tuned", without=[name]).info.switches
+        assert {other for other, is_on in left.items() if is_on} == on - {name}
+    with pytest.raises(ValueError, match="without names 'magic': use some of "):
+        load("demo", profile="tuned", without=["magic"])
+
+
+@pytest.mark.parametrize("profile", ["thesis", "tuned"])
+def test_huge_pages_are_the_environments_and_said_in_either_profile(monkeypatch, profile):
+    for pages in True, False:
+        monkeypatch.setattr(tuned, "huge_pages", lambda pages=pages: pages)
+        assert stylegan2.load("demo", profile=profile).info.switches["huge_pages"] is pages
+
+
+def test_without_skip_equal_guidance_both_branches_are_computed(capsys):
+    loaded = stable_diffusion.load("demo", profile="tuned", without=["skip_equal_guidance"])
+    batches = []
+    loaded.unet.register_forward_hook(lambda module, inputs, output: batches.append(len(inputs[0])))
+    draw(loaded, steps=1)
+    assert batches == [2] and "guidance skipped" not in capsys.readouterr().out
+
+
+def test_inference_mode_is_on_while_the_tuned_pipeline_draws_and_off_without_it():
+    for without, expected in ([], True), (["inference_mode"], False):
+        seen = []
+        loaded = stable_diffusion.load("demo", profile="tuned", without=without)
+        loaded.unet.register_forward_hook(lambda *_, seen=seen: seen.append(torch.is_inference_mode_enabled()))
+        draw(loaded, steps=1)
+        assert seen == [expected]
+
+
+@pytest.mark.parametrize("variable, kernel, expected", [("1", "always [madvise] never", True), ("1", "always madvise [never]", False),
+                                                        ("0", "[always] madvise never", False), (None, "[always] madvise never", False)])
+def test_huge_pages_need_the_variable_and_a_kernel_that_allows_them(monkeypatch, tmp_path, variable, kernel, expected):
+    (tmp_path / "enabled").write_text(kernel)
+    monkeypatch.setattr(tuned, "Path", lambda path: tmp_path / "enabled")
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", variable) if variable else monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+    assert tuned.huge_pages() is expected
+
+
+def test_bfloat16_on_a_cpu_that_does_not_compute_in_it_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
+    for computes in True, False:
+        monkeypatch.setattr(device, "computes_in_bfloat16", lambda computes=computes: computes)
+        assert device.pick_dtype("bfloat16") == torch.bfloat16
+        assert ("slower than float32" in capsys.readouterr().out) is not computes
+
+
+# --- the same pictures
+
+@pytest.mark.parametrize("prompt, batch", [("", 1), ("a smiling man with red hair", 1), ("", 3)])
+def test_stable_diffusion_draws_the_same_pictures(pipe, prompt, batch):
+    quick = stable_diffusion.load("demo", profile="tuned")
+    for a, b in zip(draw(pipe, prompt, batch), draw(quick, prompt, batch), strict=True):
+        assert quality.psnr(a, b) >= SAME_DB
+    assert quality.psnr(draw(pipe, "a woman with black hair")[0], draw(quick, "a man with red hair")[0]) < SAME_DB, "it can tell"
+
+
+def test_the_vae_and_stylegan2_draw_the_same_pictures():
+    plain, quick = vae.load("demo"), vae.load("demo", profile="tuned")
+    x = images.to_tensor([images.photograph(64), images.photograph(64).rotate(90)], like=plain)
+    for a, b in zip(*(images.to_pil(vae.decode(model, vae.encode(model, x))) for model in (plain, quick)), strict=True):
+        assert quality.psnr(a, b) >= SAME_DB
+    plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
+    assert quality.psnr(face(plain), face(quick)) >= SAME_DB > quality.psnr(face(plain), face(quick, seed=1))
+
+
+def test_pndm_with_its_table_on_the_cpu_takes_the_same_steps():
+    torch.manual_seed(0)
+    x, noise = torch.randn(2, 1, 4, 8, 8)
+    ways = []
+    for keep in False, True:
+        scheduler = PNDMScheduler(**stable_diffusion.SCHEDULER_CONFIG)
+        if keep:
+            tuned.keep_timesteps_on_cpu(scheduler)
+        scheduler.set_timesteps(10, device="cpu" if not keep else "meta")  # no device's: what it asks for is not heeded
+        way = x
+        for t in scheduler.timesteps:
+            way = scheduler.step(noise * way.mean(), t, way, return_dict=False)[0]
+        ways.append(way)
+    assert torch.equal(*ways)
+
+
+# --- graphs, by a stand-in
+
+def test_a_graph_is_recorded_once_a_kind_of_call_and_replayed_with_the_new_values(recorded):
+    network = torch.nn.Linear(3, 2).requires_grad_(False)
+    a, b, c = torch.randn(3, 1, 3)
+    expected = [network(x) for x in (a, b, c)]
+    tuned.quicken(network, graph_up_to_batch=1)
+    results = [network(x) for x in (a, b, c)]
+    assert all(torch.equal(x, y) for x, y in zip(results, expected, strict=True)), "each call keeps its own result"
+    assert len(recorded) == 3 and len(set(recorded)) == 1 and len(network.forward.graphs) == 1
+
+
+def test_what_a_graph_cannot_serve_is_computed_plainly(recorded):
+    network = torch.nn.Linear(3, 2).requires_grad_(False)
+    tuned.quicken(network, graph_up_to_batch=1)
+    network(torch.zeros(2, 3))
+    assert measure.count_flops(lambda: network(torch.zeros(1, 3)) is None) == 2 * 3 * 2, "a counter sees every operation"
+    x = torch.ones(1, 3, requires_grad=True)
+    network(x).sum().backward()
+    assert torch.equal(x.grad[0], network.weight.sum(0)), "gradients of the input, as for editing a style vector"
+    assert not recorded and not network.forward.graphs
+
+
+def test_weights_that_moved_are_recorded_anew_and_kinds_are_limited(recorded):
+    network = torch.nn.Linear(3, 2).requires_grad_(False)
+    tuned.quicken(network, graph_up_to_batch=1)
+    network(torch.ones(1, 3))
+    network.weight = torch.nn.Parameter(torch.zeros(2, 3), requires_grad=False)
+    assert torch.equal(network(torch.ones(1, 3))[0], network.bias) and len(network.forward.graphs) == 2
+    network = torch.nn.Identity()
+    network.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+    tuned.quicken(network, graph_up_to_batch=1)
+    for size in range(1, 2 * tuned.KINDS):
+        assert network(torch.ones(1, size)).shape == (1, size)
+    assert len(network.forward.graphs) == tuned.KINDS
+
+
+def test_the_unet_in_graphs_draws_the_same_pictures_with_and_without_a_prompt(pipe, recorded):
+    quick = stable_diffusion.load("demo", profile="tuned")
+    tuned.quicken(quick.unet, graph_up_to_batch=2)
+    for prompt in "", "a smiling man with red hair":
+        assert quality.psnr(draw(pipe, prompt)[0], draw(quick, prompt)[0]) >= SAME_DB
+    assert len(quick.unet.forward.graphs) == 2 and len(recorded) == 2 * 5, "of batch 1 and of batch 2, five calls each"
+
+
+def test_the_generator_in_a_graph_draws_the_same_faces_whatever_is_asked(recorded):
+    plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
+    tuned.quicken(quick, graph_up_to_batch=1)
+    for seed, psi in (0, 0.7), (1, 0.7), (1, 0.5):
+        assert quality.psnr(face(plain, seed, psi), face(quick, seed, psi)) >= SAME_DB
+    assert len(quick.forward.graphs) == 2 and len(recorded) == 3
+
+
+def test_a_compiled_network_computes_the_same(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda call, **options: compiled.append(options) or call)
+    network = torch.nn.Linear(3, 2).requires_grad_(False)
+    expected = network(torch.ones(4, 3))
+    tuned.quicken(network, compiled=True)
+    assert torch.equal(network(torch.ones(4, 3)), expected)
+    assert compiled == [dict(fullgraph=True, mode="max-autotune-no-cudagraphs")]
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_tuned_pipeline_is_in_graphs_and_draws_the_same_pictures():
+    plain, quick = stable_diffusion.load("demo"), stable_diffusion.load("demo", profile="tuned")
+    assert quick.info.switches["unet_cuda_graph"] and len(quick.unet.forward.graphs) == 2, "recorded at loading"
+    for prompt in "", "a smiling man with red hair":
+        assert quality.psnr(draw(plain, prompt)[0], draw(quick, prompt)[0]) >= SAME_DB
+    plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
+    for seed in 0, 1:
+        assert quality.psnr(face(plain, seed), face(quick, seed)) >= SAME_DB
+    assert len(quick.forward.graphs) == 1
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_step_of_the_tuned_scheduler_waits_for_nothing():
+    quick = stable_diffusion.load("demo", profile="tuned")
+    quick.scheduler.set_timesteps(10, device=quick.device)
+    x = torch.zeros(1, 4, 8, 8, device=quick.device, dtype=quick.unet.dtype)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for t in quick.scheduler.timesteps:
+            x = quick.scheduler.step(x, t, x, return_dict=False)[0]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_switches_are_in_the_record(tmp_path):
+    G = stylegan2.load("demo", profile="tuned")
+    run = measure.repeat(lambda: [face(G)], experiment="e", model=G.info, iterations=1, results=tmp_path)
+    assert json.loads((run.folder / "run.json").read_text())["model"]["switches"].keys() == {"cuda_graph", "huge_pages"}
