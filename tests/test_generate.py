@@ -1,0 +1,223 @@
+"""Many images: the same pictures by any number of processes, resumed after a kill; names, manifest, prompts, complaints."""
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from accelerate import PartialState
+from PIL import Image
+
+from genlib import __main__ as commands
+from genlib.models import generate, images, stable_diffusion, stylegan2
+
+PROJECT = Path(__file__).resolve().parent.parent
+ALONE = [sys.executable, "-m"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m"]
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+
+
+def start(launcher, out, seeds="0-39"):
+    command = [*launcher, "genlib", "generate", "--model", "stylegan2", "--weights", "demo", "--batch", "4", "--seeds", seeds, "--out", out]
+    return subprocess.Popen(list(map(str, command)), cwd=PROJECT, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process):
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
+    return printed
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Forty faces by one process."""
+    out = tmp_path_factory.mktemp("alone")
+    assert "1 process of 1 threads" in finish(start(ALONE, out))
+    return out
+
+
+def test_each_seed_has_its_picture_under_its_name_and_its_line(alone):
+    assert [line["seed"] for line in lines(alone)] == list(range(40))
+    for line in lines(alone):
+        assert line["file"] == f"00000/seed{line['seed']:08}.png"
+        assert hashlib.sha256((alone / line["file"]).read_bytes()).hexdigest() == line["sha256"]
+    assert sorted(path.name for path in alone.iterdir()) == ["00000", "manifest.jsonl", "settings.json"]
+    assert len({line["sha256"] for line in lines(alone)}) == 40
+
+
+def test_a_seeds_picture_is_the_one_that_the_model_draws_of_it(alone):
+    G = stylegan2.load("demo")
+    z = torch.from_numpy(np.random.RandomState(17).randn(1, G.z_dim))
+    with torch.inference_mode():
+        [face] = images.to_pil(G(z, None, truncation_psi=0.7, noise_mode="const"))
+    drawn = np.asarray(Image.open(alone / "00000" / "seed00000017.png")).astype(int)
+    assert np.abs(drawn - np.asarray(face)).max() <= 1, "in a batch it may be rounded otherwise"
+
+
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate launch"])
+def test_two_processes_share_the_work_and_draw_the_same_pictures(alone, tmp_path, launcher):
+    printed = finish(start(launcher, tmp_path))
+    assert "2 processes of 1 threads" in printed and "40 pictures in" in printed
+    assert lines(tmp_path) == lines(alone)
+
+
+def test_accelerates_cpu_launch_that_starts_one_process_says_one(tmp_path):
+    launcher = [*ACCELERATE[:3], "--cpu", *ACCELERATE[4:]]
+    assert "1 process of" in finish(start(launcher, tmp_path, seeds="0-3"))
+
+
+@pytest.mark.parametrize("victim", ["everything", "a process"])
+def test_after_a_kill_only_what_is_missing_is_drawn_and_it_is_the_same(tmp_path, victim):
+    process = start(TORCHRUN, tmp_path, seeds="0-3999")
+    while not list(tmp_path.rglob("*.png")):
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()[0]
+    launcher = psutil.Process(process.pid)
+    workers = launcher.children(recursive=True)
+    for killed in [launcher, *workers] if victim == "everything" else workers[-1:]:
+        killed.kill()
+    process.communicate()
+    assert process.returncode != 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    assert 0 < len(before) < 4000, "killed in the middle"
+    last = max(int(path.stem[4:]) for path in before)
+    finish(start(ALONE, tmp_path, seeds=f"0-{last}"))
+    assert [line["seed"] for line in lines(tmp_path) if line["seed"] <= last] == list(range(last + 1))
+    for line in lines(tmp_path):
+        assert hashlib.sha256((tmp_path / line["file"]).read_bytes()).hexdigest() == line["sha256"]
+    kept = [path for path, changed in before.items() if path.stat().st_mtime_ns == changed]
+    assert len(kept) >= len(before) - 2 * generate.SAVERS, "all but those whose line was not written yet"
+
+
+# --- in this process, with a model that is quick
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A model that draws a seed's number as a grey level, and keeps what it was asked for."""
+    asked = []
+
+    def draw(seeds):
+        asked.append(list(seeds))
+        return torch.tensor(seeds).to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
+
+    settings = dict(model="quick", weights="demo", dtype="float32")
+    monkeypatch.setattr(generate, "_drawer", lambda model, weights, prompts, steps, psi, count: (draw, settings | dict(steps=steps)))
+    yield asked
+    PartialState._reset_state()
+
+
+def level(out, seed):
+    return Image.open(out / f"{seed // 1000:05}" / f"seed{seed:08}.png").getpixel((0, 0))[0]
+
+
+def test_a_batch_is_of_neighbouring_seeds_wherever_the_range_begins(quick, tmp_path):
+    assert generate.generate("stylegan2", "demo", range(6, 11), tmp_path, batch=4) == 5
+    assert quick == [[4, 5, 6, 7], [8, 9, 10, 11]] and [line["seed"] for line in lines(tmp_path)] == [6, 7, 8, 9, 10]
+    assert [level(tmp_path, seed) for seed in range(6, 11)] == [6, 7, 8, 9, 10]
+    quick.clear()
+    assert generate.generate("stylegan2", "demo", range(4, 14), tmp_path, batch=4) == 5
+    assert quick == [[4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]], "again whole, so that none depends on where a range began"
+    quick.clear()
+    assert generate.generate("stylegan2", "demo", range(4, 14), tmp_path, batch=4) == 0 and quick == []
+
+
+def test_a_thousand_go_into_a_folder(quick, tmp_path):
+    generate.generate("stylegan2", "demo", range(999, 1001), tmp_path)
+    assert [line["file"] for line in lines(tmp_path)] == ["00000/seed00000999.png", "00001/seed00001000.png"]
+
+
+def test_a_picture_that_was_deleted_is_drawn_again_and_a_line_that_was_cut_off_is_not_believed(quick, tmp_path):
+    generate.generate("stylegan2", "demo", range(4), tmp_path)
+    (tmp_path / "00000" / "seed00000002.png").unlink()
+    (tmp_path / "manifest-0.jsonl").write_text('{"seed": 9, "file": "00000/se')
+    quick.clear()
+    assert generate.generate("stylegan2", "demo", range(4), tmp_path) == 1 and quick == [[2]]
+    assert [line["seed"] for line in lines(tmp_path)] == [0, 1, 2, 3]
+
+
+def test_pictures_of_other_settings_are_never_mixed(quick, tmp_path):
+    generate.generate("stylegan2", "demo", range(2), tmp_path, steps=50)
+    with pytest.raises(ValueError, match="holds pictures with steps 50, not 20: choose another --out"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path, steps=20)
+    with pytest.raises(ValueError, match="holds pictures with batch 1, not 2"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path, batch=2)
+
+
+def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(generate.os, "replace", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        generate.generate("stylegan2", "demo", range(1000), tmp_path)
+    assert len(quick) < 50
+
+
+def test_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
+    waiting, most, plain = [], [], generate._save
+
+    def slow(*arguments):
+        most.append(len(quick) - len(waiting))
+        time.sleep(0.02)
+        plain(*arguments)
+        waiting.append(1)
+
+    monkeypatch.setattr(generate, "_save", slow)
+    generate.generate("stylegan2", "demo", range(60), tmp_path)
+    assert max(most) <= generate.WAITING + generate.SAVERS + 1
+
+
+def test_fewer_processes_than_the_launcher_started_are_refused(quick, tmp_path, monkeypatch):
+    state = PartialState(cpu=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="started 2 processes, but 1 work together"):
+        generate.check_processes(state)
+
+
+def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeypatch):
+    pipe = stable_diffusion.load("demo")
+    monkeypatch.setattr(stable_diffusion, "load", lambda *arguments, **options: pipe)
+    prompts = ["a man with red hair", "a woman with black hair"]
+    generate.generate("stable-diffusion", "demo", range(3), tmp_path, prompts=prompts, steps=2)
+    for seed in range(3):
+        [expected] = pipe(prompt=prompts[seed % 2], latents=stable_diffusion.random_latents(pipe, seed=seed), guidance_scale=3.0,
+                          num_inference_steps=2).images
+        drawn = np.asarray(Image.open(tmp_path / "00000" / f"seed{seed:08}.png")).astype(int)
+        assert np.abs(drawn - np.asarray(expected)).max() <= 1
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64
+    PartialState._reset_state()
+
+
+@pytest.mark.parametrize("options, complaint", [
+    (["--seeds", "5-2"], "'5-2' is no range of seeds"), (["--seeds", "x"], "'x' is no range of seeds"),
+    (["--seeds", "-1"], "'-1' is no range of seeds"), (["--seeds", "0-1", "--batch", "0"], "at least 1"),
+    (["--seeds", "0-1", "--prompts", "missing.txt"], "missing.txt cannot be read"),
+    (["--seeds", "0-1", "--model", "gan"], "invalid choice: 'gan'")])
+def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
+    with pytest.raises(SystemExit) as exit:
+        commands.main(["generate", "--model", "stylegan2", "--out", str(tmp_path / "out"), *options])
+    assert exit.value.code == 2 and complaint in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_prompts_are_refused_for_stylegan2_and_an_empty_file_anywhere(capsys, tmp_path):
+    (tmp_path / "p.txt").write_text("a face\n")
+    (tmp_path / "empty.txt").write_text("")
+    call = ["generate", "--model", "stylegan2", "--seeds", "0-1", "--out", str(tmp_path / "out"), "--prompts"]
+    assert commands.main([*call, str(tmp_path / "p.txt")]) == 1
+    assert "--prompts is given, but stylegan2 takes none" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit):
+        commands.main([*call, str(tmp_path / "empty.txt")])
+    assert "is empty" in capsys.readouterr().err
