@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?=
 QUICK := --ignore=tests/test_interrupted.py  # once is enough of what does not depend on versions
 
-.PHONY: run test test-colab lint bench fuzz colab clean
+.PHONY: run test test-colab lint bench gpu fuzz colab clean
 
 run: .venv/installed  ## the four notebooks in order; options as in: make run RUN="--weights random --steps 2"
 	$(BIN)/python -m genlib run $(RUN)
@@ -28,6 +28,11 @@ bench: .venv/installed  ## ratios of speed and memory, each interleaved in one r
 	$(BIN)/python tests/bench_doctor.py
 	$(BIN)/python tests/bench_stylegan2.py
 	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 --pages --rounds 3
+	$(BIN)/python tests/bench_tuned.py
+	$(BIN)/python tests/bench_generate.py
+
+gpu: .venv/installed  ## everything on the GPU at hand with random weights: runs and a report in notebooks/reference/
+	$(BIN)/python tests/bench_gpu.py
 
 fuzz: .venv/installed  ## damaged network files, as long as wanted: make fuzz RUNS=100000
 	$(BIN)/python -m pip install -q atheris

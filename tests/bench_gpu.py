@@ -1,0 +1,209 @@
+"""All of it on the GPU at hand, with random weights at full size, no network and no Jupyter: make gpu, or python tests/bench_gpu.py
+
+    1  the cells of notebooks 1 to 3 in both profiles; their runs, without pictures (noise), go to <out>/<machine>/
+    2  v1-4's VRAM in {float16, float32, float32 under autocast} x {safety checker, none} x {fused, plain attention}: which of them
+       is the thesis's 5619.66 MB?
+    3  plain diffusers against the tuned profile, in turn: time, VRAM, whether the picture is the same
+    4  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
+    5  the tests marked gpu
+
+The report, <out>/<machine>/report.md, holds all of it beside the targets. Beside torch and numpy it needs what tests/gpu.txt lists.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from bench_tuned import PROMPT, SAME_DB, denoise, free, in_turn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from genlib import device, measure, runs
+from genlib.measure import quality
+from genlib.models import images, stable_diffusion, stylegan2
+from genlib.report import thesis
+
+PROJECT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ("1_stable_diffusion", "2_vae_round_trip", "3_stylegan2_ada")
+MB = 1024**2
+
+
+def cells_as_code(notebook: str, parameters: dict) -> str:
+    """The code of a notebook as a script, with other parameters, and with nothing shown or installed."""
+    code = ["get_ipython = display = lambda *_: None"]
+    for cell in json.loads((PROJECT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if cell["cell_type"] != "code" or cell["id"] == "set-up":
+            continue
+        code.append("".join(cell["source"]))
+        if "parameters" in tags:
+            code += [f"{name} = {value!r}" for name, value in parameters.items()]
+    return "\n".join(code)
+
+
+def run_notebooks(results: Path, weights: str, steps: int, rounds: int) -> list[str]:
+    """Notebooks 1 to 3 in both profiles, each in a process of its own; a row each with how long it took, or why it stopped."""
+    rows = []
+    for profile in "thesis", "tuned":
+        for notebook in NOTEBOOKS:
+            parameters = dict(WEIGHTS=weights, PROFILE=profile, ITERATIONS=rounds, STEPS=steps, RESULTS=str(results))
+            start = time.perf_counter()
+            done = subprocess.run([sys.executable, "-"], input=cells_as_code(notebook, parameters), text=True, capture_output=True,
+                                  cwd=PROJECT / "notebooks", env=os.environ | {"PYTHONPATH": str(PROJECT)})
+            outcome = f"{time.perf_counter() - start:.0f} s" if not done.returncode else done.stderr.strip().splitlines()[-1]
+            print(f"{notebook}, {profile}: {outcome}", flush=True)
+            rows.append(f"| {notebook} | {profile} | {outcome} |")
+    return ["| notebook | profile | |", "| --- | --- | ---: |", *rows]
+
+
+def keep_runs(results: Path, machine: str, out: Path) -> None:
+    """Copy the runs into the reference folder, without pictures: of random weights they are noise, and a megabyte each."""
+    for record in (results / machine).rglob("run.json"):
+        target = out / machine / record.relative_to(results / machine)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(record, target)
+
+
+def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
+    """One image in each condition, kept as runs of the variant "memory-..."; a row each, the nearest to the thesis's figure last."""
+    published, rows, peaks = thesis.ITERATION_VRAM_BYTES["stable-diffusion"], [], {}
+    for precision in "float16", "float32", "autocast":
+        for checker in (False,) if weights == "demo" else (False, True):
+            free()
+            pipe = stable_diffusion.load(weights, dtype=precision.replace("autocast", "float32"), safety_checker=checker)
+            for attention in "fused", "plain":
+                name = f"{precision}-{'checker' if checker else 'none'}-{attention}"
+                cast = torch.autocast(device.pick().type, torch.float16) if precision == "autocast" else nullcontext()
+                with cast, sdpa_kernel(SDPBackend.MATH) if attention == "plain" else nullcontext():
+                    run = measure.repeat(partial(denoise, pipe, steps, output="pil", guidance_scale=7.5), model=pipe.info, iterations=1,
+                                         experiment="stable-diffusion", variant=f"memory-{name}", settings=dict(steps=steps, prompt=""),
+                                         results=results)
+                [iteration] = run.iterations
+                peaks[name] = iteration.vram_peak_bytes
+                rows.append(f"| {precision} | {'yes' if checker else 'no'} | {attention} | {figure(iteration.vram_peak_bytes)} | "
+                            f"{figure(iteration.vram_reserved_bytes)} | {iteration.time_s:.2f} |")
+            del pipe
+    return ["| precision | safety checker | attention | peak (MB) | reserved (MB) | s |", "| --- | --- | --- | ---: | ---: | ---: |", *rows,
+            "", f"Nearest to the thesis's {published / MB:.2f} MB: {nearest(peaks, published)}."]
+
+
+def nearest(peaks: dict[str, int | None], published: int) -> str:
+    """The condition whose peak comes nearest, and by how much it is off."""
+    known = {name: size for name, size in peaks.items() if size is not None}
+    if not known:
+        return "not measured, no GPU"
+    name = min(known, key=lambda name: abs(known[name] - published))
+    return f"{name}, {known[name] / MB:.2f} MB ({known[name] / published - 1:+.1%})"
+
+
+def figure(size: int | None) -> str:
+    return "—" if size is None else f"{size / MB:.1f}"
+
+
+def peak(iterations) -> int | None:
+    values = [iteration.vram_peak_bytes for iteration in iterations]
+    return None if None in values else max(values)
+
+
+def compared(what: str, calls: dict, rounds: int, target: str, psnr: float) -> str:
+    """A row: medians of two calls measured in turn, their ratio, their peaks, the PSNR between their pictures."""
+    plain, quick = in_turn(calls, rounds).values()
+    times, peaks = [median(i.time_s for i in taken) for taken in (plain, quick)], [peak(plain), peak(quick)]
+    share = "—" if None in peaks else f"{peaks[1] / peaks[0]:.2f}"
+    row = (f"| {what} | {1000 * times[0]:.2f} | {1000 * times[1]:.2f} | {times[0] / times[1]:.2f} | {target} | {figure(peaks[0])} | "
+           f"{figure(peaks[1])} | {share} | {psnr:.1f} |")
+    print(row, flush=True)
+    return row
+
+
+HEAD = ["| | plain (ms) | tuned (ms) | ratio | target | VRAM plain (MB) | tuned (MB) | ratio | PSNR (dB) |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
+
+
+def diffusion(weights: str, steps: int, rounds: int) -> list[str]:
+    """Stable Diffusion from latent to picture, thesis profile against tuned, and against tuned with one switch left out."""
+    plain, quick = (stable_diffusion.load(weights, profile=profile) for profile in ("thesis", "tuned"))
+    rows = []
+    for prompt, what, target in (PROMPT, "with a prompt", "≥ 2"), ("", "empty prompt", "≥ 3"):
+        calls = {name: partial(denoise, pipe, steps, prompt, "pil") for name, pipe in (("plain", plain), ("tuned", quick))}
+        same = quality.psnr(*(call()[0] for call in calls.values()))
+        rows.append(compared(f"Stable Diffusion, {plain.info.dtype}, {what}", calls, rounds, target, same))
+    loaded = f"The tuned profile loads in {quick.info.load_time_s:.1f} s (graphs and choices made there included), plain in " \
+             f"{plain.info.load_time_s:.1f} s. Switches: {', '.join(name for name, on in quick.info.switches.items() if on)}."
+    del plain
+    for switch in [name for name, on in quick.info.switches.items() if on and name not in ("huge_pages", "vae_slicing")]:
+        free()
+        without = stable_diffusion.load(weights, profile="tuned", without=[switch])
+        calls = {"without": partial(denoise, without, steps, "", "pil"), "tuned": partial(denoise, quick, steps, "", "pil")}
+        same = quality.psnr(*(call()[0] for call in calls.values()))
+        rows.append(compared(f"tuned, empty prompt: without and with {switch}", calls, rounds, "", same))
+        del without
+    return [*HEAD, *rows, "", loaded, f"Two pictures count as the same from {SAME_DB} dB on."]
+
+
+@torch.inference_mode()
+def faces(weights: str, rounds: int) -> list[str]:
+    """StyleGAN2 from z to 8-bit pictures, thesis profile against tuned."""
+    rows = []
+    for resolution, batch, target in (512, 1, "≤ 1 ms"), (512, 16, "≥ 1500 images/s"), (1024, 1, ""), (1024, 4, ""):
+        free()
+        networks = [stylegan2.load(weights, resolution=resolution, profile=profile) for profile in ("thesis", "tuned")]
+        z = torch.from_numpy(np.random.RandomState(0).randn(batch, networks[0].z_dim)).to(device.pick())
+
+        def draw(G, z=z):
+            return images.to_pil(G(z, None, truncation_psi=0.7, noise_mode="const"))
+
+        def on_device(G, z=z):
+            G(z, None, truncation_psi=0.7, noise_mode="const")
+
+        same = quality.psnr(*(draw(G)[0] for G in networks))
+        for what, call in ("to PIL", draw), ("on the device", on_device):
+            calls = {name: partial(call, G) for name, G in zip(("plain", "tuned"), networks, strict=True)}
+            rows.append(compared(f"StyleGAN2, {networks[0].img_resolution} px, batch {batch}, {what}", calls, 5 * rounds, target, same))
+    return [*HEAD, *rows]
+
+
+def gpu_tests() -> list[str]:
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"], cwd=PROJECT,
+                          capture_output=True, text=True)
+    return [(done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["no output"])[-1]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", choices=["random", "demo"], default="random")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=PROJECT / "notebooks" / "reference")
+    options = parser.parse_args()
+    machine, start = device.describe(), time.perf_counter()
+    folder = options.out / machine.slug
+    folder.mkdir(parents=True, exist_ok=True)
+    report = [f"# {machine.device}", "", f"{options.weights} weights, {options.steps} steps, medians of {options.rounds}; driver "
+              f"{machine.driver}, CUDA {machine.cuda}, " + ", ".join(f"{name} {version}" for name, version in machine.packages.items())]
+    with tempfile.TemporaryDirectory() as temporary:
+        results = Path(temporary)
+        parts = {"VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
+                 "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
+                 "StyleGAN2": partial(faces, options.weights, options.rounds),
+                 "Tests on the card": gpu_tests,
+                 "Notebooks": partial(run_notebooks, results, options.weights, options.steps, options.rounds)}
+        for title, part in parts.items():
+            free()
+            report += ["", f"## {title}", "", *part()]
+            (folder / "report.md").write_text("\n".join(report) + "\n", encoding="utf-8")  # what is measured is kept, whatever comes
+            keep_runs(results, machine.slug, options.out)
+    print(f"{folder / 'report.md'}: {time.perf_counter() - start:.0f} s, {len(runs.read_all(folder))} runs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The tuned profile against plain diffusers, in turn in one process, random weights at full size: make bench
+
+Medians of the rounds. The same picture: PSNR of the 8-bit images from one latent, 45 dB or more; across precisions it is stated beside
+what the precision alone costs in plain diffusers. A target that needs a processor that is not here is marked unmeasured.
+"""
+import argparse
+import gc
+import subprocess
+import sys
+import tempfile
+from contextlib import redirect_stdout
+from functools import partial
+from statistics import median
+
+import torch
+
+from genlib import device
+from genlib.measure import quality
+from genlib.measure.repeat import measure
+from genlib.models import images, stable_diffusion, vae
+
+PROMPT = "a photo of the face of a smiling woman with red hair"
+SAME_DB = 45
+
+
+def in_turn(calls: dict, rounds: int) -> dict:
+    """The iterations of each call, measured in turn after one that does not count."""
+    for call in calls.values():
+        call()
+    taken = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            taken[name].append(measure(lambda index, call=call: [call()], 0)[0])
+    return taken
+
+
+def ratio(taken: dict) -> str:
+    """"first / second ms, x ratio of the medians", and on a GPU the peaks; of two calls measured in turn."""
+    first, second = (median(iteration.time_s for iteration in iterations) for iterations in taken.values())
+    text = f"{1000 * first:9.1f} / {1000 * second:9.1f} ms  x{first / second:5.2f}"
+    peaks = [max(iteration.vram_peak_bytes or 0 for iteration in iterations) / 1024**2 for iterations in taken.values()]
+    return text + (f"  VRAM {peaks[0]:6.0f} / {peaks[1]:6.0f} MB  x{peaks[1] / peaks[0]:4.2f}" if peaks[0] else "")
+
+
+def line(what: str, taken: dict, target: str) -> None:
+    print(f"{what:58} {ratio(taken)}  (target {target})", flush=True)
+
+
+def denoise(pipe, steps: int, prompt: str = "", output: str = "latent", **options):
+    """Latents [1, 4, H/8, W/8] after the steps, or pictures; the decoder is left out unless pictures are asked for."""
+    scale = options.pop("guidance_scale", stable_diffusion.guidance_scale(pipe))
+    return pipe(prompt=prompt, latents=stable_diffusion.random_latents(pipe), num_inference_steps=steps, guidance_scale=scale,
+                output_type=output, **options).images
+
+
+def free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def bench_steps(weights: str, steps: int, rounds: int) -> None:
+    """The denoising alone, thesis profile against tuned, in the precision that the profile takes on this device."""
+    pipes = [stable_diffusion.load(weights, profile=profile) for profile in ("thesis", "tuned")]
+    for prompt, what, target in ("", "empty prompt", ">= 3 on a GPU, >= 1.8 on a CPU"), (PROMPT, "with a prompt", ">= 2 on a GPU"):
+        calls = {name: partial(denoise, pipe, steps, prompt) for name, pipe in zip(("plain", "tuned"), pipes, strict=True)}
+        line(f"Stable Diffusion, {pipes[0].info.dtype}, {steps} steps, {what}", in_turn(calls, rounds), target)
+        plain, quick = (denoise(pipe, steps, prompt, "pil")[0] for pipe in pipes)
+        print(f"    the same picture: PSNR {quality.psnr(plain, quick):.1f} dB (>= {SAME_DB})", flush=True)
+
+
+def bench_precision(weights: str, steps: int, rounds: int, dtype: str) -> None:
+    """A UNet step of equal work, the VAE's round trip, and what the precision alone costs of the picture."""
+    plain, low = (stable_diffusion.load(weights, dtype=name) for name in ("float32", dtype))
+    calls = {name: partial(denoise, pipe, steps, guidance_scale=1.0) for name, pipe in (("float32", plain), (dtype, low))}
+    line(f"Stable Diffusion, float32 / {dtype}, {steps} steps of equal work", in_turn(calls, rounds), ">= 3.3 with AMX")
+    photograph = images.photograph(plain.vae.config.sample_size)
+
+    def round_trip(pipe):
+        return images.to_pil(vae.decode(pipe.vae, vae.encode(pipe.vae, images.to_tensor([photograph], like=pipe.vae))))[0]
+
+    calls = {name: partial(round_trip, pipe) for name, pipe in (("float32", plain), (dtype, low))}
+    line(f"VAE round trip, float32 / {dtype}", in_turn(calls, rounds), ">= 3 with AMX")
+    print(f"    round trip, {dtype} against float32: PSNR {quality.psnr(round_trip(plain), round_trip(low)):.1f} dB")
+    pictures = [denoise(pipe, steps, output="pil")[0] for pipe in (plain, low)]
+    del plain, low
+    free()
+    tuned = denoise(stable_diffusion.load(weights, profile="tuned", dtype=dtype), steps, output="pil")[0]
+    print(f"    picture after {steps} steps, against plain float32: plain {dtype} PSNR {quality.psnr(*pictures):.1f} dB, tuned {dtype} "
+          f"{quality.psnr(pictures[0], tuned):.1f} dB; tuned against plain {dtype} {quality.psnr(pictures[1], tuned):.1f} dB", flush=True)
+
+
+PEAK = """
+import resource, sys
+from genlib.models import stable_diffusion
+pipe = stable_diffusion.load(model_id=sys.argv[1], dtype="float16", profile="tuned")
+pipe(prompt="", latents=stable_diffusion.random_latents(pipe), num_inference_steps=1).images
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def bench_ram(weights: str) -> None:
+    """Peak RSS of a process that loads a folder of float16 files, kept in float16, and draws an image of one step."""
+    with tempfile.TemporaryDirectory() as folder:
+        with redirect_stdout(None):
+            stable_diffusion.load(weights, dtype="float16").save_pretrained(folder, variant="fp16")
+        free()
+        child = subprocess.run([sys.executable, "-c", PEAK, folder], capture_output=True, text=True, check=True)
+    print(f"RAM at its peak, from a folder of float16 files: {int(child.stdout.split()[-1]) / 1e9:.2f} GB  (target <= 2.4)", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", choices=["random", "demo"], default="random")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    has = ", ".join(name for name, there in {"AMX": torch.cpu._is_amx_tile_supported(), "AVX512-BF16": torch.cpu._is_avx512_bf16_supported()
+                                             }.items() if there) or "no bfloat16"
+    print(f"{device.describe().device}, {torch.get_num_threads()} threads, {has}; {options.weights} weights, medians of {options.rounds}")
+    bench_steps(options.weights, options.steps, options.rounds)
+    free()
+    bench_precision(options.weights, options.steps, options.rounds, "bfloat16")
+    free()
+    bench_ram(options.weights)
+
+
+if __name__ == "__main__":
+    main()
