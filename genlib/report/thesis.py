@@ -72,9 +72,10 @@ def audit(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
 
 
 class _Here:
-    """The runs at hand of the thesis's number of steps, asked for by experiment, method and variant."""
+    """The runs at hand of the thesis's model and number of steps, asked for by experiment, method and variant."""
 
     def __init__(self, df: pd.DataFrame):
+        df = df[(df["experiment"] != "stable-diffusion") | (df["model"] == MODEL)]  # another MODEL_ID says nothing of its figures
         of_its_steps = [json.loads(settings).get("steps", STEPS) == STEPS for settings in df["settings"]]
         self.runs = summary.summarize(df[of_its_steps]).sort_values("started")  # of several the newest is asked
         full_size = len(df) and df["weights"].isin(["published", "random"]).all()
