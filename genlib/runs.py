@@ -184,18 +184,29 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def begin(run: Run, results) -> Run:
+_used: set[Path] = set()  # results folders that this process has written to
+
+
+def begin(run: Run, results, iterations: int | None = None) -> Run:
     """Give the run its folder: the newest unfinished run of the same machine, versions and settings, else a new one.
 
-    A run that is taken up again keeps its iterations; `resumed` says so. One that another process is at work on is left to it.
+    A run that is taken up again keeps its iterations; `resumed` says so. One that has more than `iterations` of them, or that another
+    process is at work on, is left alone. Raises OSError if the results folder, used before, has gone: an unmounted drive, mostly.
     """
-    group = Path(results) / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
+    results = Path(results)
+    with explain_full_disk(results):
+        if results.absolute() in _used:
+            os.stat(results)  # made anew, an empty folder would stand where the drive has to be mounted again
+        results.mkdir(parents=True, exist_ok=True)
+    _used.add(results.absolute())
+    group = results / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
     for path in sorted(group.glob("*/run.json"), reverse=True):
         try:
             earlier = read(path)
         except (ValueError, OSError):
             continue  # load() names it; here a run that cannot be read is one that cannot be continued
-        if earlier.finished is None and _same(earlier, run) and hold(earlier.folder):
+        too_many = iterations is not None and len(earlier.iterations) > iterations
+        if earlier.finished is None and not too_many and _same(earlier, run) and hold(earlier.folder):
             earlier.resumed = True
             earlier.warmup = []
             return earlier

@@ -136,6 +136,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped_and_says_so(tmp_path, capsy
     assert len(list(tmp_path.rglob("run.json"))) == 1
 
 
+def test_a_run_cut_off_with_more_iterations_than_are_now_asked_for_stays_and_a_new_one_begins_beside_it(tmp_path, capsys):
+    def interrupted(iteration):
+        if iteration == 3:
+            raise KeyboardInterrupt
+
+    for measured in measure.repeat, measure.repeat_as_in_thesis:
+        with pytest.raises(KeyboardInterrupt):
+            measured(interrupted, experiment="e", iterations=5, results=tmp_path)
+        run = measured(lambda: None, experiment="e", iterations=2, results=tmp_path)
+        assert len(run.iterations) == 2 and not run.resumed, "a notebook that asked for two gets two"
+    assert "continues" not in capsys.readouterr().out and len(list(tmp_path.rglob("run.json"))) == 4
+
+
 def test_a_line_is_printed_an_iteration_and_the_averages(tmp_path, capsys):
     repeat(lambda: None, tmp_path, iterations=2)
     lines = capsys.readouterr().out.splitlines()

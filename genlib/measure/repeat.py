@@ -28,14 +28,14 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
-                              variant=variant), results)
+                              variant=variant), results, iterations)
     done = len(run.iterations)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # or what an earlier condition left in the allocator's cache would count as reserved here
     if variant:
         print(f"{variant}:")
     if run.resumed:
-        print(f"continues the run of {run.started}, which was interrupted after {done} of {max(done, iterations)} iterations")
+        print(f"continues the run of {run.started}, which was interrupted after {done} of {iterations} iterations")
     for number in range(warmup):
         iteration, _ = measure(call, 0)
         run.warmup.append(iteration)
