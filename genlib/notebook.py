@@ -1,8 +1,10 @@
 """What Colab, Kaggle and a laptop do differently: where results go and how they travel, what the machine is."""
+import io
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from genlib import runs
@@ -38,14 +40,15 @@ def _drive() -> Path:
 
 
 def take_along(results: Path, use_drive: bool = False) -> None:
-    """At a notebook's end: on Colab, whose machine will be gone, download the runs as one .zip, unless they lie on Drive; else say
-    where they are. Notebook 4 reads the .zip."""
+    """At a notebook's end: on Colab, whose machine will be gone, download the runs as one .zip, unless they lie on Drive or where
+    GENLIB_RESULTS says; else say where they are. Notebook 4 reads the .zip."""
     try:
         from google.colab import files
     except ImportError:
         files = None
-    if files is None or use_drive:
-        print(f"the runs lie in {results}{' on your Drive' if use_drive else ''}: notebook 4 reads them there")
+    chosen = os.environ.get("GENLIB_RESULTS")
+    if files is None or use_drive or chosen:
+        print(f"the runs lie in {results}{' on your Drive' if use_drive and not chosen else ''}: notebook 4 reads them there")
         return
     archive = pack(results)
     print(f"downloads {archive.name}, for notebook 4's UPLOAD; this machine and its files are gone when Colab ends the session")
@@ -55,22 +58,26 @@ def take_along(results: Path, use_drive: bool = False) -> None:
 def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -> None:
     """Execute those of notebooks 1 to 3 whose experiment has no finished run under `results`, each in a process of its own.
 
+    A run of another profile, or of other weights than those asked for, does not count.
+
     Raises RuntimeError with the command's own last line if it fails; what was measured before stays, and is not measured again.
     """
-    there = {run.experiment for run in runs.read_all(results) if run.method == "genlib" and not run.variant}
+    there = {run.experiment for run in runs.read_all(results) if run.method == "genlib" and not run.variant
+             and run.profile == profile and weights in ("auto", run.weights)}
     missing = sorted(number for experiment, number in MEASURED_BY.items() if experiment not in there)
     if not missing:
         return print("nothing is missing: each experiment has a finished run")
     command = [sys.executable, "-m", "genlib", "run", "--only", ",".join(map(str, missing)), "--results", str(Path(results).resolve()),
                "--weights", weights, "--profile", profile]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    environment = os.environ | {"GENLIB_RESULTS": str(Path(results).resolve())}  # by which their last cells know that nobody downloads
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = [print(line, end="", flush=True) or line for line in process.stdout]
     if process.returncode:
         raise RuntimeError(f"notebooks {missing} did not come to their end: {lines[-1].strip() if lines else 'no output'}")
 
 
 def upload(results: Path) -> None:
-    """On Colab, ask for files from the user's computer, .zip archives of results, and put them into the results folder.
+    """On Colab, ask for files from the user's computer, .zip archives of results, and put them into the results folder; say what is none.
 
     Raises ValueError anywhere else, saying where to put them.
     """
@@ -79,7 +86,10 @@ def upload(results: Path) -> None:
     except ImportError:
         raise ValueError(f"files are uploaded on Colab only: put the .zip or the folder of results into {results} instead") from None
     for name, data in files.upload().items():
-        write_atomically(results / Path(name).name, data)
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            write_atomically(results / Path(name).name, data)
+        else:
+            print(f"{name} is not a .zip, and was left out: upload the .zip that notebooks 1 to 3 download at their end")
 
 
 def introduce() -> None:

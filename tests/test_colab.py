@@ -1,6 +1,7 @@
 """Colab by stand-ins of google.colab: Drive, download and upload, secrets; what notebook 4 does where runs are missing."""
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -105,16 +106,43 @@ def commands(monkeypatch):
 
 
 def test_what_is_missing_is_run_in_processes_of_its_own_and_nothing_twice(tmp_path, commands, capsys):
-    save_run(tmp_path, "stable-diffusion", [1.0])
-    save_run(tmp_path, "vae-round-trip", [1.0], variant="photograph")  # a side condition, not the experiment
+    asked = dict(weights="demo", profile="tuned")
+    save_run(tmp_path, "stable-diffusion", [1.0], **asked)
+    save_run(tmp_path, "vae-round-trip", [1.0], variant="photograph", **asked)  # a side condition, not the experiment
     notebook.run_missing(tmp_path, "demo", "tuned")
     [(command, options)] = commands.started
     assert command[1:] == ["-m", "genlib", "run", "--only", "2,3", "--results", str(tmp_path), "--weights", "demo", "--profile", "tuned"]
     assert (options["cwd"] / "genlib" / "__main__.py").exists() and "12 s" in capsys.readouterr().out
     for experiment in "vae-round-trip", "stylegan2-ada":
-        save_run(tmp_path, experiment, [1.0])
-    notebook.run_missing(tmp_path)
+        save_run(tmp_path, experiment, [1.0], **asked)
+    notebook.run_missing(tmp_path, "auto", "tuned")
     assert len(commands.started) == 1 and "nothing is missing" in capsys.readouterr().out
+
+
+def test_runs_of_other_weights_or_of_another_profile_leave_it_missing(tmp_path, commands):
+    for experiment in notebook.MEASURED_BY:
+        save_run(tmp_path, experiment, [1.0], weights="demo", profile="thesis")
+    for weights, profile in ("demo", "thesis"), ("auto", "thesis"), ("published", "thesis"), ("demo", "tuned"):
+        notebook.run_missing(tmp_path, weights, profile)
+    assert [command[command.index("--weights") + 1:] for command, _ in commands.started] == [
+        ["published", "--profile", "thesis"], ["demo", "--profile", "tuned"]]
+
+
+def test_a_notebook_that_runs_for_notebook_4_downloads_nothing(colab, tmp_path, commands, monkeypatch, capsys):
+    notebook.run_missing(tmp_path / "MyDrive" / "my results")
+    [(_, options)] = commands.started
+    monkeypatch.setenv("GENLIB_RESULTS", options["env"]["GENLIB_RESULTS"])  # as in its kernel, where google.colab is at hand too
+    results = notebook.results_folder("../results")
+    notebook.take_along(results)
+    assert results == tmp_path / "MyDrive" / "my results" and colab.downloads == [] and "the runs lie in" in capsys.readouterr().out
+
+
+def test_an_upload_of_other_files_is_said_and_left_out(colab, tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    colab.downloads.append(tmp_path / "thesis.docx.txt")
+    (tmp_path / "thesis.docx.txt").write_text("no archive")
+    notebook.upload(tmp_path / "results")
+    assert "thesis.docx.txt is not a .zip" in capsys.readouterr().out and not list((tmp_path / "results").iterdir())
 
 
 def test_if_that_fails_its_own_last_line_is_the_reason(tmp_path, commands):
@@ -126,8 +154,12 @@ def test_if_that_fails_its_own_last_line_is_the_reason(tmp_path, commands):
 def test_a_drive_that_is_unmounted_is_said_so_and_other_errors_pass(tmp_path):
     run = save_run(tmp_path / "drive", "e", [1.0])
     run.folder.rename(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "drive")
     with pytest.raises(OSError, match="the folder is no longer there .*mount the drive again"):
         run.save()
+    with pytest.raises(OSError, match="the folder is no longer there .*mount the drive again"):
+        save_run(tmp_path / "drive", "e", [1.0], variant="the next condition")
+    assert not (tmp_path / "drive").exists(), "an empty folder made in its place could not be mounted over"
     with pytest.raises(OSError, match="the folder is no longer there"):
         run.save_images([Image.new("RGB", (2, 2))], "iteration_1")
     assert runs.read(tmp_path / "gone" / "run.json").iterations[0].time_s == 1.0
