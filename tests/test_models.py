@@ -238,6 +238,29 @@ def test_the_guidance_scale_is_the_theses_except_for_the_demo(pipe, hub_folder):
     assert stable_diffusion.guidance_scale(pipe) == 3
 
 
+def test_a_turbo_draws_without_guidance(sdxl_folder, tmp_path):
+    shutil.copytree(sdxl_folder, tmp_path / "sdxl-turbo")
+    loaded = stable_diffusion.load(model_id=tmp_path / "sdxl-turbo")
+    assert stable_diffusion.guidance_scale(loaded) == 0
+    batches, picture = unet_batches(loaded, prompt="red hair", steps=1, guidance_scale=stable_diffusion.guidance_scale(loaded))
+    assert batches == [1] and picture.size == (64, 64)
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("UnCLIPPipeline", "does not start from latents"), ("StableUnCLIPImg2ImgPipeline", "needs more than a prompt"),
+    ("StableDiffusionInpaintPipeline", "needs more than a prompt"), ("KandinskyV22Pipeline", "needs more than a prompt"),
+    ("FluxPipeline", "packs its latents")])
+def test_a_model_that_a_prompt_and_latents_do_not_suffice_for_is_refused_by_its_index_alone(tmp_path, name, reason):
+    (tmp_path / "model_index.json").write_text(f'{{"_class_name": "{name}", "_diffusers_version": "0.39.0"}}')
+    with pytest.raises(ValueError, match=f"is a {name}, which {reason}.*: use a text-to-image model"):
+        stable_diffusion.load(model_id=tmp_path)
+
+
+def test_a_folder_without_an_index_is_not_said_to_have_bin_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no model_index.json, so it is no pipeline"):
+        stable_diffusion.load(model_id=tmp_path)
+
+
 def test_a_pipeline_that_does_not_start_from_latents_is_refused(pipe, tmp_path):
     DDPMPipeline(UNet2DModel(sample_size=8, block_out_channels=(32,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",)),
                  DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
@@ -263,7 +286,8 @@ def test_what_the_hub_refuses_gets_a_sentence(said, kind, sentence):
 def test_without_a_network_another_model_gets_the_same_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises((ConnectionError, FileNotFoundError), match="somebody/something"):
+    with warnings.catch_warnings(), pytest.raises((ConnectionError, FileNotFoundError), match="somebody/something"):
+        warnings.simplefilter("error")
         stable_diffusion.load(model_id="somebody/something")
 
 
@@ -277,7 +301,8 @@ def test_the_safety_checkers_cost_is_in_the_record(hub_folder, pipe, tmp_path):
                             ).save_pretrained(tmp_path / "model")
     without, with_it = (stable_diffusion.load(model_id=tmp_path / "model", safety_checker=value) for value in (False, True))
     assert without.safety_checker is None and "safety_checker" not in without.info.bytes
-    assert with_it.info.bytes["safety_checker"] == sum(t.numel() * t.element_size() for t in checker.state_dict().values()) > 0
+    assert with_it.info.bytes["safety_checker"] == sum(
+        t.numel() * t.element_size() for t in (*checker.parameters(), *checker.buffers())) > 0  # with buffers that no file holds
     assert with_it.info.switches["safety_checker"] and with_it(prompt="", num_inference_steps=1).nsfw_content_detected is not None
 
 

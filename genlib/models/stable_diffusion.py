@@ -6,6 +6,7 @@ from functools import wraps
 from inspect import signature
 from pathlib import Path
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
@@ -30,6 +31,7 @@ CHECKER_CONFIG = dict(  # ViT-L/14
     projection_dim=768, text_config={"hidden_size": 768},
     vision_config=dict(
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14, image_size=224))
+ANOTHER = "use a text-to-image model such as v1-5, SDXL or Stable Diffusion 3"
 DEMO_GUIDANCE_SCALE = 3.0  # beyond, the small network's colours burn out
 
 
@@ -62,13 +64,13 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     """Load the pipeline on the device at hand, ready for inference; `.info` says what was loaded.
 
     weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or what `model_id` names).
-    model_id: any text-to-image model of diffusers that starts from latents (v1-5, SDXL, Turbo, unCLIP ...), by its Hub name or as a
-    local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
+    model_id: any text-to-image model of diffusers that starts from a prompt and latents (v1-5, SDXL, Turbo, Stable unCLIP, SD3 ...), by
+    its Hub name or as a local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
     safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
     expected_images: how many will be drawn, which decides what is worth preparing in the tuned profile; without: its switches (see
     tuned.py) to leave out.
-    Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files,
-    MemoryError where it does not fit, ValueError for a word that is not known.
+    Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files or index,
+    MemoryError where it does not fit, ValueError for a word that is not known and a model of another kind.
     """
     weights_module.check_profile(profile)
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
@@ -124,13 +126,25 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: 
     info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
     cls, parts = _class(info), _checker(info)
     if not own:
+        _check_class(source, getattr(diffusers, str(_class_in_index(source)), None))
         cls, parts = DiffusionPipeline, {}  # of the class that its index names
         info.switches["safety_checker"] = False
     fp16_files = source == V1_4 or weights_module.has_fp16_files(source)
     pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=fp16_files, **parts)
-    if "latents" not in signature(pipe.__call__).parameters or denoiser(pipe) is None:
-        raise ValueError(f"{source} is a {type(pipe).__name__}, which does not start from latents: use a model with a UNet or transformer")
+    _check_class(source, type(pipe))
+    if "sample_size" not in getattr(denoiser(pipe), "config", {}):
+        raise ValueError(f"{source} is a {type(pipe).__name__}, whose latents' size is not told by a UNet or transformer: {ANOTHER}")
     return pipe
+
+
+def _check_class(source: str, cls: type | None) -> None:
+    """Raises ValueError, before a download, for a pipeline that does not draw from a prompt and latents; None is one unknown yet."""
+    taken = list(signature(cls.__call__).parameters)[1:] if cls else ["prompt", "latents"]
+    reason = ("does not start from latents" if "latents" not in taken else
+              "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
+              "packs its latents into a sequence" if hasattr(cls, "_pack_latents") else None)
+    if reason:
+        raise ValueError(f"{source} is a {cls.__name__}, which {reason}: {ANOTHER}")
 
 
 def _checker(info: ModelInfo) -> dict:
@@ -139,7 +153,8 @@ def _checker(info: ModelInfo) -> dict:
 
 def _class_in_index(source: str) -> str:
     try:
-        return DiffusionPipeline.load_config(source)["_class_name"]
+        with weights_module.without_noise():
+            return DiffusionPipeline.load_config(source)["_class_name"]
     except (OSError, ValueError) as error:
         raise weights_module.explained(source, None, error) from None
 
@@ -183,7 +198,9 @@ def _byte_letters() -> list[str]:
 
 
 def guidance_scale(pipe: DiffusionPipeline) -> float:
-    """The scale for prompts: the default of the pipeline's class (7.5 for v1, as in the thesis), 3 for the demo."""
+    """The scale for prompts: the default of the pipeline's class (7.5 for v1, as in the thesis), 3 for the demo, 0 for a Turbo."""
+    if "turbo" in pipe.info.name.lower():
+        return 0.0  # distilled to draw without guidance, which spoils its pictures
     return DEMO_GUIDANCE_SCALE if pipe.info.weights == "demo" else signature(pipe.__call__).parameters["guidance_scale"].default
 
 

@@ -74,6 +74,14 @@ def hub_answers(timeout_s: float = 5) -> bool:
     return True
 
 
+@contextmanager
+def without_noise():
+    """Without the warning that diffusers still passes an argument which the hub's client has retired."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
+        yield
+
+
 def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
     """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16.
 
@@ -87,8 +95,7 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
     if subfolder:
         options["subfolder"] = subfolder
     try:
-        with warnings.catch_warnings():  # diffusers still passes an argument that the hub's client has retired
-            warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
+        with without_noise():
             model = cls.from_pretrained(source, **options)
     except (OSError, ValueError) as error:  # "not found", "no connection" and "no such files" arrive as these
         raise explained(source, dtype, error) from None
@@ -115,6 +122,9 @@ def explained(source: str, dtype: torch.dtype | None, error: Exception) -> Excep
                                "(on Colab under Secrets, the key at the left)")
     if "is not a valid model identifier" in text or "Repository Not Found" in text:
         return FileNotFoundError(f"there is no folder and no model {source} on the Hub: see how it is spelt (owner/name)")
+    if "model_index.json" in text:
+        return FileNotFoundError(f"{source} has no model_index.json, so it is no pipeline of diffusers: give the folder that has one, or a "
+                                 "model of the Hub in diffusers' layout")
     if "safetensors" in text or "no file named" in text or "no such modeling files" in text:
         kind = f" for {dtype}" if dtype else ""
         return FileNotFoundError(f"{source} has no safetensors files{kind}: files of the older .bin kind can run code when they are "
