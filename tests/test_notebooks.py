@@ -57,6 +57,8 @@ def faults(notebook) -> list[str]:
     found += [f"{cell.id}: metadata {sorted(cell.metadata)}" for cell in notebook.cells if set(cell.metadata) - {"tags"}]
     if notebook.metadata.get("accelerator") != "GPU" or notebook.metadata.colab.get("gpuType") != "T4":
         found.append("the metadata asks Colab for no T4")
+    if set(notebook.metadata.colab) - {"gpuType", "provenance"} or notebook.metadata.colab.get("provenance"):
+        found.append(f"metadata of somebody's Colab {dict(notebook.metadata.colab)}")
     return found
 
 
@@ -89,6 +91,12 @@ def test_a_spoilt_copy_of_a_notebook_has_one(notebook, spoil, complaint):
     for cell in compared[1:] if complaint == "compared cells" else compared[:1]:
         spoil(cell)
     assert any(complaint in fault for fault in faults(spoilt))
+
+
+@pytest.mark.parametrize("colab", [dict(authorship_tag="ABX9TyN"), dict(provenance=[{"file_id": "1aB", "timestamp": 1}])])
+def test_what_colab_writes_of_a_person_is_a_fault(notebook, colab):
+    notebook.metadata.colab.update(colab)
+    assert any("somebody's Colab" in fault for fault in faults(notebook))
 
 
 def test_the_set_up_cell_is_the_same_everywhere():

@@ -71,6 +71,33 @@ def test_environment_yml_is_requirements_txt_and_a_python_that_the_package_takes
     assert Version(python.split("=")[1]) in Requirement(f"python{PYPROJECT['project']['requires-python']}").specifier
 
 
+PYTHON_3_13 = next(map(str, Path.home().glob(".pyenv/versions/3.13*/bin/python")), None) or shutil.which("python3.13")
+COMPILE = """
+import sys, warnings
+from pathlib import Path
+warnings.simplefilter("error")  # of syntax that a later Python will refuse
+for path in sys.argv[1:]:
+    compile(Path(path).read_text(encoding="utf-8"), path, "exec")
+import genlib.__main__, genlib.files, genlib.notebook, genlib.runs
+print(*sorted(sys.stdlib_module_names))
+"""
+
+
+@pytest.mark.skipif(not PYTHON_3_13, reason="there is no Python 3.13 here")
+def test_syntax_and_imports_are_python_3_13s_too():
+    """What needs torch is not imported, since that Python has none: of the standard library's modules all are there."""
+    files = [path for folder in ("genlib", "tests", "training") for path in (PROJECT / folder).rglob("*.py")]
+    done = subprocess.run([PYTHON_3_13, "-B", "-c", COMPILE, *map(str, files)], capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    there = set(done.stdout.split())
+    for path in files:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+        gone = {name.partition(".")[0] for name in names} & sys.stdlib_module_names - there
+        assert not gone, f"{path.name} imports {gone}, which Python 3.13 has no more"
+
+
 def imports(path: Path) -> set[str]:
     """genlib's modules that a file imports, inside functions too."""
     found = set()
