@@ -228,10 +228,17 @@ def _ask_for_huge_pages() -> None:
 
 
 def examine(options) -> int:
-    """Print what this machine can do and what a run will take."""
-    from genlib import doctor
+    """Print what this machine can do and what a run will take; where a package for that is missing, the command that installs it."""
+    from genlib import notebook
 
-    print(*doctor.examine(), sep="\n")
+    try:
+        from genlib import doctor
+
+        print(*doctor.examine(), sep="\n")
+    except ModuleNotFoundError:
+        if not notebook.missing():
+            raise
+        raise ImportError(f"missing {notebook.missing()}") from None
     return 0
 
 

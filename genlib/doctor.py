@@ -5,7 +5,6 @@ and the bytes alive at the peak. These are divided by the rates that this machin
 """
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import psutil
 import torch
@@ -17,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from genlib import device
+from genlib import device, notebook
 from genlib.measure import machine_rates
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models import weights as weights_module
@@ -30,7 +29,6 @@ GPU_CONTEXT_BYTES = 500 * MB  # what the driver takes for a process beside torch
 # Images, counted in whole ones, that a notebook makes by default with warm-ups, growth, audit; and seconds around them.
 IMAGES = {1: 25, 2: 12, 3: 60}
 AROUND_S = 15
-NEEDED = {"GPUtil": "GPUtil", "docx": "python-docx", "papermill": "papermill", "nbval": "nbval", "pynvml": "nvidia-ml-py"}
 
 
 @dataclass
@@ -159,15 +157,15 @@ def examine() -> list[str]:
     for number, experiment in enumerate(forecasts[0], 1):
         cells = []
         for amounts in forecasts:
-            seconds, needed = time_s(amounts[experiment], flops_per_s, each_s, where.type), memory_bytes(amounts[experiment], where.type)
-            verdict = "" if needed < free else ", does not fit"
+            seconds = time_s(amounts[experiment], flops_per_s, each_s, where.type)
             drawn = amounts["stable-diffusion"] if number == 2 else amounts[experiment]  # notebook 2 makes its faces first
+            needed = memory_bytes(drawn, where.type)
+            verdict = "" if needed < free else ", does not fit"
             whole = AROUND_S + IMAGES[number] * time_s(drawn, flops_per_s, each_s, where.type)
             cells.append(f"{_span(seconds)} an image, {_span(whole)}, {needed / 1024**3:.1f} GiB{verdict}")
         lines.append(f"{number} {experiment:20}  {cells[0]:>30}{cells[1]:>36}")
     lines += ["", "An image, the whole notebook, memory at the peak; a forecast, mostly within a factor of two."]
-    missing = [package for module, package in NEEDED.items() if not find_spec(module)]
-    return lines + ([f"missing    {', '.join(missing)}: pip install {' '.join(missing)}"] if missing else ["missing    nothing"])
+    return lines + [f"missing    {notebook.missing() or 'nothing'}"]
 
 
 def _span(seconds: float) -> str:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import runs
@@ -13,6 +14,11 @@ from genlib.files import pack, write_atomically
 COLAB = "https://colab.research.google.com/github/"
 DRIVE = Path("/content/drive")  # where Colab's own examples mount it
 PROJECT = Path(__file__).resolve().parent.parent
+NEEDED = {  # modules, and the packages that bring them
+    "torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate", "safetensors": "safetensors",
+    "huggingface_hub": "huggingface_hub", "numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib", "PIL": "pillow",
+    "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
+    "pynvml": "nvidia-ml-py", "docx": "python-docx", "GPUtil": "GPUtil", "papermill": "papermill", "nbconvert": "nbconvert"}
 MEASURED_BY = {"stable-diffusion": 1, "vae-round-trip": 2, "stylegan2-ada": 3}  # which notebook leaves the experiment
 
 
@@ -90,6 +96,12 @@ def upload(results: Path) -> None:
             write_atomically(results / Path(name).name, data)
         else:
             print(f"{name} is not a .zip, and was left out: upload the .zip that notebooks 1 to 3 download at their end")
+
+
+def missing() -> str:
+    """The packages that are not installed, and the command that installs them; "" if all are."""
+    packages = [package for module, package in NEEDED.items() if not find_spec(module)]
+    return f"{', '.join(packages)}: pip install {' '.join(packages)}" if packages else ""
 
 
 def introduce() -> None:

@@ -1,11 +1,15 @@
 """The forecast counts what the models really do; its seconds are compared with measured ones by `make bench`."""
 import gc
 import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 
-from genlib import doctor, measure
+from genlib import doctor, measure, notebook
 from genlib.__main__ import main
 from genlib.models import stable_diffusion, stylegan2, vae
 
@@ -57,12 +61,32 @@ def test_a_cpu_computes_and_starts_operations_in_turn_a_gpu_at_once():
 
 def test_the_command_says_machine_weights_forecast_and_what_is_missing(capsys, monkeypatch):
     monkeypatch.setattr(doctor.weights_module, "hub_answers", lambda: False)
-    monkeypatch.setattr(doctor, "NEEDED", {"no_such_module": "some-package", "torch": "torch"})
+    monkeypatch.setattr(doctor.notebook, "NEEDED", {"no_such_module": "some-package", "torch": "torch"})
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "the model hub does not answer" in out and "missing    some-package: pip install some-package" in out
     for number, experiment in enumerate(("stable-diffusion", "vae-round-trip", "stylegan2-ada"), 1):
         assert len(re.findall(r"an image, .*?GiB", re.search(rf"^{number} {experiment}.*$", out, re.MULTILINE)[0])) == 2, out
+
+
+@pytest.mark.parametrize("module, package", [("torch", "torch"), ("skimage", "scikit-image")])
+def test_a_package_that_nothing_works_without_is_said_with_the_command_that_installs_it(module, package):
+    hidden = f"import sys\nsys.modules[{module!r}] = None\nfrom importlib import util\nfind = util.find_spec\n" \
+             f"util.find_spec = lambda name: None if name == {module!r} else find(name)\n" \
+             "from genlib.__main__ import main\nsys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert f"missing {package}: pip install {package}" in " ".join((done.stdout + done.stderr).split()), done.stderr
+
+
+def test_every_dependency_of_the_package_is_looked_for():
+    declared = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.match(r"[\w-]+", line)[0] for line in declared} <= set(notebook.NEEDED.values())
+
+
+def test_notebook_2_needs_the_memory_of_the_pipeline_that_makes_its_faces(monkeypatch):
+    monkeypatch.setattr(doctor.weights_module, "hub_answers", lambda: False)
+    first, second = (next(line for line in doctor.examine() if line.startswith(f"{number} ")) for number in (1, 2))
+    assert re.findall(r"[\d.]+ GiB", second) == re.findall(r"[\d.]+ GiB", first)
 
 
 def test_what_does_not_fit_is_said(capsys, monkeypatch):
