@@ -1,6 +1,7 @@
 """What holds for every committed notebook, and proof that the notebook checks can fail."""
 import ast
 import copy
+import os
 import re
 import subprocess
 import sys
@@ -137,15 +138,41 @@ def test_what_nbval_lets_through_is_what_the_checks_above_are_for(tmp_path):
     assert nbval(tmp_path, output=None, count=None) == 0, "a stripped notebook"
 
 
-@pytest.mark.parametrize("top_folder", ["genlib-main/", ""], ids=["as GitHub packs it", "packed by hand"])
-def test_the_set_up_cell_takes_the_project_from_a_zip_and_can_be_run_again(tmp_path, top_folder):
-    with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
+def set_up(folder, repository="", after="", times=1):
+    """The set-up cell, up to what it installs, as a kernel runs it: its folder on the path, nothing installed, no network."""
+    cell = re.sub(r'(REPOSITORY = ")[^"]*', rf"\g<1>{repository}", SET_UP.partition("for module, name in")[0])
+    code = f"import sys\nsys.path.insert(0, '')\nfor _ in range({times}):\n  exec({cell!r})\n{after}"
+    return subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"], "https_proxy": "http://localhost:9"})
+
+
+FOUND = "import genlib, os\nassert genlib.here and os.path.exists('1_stable_diffusion.ipynb')"
+
+
+@pytest.mark.parametrize("repository", ["", "some/project"], ids=["without an address", "with one, offline"])
+@pytest.mark.parametrize("name, top_folder", [
+    ("project", "genlib-main/"), ("project", ""), ("genlib", "genlib-main/"), ("genlib", "genlib/"), ("genlib-main (1)", "genlib-main/")])
+def test_the_set_up_cell_takes_the_project_from_a_zip_twice_and_in_a_kernel_started_anew(tmp_path, name, top_folder, repository):
+    (tmp_path / "results.zip").write_bytes(b"half an upload")
+    with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
         archive.writestr(f"{top_folder}genlib/__init__.py", "here = True")
         archive.writestr(f"{top_folder}notebooks/1_stable_diffusion.ipynb", "{}")
-    code = f"for _ in range(2):\n  exec({SET_UP!r})\nimport genlib, os\nassert genlib.here and os.path.exists('1_stable_diffusion.ipynb')"
-    subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, check=True, capture_output=True)  # without what is installed
+    for _ in range(2):
+        done = set_up(tmp_path, repository, FOUND, times=2)
+        assert done.returncode == 0, done.stderr
 
 
-def test_the_set_up_cell_says_what_to_upload_where_there_is_nothing(tmp_path):
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", SET_UP], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode and "upload a zip of the project" in done.stderr
+def test_a_clone_named_genlib_is_found_by_a_kernel_started_anew(tmp_path):
+    """The folder of that name is no package, though Python would import it as one without contents."""
+    for folder in "genlib", "notebooks":
+        (tmp_path / "genlib" / folder).mkdir(parents=True)
+    (tmp_path / "genlib" / "genlib" / "__init__.py").write_text("here = True")
+    (tmp_path / "genlib" / "notebooks" / "1_stable_diffusion.ipynb").write_text("{}")
+    done = set_up(tmp_path, "some/genlib", FOUND)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("repository", ["", "some/project"])
+def test_the_set_up_cell_says_what_to_upload_where_there_is_nothing(tmp_path, repository):
+    done = set_up(tmp_path, repository)
+    assert done.returncode and "upload a zip of the project" in done.stderr and "CalledProcessError" not in done.stderr
