@@ -146,11 +146,13 @@ def examine() -> list[str]:
     kind = "VRAM" if where.type == "cuda" else "memory"
     lines = [f"machine    {machine.device}: {free / 1024**3:.1f} GiB of {kind} free, {machine.threads} threads, Python {machine.python}",
              f"rates      {flops_per_s / 1e9:.0f} GFLOP/s in {name} matrix products, {bytes_per_s / 1e9:.0f} GB/s copied"]
-    online = weights_module.hub_answers()
-    lines += ["weights    demo and random work" + (" · published can be downloaded" if online else
-              " · published not now: the model hub does not answer"),
-              f"precision  {name}" + (" · float16 is for GPUs" if where.type == "cpu" else " · float32 with dtype='float32'"),
-              "profile    thesis · tuned"]
+    published = ("is in the cache" if weights_module.in_cache() else "can be downloaded" if weights_module.hub_answers() else
+                 "cannot be had now: the model hub does not answer")
+    tuned = [switch for switch, good in stable_diffusion.switches(dtype, own=True, expected_images=1).items() if good]
+    lines += [f"weights    demo and random need no download · published {published}",
+              f"precision  {name}" + (" · float16 is for GPUs" if where.type == "cpu" else " · float32 with dtype='float32'")
+              + (" · bfloat16 when asked" if where.type == "cuda" or device.computes_in_bfloat16() else ""),
+              f"profile    thesis · tuned: {', '.join(tuned)}"]
     each_s = operation_s(dtype)
     lines += ["", f"{'':24}{'demo weights':>30}{'random or published weights':>34}"]
     forecasts = [work("demo", dtype), work("random", dtype)]

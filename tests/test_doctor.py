@@ -89,6 +89,15 @@ def test_notebook_2_needs_the_memory_of_the_pipeline_that_makes_its_faces(monkey
     assert re.findall(r"[\d.]+ GiB", second) == re.findall(r"[\d.]+ GiB", first)
 
 
+@pytest.mark.parametrize("cached, answers, said", [(True, False, "is in the cache"), (False, True, "can be downloaded"),
+                                                   (False, False, "cannot be had now: the model hub does not answer")])
+def test_it_says_whether_the_published_weights_can_be_had_and_what_tuned_would_do(monkeypatch, cached, answers, said):
+    monkeypatch.setattr(doctor.weights_module, "in_cache", lambda: cached)
+    monkeypatch.setattr(doctor.weights_module, "hub_answers", lambda: answers)
+    text = "\n".join(doctor.examine())
+    assert f"published {said}\n" in text and "tuned: vae_slicing, skip_equal_guidance, inference_mode" in text
+
+
 def test_what_does_not_fit_is_said(capsys, monkeypatch):
     monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 1024**3, "total": 4 * 1024**3})())
     assert "does not fit" in next(line for line in doctor.examine() if line.startswith("1 "))

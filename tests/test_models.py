@@ -233,6 +233,13 @@ def test_a_model_of_another_class_is_loaded_as_its_index_says_and_named(sdxl_fol
     assert image.size == (64, 64) and stable_diffusion.guidance_scale(loaded) == 5.0
 
 
+def test_another_models_autoencoder_is_loaded_alone_and_named(sdxl_folder, autoencoder):
+    loaded = vae.load(model_id=sdxl_folder)
+    assert (loaded.info.name, loaded.info.weights) == ("VAE of tiny-sdxl", "published")
+    image = images.to_tensor([images.photograph(64)], like=loaded)
+    assert torch.equal(vae.encode(loaded, image), vae.encode(autoencoder, image)), "the same values: that model was made with them"
+
+
 def test_the_guidance_scale_is_the_theses_except_for_the_demo(pipe, hub_folder):
     assert stable_diffusion.guidance_scale(stable_diffusion.load(model_id=hub_folder)) == 7.5
     assert stable_diffusion.guidance_scale(pipe) == 3

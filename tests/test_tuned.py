@@ -73,16 +73,16 @@ def face(G, seed=0, psi=0.7):
 # --- which switches
 
 def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypatch):
-    on_gpu = stable_diffusion._switches(torch.float16, own=True, expected_images=1)
+    on_gpu = stable_diffusion.switches(torch.float16, own=True, expected_images=1)
     assert on_gpu["unet_cuda_graph"] and on_gpu["scheduler_on_cpu"] and on_gpu["unet_channels_last"] and on_gpu["vae_channels_last"]
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
-    on_cpu = stable_diffusion._switches(torch.float32, own=True, expected_images=10**6)
+    on_cpu = stable_diffusion.switches(torch.float32, own=True, expected_images=10**6)
     assert {name for name, on in on_cpu.items() if on} == {"vae_slicing", "skip_equal_guidance", "inference_mode"}
     assert on_cpu.keys() == on_gpu.keys()
 
 
 def test_compiling_is_for_many_images_and_for_gpus(gpu):
-    few, many = (stable_diffusion._switches(torch.float16, True, count) for count in (5, tuned.COMPILE_PAYS_FROM))
+    few, many = (stable_diffusion.switches(torch.float16, True, count) for count in (5, tuned.COMPILE_PAYS_FROM))
     assert not few["compile"] and not few["vae_compile"] and many["compile"] and many["vae_compile"]
 
 
@@ -95,7 +95,7 @@ def test_cudnns_attention_is_taken_where_it_was_quicker_and_never_in_float32(gpu
 
 
 def test_a_pipeline_of_another_class_gets_only_what_holds_for_every_class(gpu):
-    other = stable_diffusion._switches(torch.float16, own=False, expected_images=10**6)
+    other = stable_diffusion.switches(torch.float16, own=False, expected_images=10**6)
     assert {name for name, on in other.items() if on} == {"vae_slicing", "vae_channels_last", "unet_channels_last"}
 
 

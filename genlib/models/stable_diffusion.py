@@ -76,12 +76,10 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
     if safety_checker and word == "demo":
         raise ValueError("safety_checker is True, but the demo weights have none: use weights 'random' or 'published'")
-    folder = model_id and Path(model_id).is_dir()
-    name = Path(model_id).name if folder else str(model_id or "Stable Diffusion v1-4")
-    info = ModelInfo(name, word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    info = ModelInfo(weights_module.name_of(model_id), word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
     info.switches = {"safety_checker": safety_checker}
     own = not model_id or _class_in_index(str(model_id)) == "StableDiffusionPipeline"
-    tuned.choose(info, _switches(dtype, own, expected_images), without)
+    tuned.choose(info, switches(dtype, own, expected_images), without)
     with weights_module.loading(info):
         pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id, own)
         pipe = pipe.to(device.pick())
@@ -92,7 +90,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     return pipe
 
 
-def _switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
+def switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
     """What this machine is good for; `own`: whether it is v1's pipeline and not another class's."""
     on_gpu = device.pick().type == "cuda"
     compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM

@@ -16,22 +16,23 @@ V1_CONFIG = dict(
     block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
 
 
-def load(weights="auto", *, profile="thesis", dtype="auto", without=()) -> AutoencoderKL:
+def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, without=()) -> AutoencoderKL:
     """Load the autoencoder alone, on the device at hand, ready for inference; `.info` says what was loaded.
 
     weights: "auto", "demo" (small, 64 px), "random" (full size) or "published" (of v1-4). dtype: see `device.pick_dtype`.
-    without: switches of the tuned profile (see tuned.py) to leave out.
-    Raises ConnectionError without a network for published weights, MemoryError where it does not fit, ValueError for another word.
+    model_id: the model whose autoencoder it is, as in `stable_diffusion.load`. without: switches of the tuned profile to leave out.
+    Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files,
+    MemoryError where it does not fit, ValueError for another word.
     """
     weights_module.check_profile(profile)
-    word, dtype = weights_module.resolve(weights), device.pick_dtype(dtype)
-    info = ModelInfo("VAE of Stable Diffusion v1-4", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
+    info = ModelInfo(f"VAE of {weights_module.name_of(model_id)}", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
     tuned.choose(info, switches(), without)
     with weights_module.loading(info):
         if word == "random":
             autoencoder = build(dtype)
         else:
-            autoencoder = _pretrained(info, dtype).eval().requires_grad_(False)
+            autoencoder = _pretrained(info, dtype, model_id).eval().requires_grad_(False)
         autoencoder = autoencoder.to(device.pick())
         tune(autoencoder, info.switches)
     weights_module.count(info, vae=autoencoder)
@@ -39,12 +40,13 @@ def load(weights="auto", *, profile="thesis", dtype="auto", without=()) -> Autoe
     return autoencoder
 
 
-def _pretrained(info: ModelInfo, dtype: torch.dtype) -> AutoencoderKL:
+def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> AutoencoderKL:
     if info.weights == "demo":
         info.source = "genlib/models/demo"
         return weights_module.from_hub(AutoencoderKL, str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, subfolder="vae")
-    info.source, info.revision = V1_4, V1_4_REVISION
-    return weights_module.from_hub(AutoencoderKL, V1_4, V1_4_REVISION, dtype, subfolder="vae")
+    info.source, info.revision = (str(model_id), None) if model_id else (V1_4, V1_4_REVISION)
+    fp16_files = not model_id or weights_module.has_fp16_files(info.source)
+    return weights_module.from_hub(AutoencoderKL, info.source, info.revision, dtype, fp16_files=fp16_files, subfolder="vae")
 
 
 def build(dtype: torch.dtype) -> AutoencoderKL:

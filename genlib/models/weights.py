@@ -54,11 +54,16 @@ def check_profile(profile: str) -> None:
 def _choose() -> tuple[str, str]:
     if device.pick().type == "cpu":
         return "demo", "no GPU: the published models would take minutes an image on this CPU"
-    if isinstance(try_to_load_from_cache(V1_4, "model_index.json", revision=V1_4_REVISION), str):
+    if in_cache():
         return "published", "a GPU, and the model is in the cache"
     if hub_answers():
         return "published", "a GPU and a network"
     return "demo", "a GPU, but the model hub does not answer"
+
+
+def in_cache() -> bool:
+    """Whether v1-4 was downloaded before."""
+    return isinstance(try_to_load_from_cache(V1_4, "model_index.json", revision=V1_4_REVISION), str)
 
 
 def hub_answers(timeout_s: float = 5) -> bool:
@@ -102,6 +107,11 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
     if getattr(model, "dtype", dtype) != dtype:
         raise RuntimeError(f"{source} was loaded as {model.dtype}, not as {dtype}: install a diffusers that honours the dtype")
     return model
+
+
+def name_of(model_id: str | None) -> str:
+    """What tables call a model: its name on the Hub, a folder's own name, or v1-4's."""
+    return Path(model_id).name if model_id and Path(model_id).is_dir() else str(model_id or "Stable Diffusion v1-4")
 
 
 def has_fp16_files(source: str) -> bool:
