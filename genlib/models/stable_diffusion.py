@@ -4,7 +4,6 @@ Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-
 """
 from functools import wraps
 from inspect import signature
-from pathlib import Path
 
 import diffusers
 import torch
