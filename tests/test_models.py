@@ -7,15 +7,20 @@ import pytest
 import torch
 from diffusers import (
     AutoencoderKL,
+    DDIMScheduler,
     DDPMPipeline,
     DDPMScheduler,
     EulerDiscreteScheduler,
+    PriorTransformer,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
+    StableUnCLIPPipeline,
+    UnCLIPScheduler,
     UNet2DConditionModel,
     UNet2DModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -231,6 +236,33 @@ def test_a_model_of_another_class_is_loaded_as_its_index_says_and_named(sdxl_fol
     assert not loaded.info.switches["skip_equal_guidance"] and loaded.info.switches["vae_slicing"] == (profile == "tuned")
     [image] = loaded(prompt="", latents=stable_diffusion.random_latents(loaded), num_inference_steps=2).images
     assert image.size == (64, 64) and stable_diffusion.guidance_scale(loaded) == 5.0
+
+
+@pytest.fixture(scope="module")
+def unclip_folder(pipe, tmp_path_factory):
+    """A tiny Stable unCLIP: a prior makes a picture's embedding of the prompt, a UNet the latents of both."""
+    text = CLIPTextConfig(hidden_size=32, intermediate_size=37, num_hidden_layers=1, num_attention_heads=4, projection_dim=32,
+                          vocab_size=len(pipe.tokenizer), bos_token_id=pipe.tokenizer.bos_token_id,
+                          eos_token_id=pipe.tokenizer.eos_token_id)
+    unet = UNet2DConditionModel(
+        sample_size=8, layers_per_block=1, block_out_channels=(32, 64), cross_attention_dim=32, attention_head_dim=(2, 4),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        class_embed_type="projection", projection_class_embeddings_input_dim=64, use_linear_projection=True)
+    folder = tmp_path_factory.mktemp("hub") / "tiny-unclip"
+    StableUnCLIPPipeline(
+        prior=PriorTransformer(num_attention_heads=2, attention_head_dim=12, embedding_dim=32, num_layers=1), vae=pipe.vae, unet=unet,
+        prior_tokenizer=pipe.tokenizer, prior_text_encoder=CLIPTextModelWithProjection(text), tokenizer=pipe.tokenizer,
+        prior_scheduler=UnCLIPScheduler(prediction_type="sample", variance_type="fixed_small_log", clip_sample_range=5.0),
+        image_normalizer=StableUnCLIPImageNormalizer(embedding_dim=32), scheduler=DDIMScheduler(),
+        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"), text_encoder=CLIPTextModel(text)).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_with_a_prior_is_loaded_counted_and_draws(unclip_folder):
+    loaded = stable_diffusion.load(model_id=str(unclip_folder))
+    assert type(loaded) is StableUnCLIPPipeline and {"prior", "unet", "prior_text_encoder"} <= set(loaded.info.parameters)
+    [image] = loaded(prompt="", latents=stable_diffusion.random_latents(loaded), num_inference_steps=2, prior_num_inference_steps=2).images
+    assert image.size == (64, 64) and loaded.info.name == "tiny-unclip"
 
 
 def test_another_models_autoencoder_is_loaded_alone_and_named(sdxl_folder, autoencoder):
