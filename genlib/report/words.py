@@ -184,7 +184,8 @@ WORDS = {  # key: (English, Ukrainian)
         "The ratio is the time over that of the model’s first row, the precision of its other runs; PSNR holds the picture of the "
         "same latent, of the VAE of the same photograph, against that row’s. RAM is of the whole process, with what ran in it before.",
         "Відношення – час до часу в першому рядку моделі, тобто з точністю інших її запусків; PSNR порівнює зображення з того самого "
-        "латентного вектора (для VAE – з тієї самої фотографії) із зображенням першого рядка. Оперативна пам’ять – усього процесу, з тим, що працювало в ньому раніше."),
+        "латентного вектора (для VAE – з тієї самої фотографії) із зображенням першого рядка. Оперативна пам’ять – усього процесу, "
+        "з тим, що працювало в ньому раніше."),
     "precision": ("Precision", "Точність"),
     "vram": ("VRAM (MB)", "VRAM (MB)"),
     "ram": ("RAM (MB)", "RAM (MB)"),
