@@ -107,4 +107,4 @@ def note(df: pd.DataFrame, kind: str, language: str = "en") -> str:
     """What a reader has to know of the table of `kind` "growth" or "precisions"."""
     rows = _precision_rows(df) if kind == "precisions" else pd.concat([df.iloc[:0], *(_rows(df, *loop) for loop in LOOPS)])
     good = rows[rows["error"].isna()].drop_duplicates(["folder", "iteration"])  # one run may be on two lines
-    return " ".join([say(f"note_{kind}", language), *([tables.note(good, language)] if len(good) else [])])
+    return f"{say(f'note_{kind}', language)} {tables.note(good, language)}" if len(good) else say(f"no_{kind}", language)

@@ -202,6 +202,7 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, lang
         text = say("fit", language, fixed=fixed, slope=slope, r2=number(r2, 3, language))
         ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
+    ax.xaxis.get_major_locator().set_params(integer=setting in ("steps", "batch_size"))
     top = good["time_s"].max() if len(good) else 1
     ax.set_ylim(0, 1.35 * top)
     for axis in ax.xaxis, ax.yaxis:
