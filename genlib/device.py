@@ -1,8 +1,10 @@
 """Which device and dtype a model runs on; synchronise; describe the machine."""
+import gc
 import os
 import platform
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -62,6 +64,38 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "allocate memory", "status_alloc_failed")))
+
+
+def other_precisions(tried: list[str], own: str) -> list[str]:
+    """Those of the dtypes' names that are worth a run beside one in the dtype `own`; a line says which is left out and why."""
+    worth = []
+    for name in tried:
+        if name == own:
+            print(f"{name}: left out, the run itself has it")
+        elif name == "bfloat16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
+            print(f"{name}: left out, {torch.cuda.get_device_name()} has no instructions for it")
+        else:
+            worth.append(name)
+    return worth
+
+
+def free_memory() -> None:
+    """Give back the memory of models that nobody holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def room_for(condition: str):
+    """Free memory, then try what stands in the block; where it does not fit the block ends with a printed line, and the loop goes on."""
+    free_memory()
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"{condition}: left out. {error}")
 
 
 def describe() -> Machine:

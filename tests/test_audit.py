@@ -1,4 +1,4 @@
-"""The audit of the thesis's figures, the growth of cost, the machines side by side, and runs that come from elsewhere."""
+"""The audit of the thesis's figures, the machines side by side, and runs that come from elsewhere."""
 import sys
 import types
 import zipfile
@@ -9,7 +9,7 @@ from saved_runs import MB, save_run
 
 from genlib import notebook, runs
 from genlib.__main__ import main
-from genlib.report import plots, summary, tables, thesis, words
+from genlib.report import plots, tables, thesis, words
 
 AS_PUBLISHED = {  # what runs at full size on the thesis's card would be, had it read rightly what it could
     ("stable-diffusion", "genlib"): dict(times=[7.9, 8.0], vram=5000 * MB, quality=dict(unet_calls=51, different_pictures=1)),
@@ -65,6 +65,13 @@ def test_other_measurements_give_another_verdict(tmp_path, name, run, change, ex
     assert verdict(audit(tmp_path, **{run: change}), name) == words.say(f"verdict.{expected}", "en")
 
 
+def test_a_batch_of_pictures_is_no_candidate_for_the_thesiss_vram(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [9.0], vram=5619 * MB, variant="batch-2", settings=dict(steps=50, batch_size=2))
+    save_run(tmp_path, "stable-diffusion", [9.0], vram=5000 * MB, variant="precision-float32", dtype="float32", settings=dict(steps=50))
+    table = thesis.audit(runs.load(tmp_path)).set_index("Figure of the thesis")
+    assert "the nearest has 5000 MB: float32, precision-float32" in table.loc["Stable Diffusion: VRAM", "What shows it"]
+
+
 @pytest.mark.parametrize("change, reason", [(dict(weights="demo"), "demonstration weights"), (dict(vram=None), "no GPU"),
                                             (dict(profile="tuned"), "another profile than the thesis’s")])
 def test_without_a_gpu_or_with_demo_weights_only_what_the_publication_shows_is_judged(tmp_path, change, reason):
@@ -97,7 +104,7 @@ def test_with_one_experiment_only_every_figure_and_table_is_made(tmp_path):
     df = runs.load(tmp_path)
     chosen = tables.pick(df)
     assert len(thesis.audit(tables.companions(df, chosen))) == len(thesis.SUSPECTS)
-    assert len(plots.growth(tables.companions(df, chosen)).axes) == 3 and plots.machines(df, chosen) and plots.vae(chosen)
+    assert plots.growth(tables.companions(df, chosen)) and plots.machines(df, chosen) and plots.vae(chosen)
 
 
 def test_the_audit_in_ukrainian_has_its_words_and_commas(tmp_path):
@@ -111,55 +118,7 @@ def test_only_runs_of_the_chosen_machine_weights_and_profile_are_audited(tmp_pat
     assert verdict(audit(tmp_path), "sd_time") == "reproduced"
 
 
-# --- growth, machines, the VAE's pictures
-
-def grow(folder):
-    save_run(folder, "stable-diffusion", [5.5, 5.5], settings=dict(steps=50))
-    for steps in 10, 20:
-        save_run(folder, "stable-diffusion", [0.5 + 0.1 * steps] * 2, variant=f"steps-{steps}", settings=dict(steps=steps))
-    save_run(folder, "stylegan2-ada", [0.02, 0.02], settings={})
-    save_run(folder, "stylegan2-ada", [0.1], vram=None, variant="batch-8", settings=dict(batch_size=8))
-    failed = save_run(folder, "stylegan2-ada", [1.0], variant="batch-64", settings=dict(batch_size=64), errors=1)
-    failed.iterations = failed.iterations[-1:]
-    failed.save()
-    save_run(folder, "vae-round-trip", [9.0], settings=dict(steps=50, size=64))
-    save_run(folder, "vae-round-trip", [1.0], variant="photograph", settings=dict(size=1000))
-    save_run(folder, "vae-round-trip", [4.0], variant="size-2000", settings=dict(size=2000))
-    return runs.load(folder)
-
-
-def test_growth_is_a_fixed_part_and_a_part_for_each_unit(tmp_path):
-    df = grow(tmp_path)
-    steps = summary.growth(df, "stable-diffusion")
-    assert steps["units"].tolist() == [10, 20, 50] and summary.line_through(steps) == pytest.approx((0.5, 0.1, 1.0))
-    assert summary.growth(df, "vae-round-trip")["units"].tolist() == [1.0, 4.0], "megapixels; the faces are no condition of the loop"
-    batches = summary.growth(df, "stylegan2-ada")
-    assert len(summary.growth(df[df["experiment"] != "vae-round-trip"], "vae-round-trip")) == 0, "nothing was measured"
-    assert batches["units"].tolist() == [1, 8, 64] and batches["time_s"].isna().tolist() == [False, False, True]
-
-
-def test_growth_of_one_condition_measured_twice_counts_the_newer(tmp_path):
-    old = save_run(tmp_path, "stylegan2-ada", [9.0], variant="batch-2", settings=dict(batch_size=2, seed=1))
-    old.started = "2020-01-01T00:00:00+00:00"
-    old.save()
-    save_run(tmp_path, "stylegan2-ada", [1.0], variant="batch-2", settings=dict(batch_size=2, seed=2))
-    assert summary.growth(runs.load(tmp_path), "stylegan2-ada")["time_s"].tolist() == [1.0]
-
-
-def test_one_line_of_growth_is_of_one_precision(tmp_path):
-    for dtype, slope in ("float16", 1.0), ("float32", 3.0):
-        for batch_size in (2, 4) if dtype == "float16" else (4,):
-            save_run(tmp_path, "stylegan2-ada", [slope * batch_size], dtype=dtype, variant=f"batch-{batch_size}",
-                     settings=dict(batch_size=batch_size))
-    assert summary.growth(runs.load(tmp_path), "stylegan2-ada")["time_s"].tolist() == [12.0], "the newest is of float32"
-
-
-def test_the_growth_figure_has_the_line_says_what_failed_and_where_too_little_was_measured(tmp_path):
-    diffusion, vae, gan = plots.growth(grow(tmp_path)).axes
-    text = [[t.get_text() for t in ax.texts] for ax in (diffusion, vae, gan)]
-    assert "0.50 s + 0.10 s × n\nR² = 1.000" in text[0]
-    assert any("fewer than" in t for t in text[1]) and "out of memory" in text[2]
-
+# --- machines, the VAE's pictures
 
 def test_machines_stand_side_by_side_and_a_reference_run_is_marked(tmp_path):
     for machine, weights in ("tesla-t4", "random"), ("a100", "random"), ("other", "demo"):
@@ -183,9 +142,9 @@ def test_the_vaes_pictures_are_original_reconstruction_and_difference(tmp_path):
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_these_figures_too_are_the_same_bytes_each_time_and_fit_the_page(tmp_path, language):
-    df = grow(tmp_path)
-    for number, draw in enumerate([lambda: plots.growth(df, language), lambda: plots.machines(df, tables.pick(df), language),
-                                   lambda: plots.vae(df, language)]):
+    save_run(tmp_path, "vae-as-in-thesis", [9.0], picture=2)
+    df = runs.load(tmp_path)
+    for number, draw in enumerate([lambda: plots.machines(df, tables.pick(df), language), lambda: plots.vae(df, language)]):
         first, second = (plots.save(draw(), tmp_path / f"{name}{number}") for name in "ab")
         assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
         assert draw().get_figwidth() <= 6.3

@@ -17,7 +17,8 @@ from genlib import runs
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOK = PROJECT / "notebooks" / "1_stable_diffusion.ipynb"
 KILLS = 20
-PARAMETERS = "WEIGHTS, STEPS, ITERATIONS, SHARES_OF_STEPS_TRIED, RESULTS = 'demo', 8, 4, [0.5], {!r}"
+PARAMETERS = ("WEIGHTS, STEPS, ITERATIONS, SHARES_OF_STEPS_TRIED, BATCHES_TRIED, PRECISIONS_TRIED, RESULTS = "
+              "'demo', 8, 4, [0.5], [], [], {!r}")
 
 
 class Kernel:

@@ -191,9 +191,10 @@ def test_a_folder_in_the_hubs_layout_loads_without_a_warning_and_draws_the_same_
     assert difference(draw(loaded), draw(pipe)) == 0
 
 
-def test_float16_takes_the_fp16_files_and_float32_refuses_where_there_are_no_others(fp16_folder):
-    loaded = stable_diffusion.load(model_id=fp16_folder, dtype="float16")
-    assert loaded.unet.dtype == torch.float16 and loaded.info.dtype == "float16"
+def test_half_precision_takes_the_fp16_files_and_float32_refuses_where_there_are_no_others(fp16_folder):
+    for dtype in torch.float16, torch.bfloat16:
+        loaded = stable_diffusion.load(model_id=fp16_folder, dtype=dtype)
+        assert loaded.unet.dtype == dtype and loaded.info.dtype == str(dtype).removeprefix("torch.")
     with pytest.raises(FileNotFoundError, match="no safetensors files for torch.float32"):
         stable_diffusion.load(model_id=fp16_folder, dtype="float32")
 

@@ -88,14 +88,14 @@ def without_noise():
 
 
 def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
-    """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16.
+    """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16 and bfloat16.
 
     Raises ConnectionError when it cannot be downloaded, PermissionError when its terms must be accepted first, FileNotFoundError when
     there is no such model or it has no safetensors files.
     """
     spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older ones ignore `dtype` silently
     options = {spelling: dtype, "revision": revision, "use_safetensors": True, **components}
-    if fp16_files and dtype == torch.float16:
+    if fp16_files and dtype in (torch.float16, torch.bfloat16):  # half the download; bfloat16 keeps fewer digits than they have
         options["variant"] = "fp16"
     if subfolder:
         options["subfolder"] = subfolder

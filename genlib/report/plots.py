@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genlib.report import summary, tables, thesis
+from genlib.report.growth import line_through, lines
 from genlib.report.words import number, say, significant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
@@ -165,21 +166,25 @@ def vae(df: pd.DataFrame, language: str = "en") -> Figure:
 
 @_in_our_style
 def growth(df: pd.DataFrame, language: str = "en") -> Figure:
-    """Mean time against steps, megapixels and batch, with the straight line through it (summary.growth); df as of tables.companions.
+    """Mean time against steps, megapixels or batch, a panel a loop that was run, with the line through it; df as of tables.companions.
 
     A condition that ran out of memory is a cross on the axis.
     """
-    figure = _figure(height_in=3.0)
-    for ax, experiment in zip(figure.subplots(1, 3), summary.GROWTH, strict=True):
-        _growth_of(ax, summary.growth(df, experiment), experiment, language)
+    panels = list(lines(df))
+    rows = -(-len(panels) // 3)
+    figure = _figure(height_in=0.6 + 2.3 * max(rows, 1))
+    if not panels:
+        figure.text(0.5, 0.4, say("no_growth", language), ha="center")
+    for place, (experiment, setting, conditions) in enumerate(panels, 1):
+        _growth_of(figure.add_subplot(rows, min(len(panels), 3), place), conditions, experiment, setting, language)
     return _title(figure, df, "growth_title", language)
 
 
-def _growth_of(ax, conditions: pd.DataFrame, experiment: str, language: str) -> None:
+def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, language: str) -> None:
     good = conditions.dropna(subset=["time_s"])
     colour, marker = COLOURS[experiment], MARKERS[experiment]
     ax.set_title(_short(experiment, language), fontsize=9)
-    ax.set_xlabel(say(f"growth.{experiment}", language))
+    ax.set_xlabel(say(f"unit.{setting}", language))
     ax.set_ylabel(say("time_axis", language))
     ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=colour, ecolor="black", marker=marker, ls="none", capsize=3,
                 markeredgecolor="black", markeredgewidth=0.5)
@@ -187,16 +192,17 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, language: str) -> 
     for units in failed:
         ax.plot(units, 0, "x", color="black", clip_on=False)
         ax.annotate(say("did_not_fit", language), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
-    if len(good) < 3:
+    fixed, slope, r2 = line_through(good)
+    if pd.isna(slope):
         ax.text(0.5, 0.5, fill(say("too_few_conditions", language), 18), ha="center", va="center", transform=ax.transAxes, fontsize=8)
     else:
-        fixed, slope, r2 = summary.line_through(good)
         ends = [0, good["units"].max()]
         ax.plot(ends, [fixed + slope * units for units in ends], color=colour, lw=1)
         fixed, slope = significant(fixed, 2, language), significant(slope, 2, language)
         text = say("fit", language, fixed=fixed, slope=slope, r2=number(r2, 3, language))
         ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
+    ax.xaxis.get_major_locator().set_params(integer=setting in ("steps", "batch_size"))
     top = good["time_s"].max() if len(good) else 1
     ax.set_ylim(0, 1.35 * top)
     for axis in ax.xaxis, ax.yaxis:

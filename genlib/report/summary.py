@@ -1,6 +1,4 @@
 """Mean, spread and interval of each run, and what makes its figures doubtful: one row a run from one row an iteration."""
-import json
-
 import numpy as np
 import pandas as pd
 
@@ -53,35 +51,6 @@ def _student_95(n: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(0.975, n - 1))
-
-
-GROWTH = {"stable-diffusion": "steps", "vae-round-trip": "size", "stylegan2-ada": "batch_size"}  # the setting that was varied
-
-
-def growth(df: pd.DataFrame, experiment: str) -> pd.DataFrame:
-    """The conditions of a growth loop: units (steps, megapixels or images in a batch), time_s (NaN out of memory), time_s_sd.
-
-    df: runs of one machine, weights and profile (tables.companions). The conditions are the variants named after the setting, with the
-    run without variant, or for the VAE the photograph's, among them, of the model and dtype of the newest; of several runs of a
-    condition the newest counts.
-    """
-    setting = GROWTH[experiment]
-    base = "photograph" if setting == "size" else ""
-    rows = df[(df["experiment"] == experiment) & (df["method"] == "genlib")]
-    rows = rows[(rows["variant"] == base) | rows["variant"].str.startswith(f"{setting.removesuffix('_size')}-")]
-    runs = summarize(rows).sort_values("started")
-    runs = runs[(runs[["model", "dtype"]] == runs[["model", "dtype"]].iloc[-1]).all(axis=1)] if len(runs) else runs
-    values = pd.Series([json.loads(settings).get(setting, 1) for settings in runs["settings"]], index=runs.index, dtype=float)
-    runs["units"] = values**2 / 1e6 if setting == "size" else values
-    return runs.drop_duplicates("units", keep="last").sort_values("units")[["units", "time_s", "time_s_sd"]]
-
-
-def line_through(conditions: pd.DataFrame) -> tuple[float, float, float]:
-    """Fixed time (s), time a unit (s) and R² of the least-squares line through the conditions of `growth`."""
-    from scipy.stats import linregress
-
-    line = linregress(conditions["units"], conditions["time_s"])
-    return float(line.intercept), float(line.slope), float(line.rvalue**2)
 
 
 def warnings(df: pd.DataFrame, language: str = "en") -> list[str]:

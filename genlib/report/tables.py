@@ -68,12 +68,13 @@ def table1(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     for experiment in EXPERIMENTS:
         row = {say("model", language): say(experiment, language)}
         for name in COLUMNS:
-            row[say(name, language)] = _cell(runs.loc[experiment], name, language) if experiment in runs.index else MISSING
+            row[say(name, language)] = cell(runs.loc[experiment], name, language) if experiment in runs.index else MISSING
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _cell(run: pd.Series, name: str, language: str) -> str:
+def cell(run: pd.Series, name: str, language: str) -> str:
+    """The mean of a reading of a run (a row of summary.summarize) as text, with its standard deviation: bytes in MB, the rest as it is."""
     mean, sd = run[name], run[f"{name}_sd"]
     if pd.isna(mean):
         return MISSING
@@ -109,7 +110,7 @@ def _full_cell(run: pd.Series, name: str, language: str) -> str:
         ends = [significant(run[end], 3, language) for end in ("time_s_low", "time_s_high")]
         return MISSING if MISSING in ends else " … ".join(ends)
     if name in summary.READINGS:
-        return _cell(run, name, language)
+        return cell(run, name, language)
     value = run[name]
     if name in ("quality.different_pictures", "quality.largest_difference", "quality.unet_calls"):  # counts
         return number(value, 0, language)
@@ -134,7 +135,7 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
             fair = there and not pd.isna(run[name]) and comparable(df, experiment, name)
             rows.append({
                 say("model", language): say(experiment, language), say("reading", language): say(name, language),
-                say("this_run", language): _cell(run, name, language),
+                say("this_run", language): cell(run, name, language),
                 say("thesis", language): number(there and there / scale, 0 if scale == MB else 2, language),
                 say("ratio", language): significant(run[name] / there, 2, language) if fair else MISSING})
     return pd.DataFrame(rows)
@@ -175,9 +176,15 @@ def note(df: pd.DataFrame, language: str = "en") -> str:
         doubt = f"{say('no_vram', language)} {doubt}"
     others = set(df[df["experiment"] == "stable-diffusion"]["model"]) - {thesis.MODEL}
     doubt = " ".join([*(say("other_model", language, model=model) for model in sorted(others)), doubt])
-    conditions = "; ".join([names("dtype"), *(say("steps", language, steps=steps) for steps in sorted(_steps(df)))])
+    steps = sorted(_steps(df))
+    conditions = "; ".join([names("dtype"), *([say("steps", language, steps=_span(steps))] if steps else [])])
     return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"),
-               conditions=conditions, n=" … ".join(map(str, dict.fromkeys((n[0], n[-1])))), doubt=doubt)
+               conditions=conditions, n=_span(n), doubt=doubt)
+
+
+def _span(numbers: list[int]) -> str:
+    """The first and the last of sorted numbers, once if they are one."""
+    return " … ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
 
 
 def styled(frame: pd.DataFrame, caption: str):

@@ -115,7 +115,7 @@ def _reproduces(experiment: str, reading: str, tolerance: float):
 def _vram_of_stable_diffusion(here: _Here):
     """By whichever of the runs at hand comes nearest: the thesis does not say its precision, nor whether its checker was there."""
     published, runs = PUBLISHED["stable-diffusion"]["vram_peak_bytes"], here.runs
-    runs = runs[(runs["experiment"] == "stable-diffusion") & runs["vram_peak_bytes"].notna()]
+    runs = runs[(runs["experiment"] == "stable-diffusion") & runs["vram_peak_bytes"].notna() & ~runs["variant"].str.startswith("batch-")]
     if runs.empty:
         return None, dict(published_mb=published, nearest_mb=nan, conditions=MISSING)
     nearest = runs.loc[(runs["vram_peak_bytes"] - published).abs().idxmin()]

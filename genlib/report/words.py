@@ -1,5 +1,5 @@
 """Every label that a reader of tables and figures sees, in English and Ukrainian, and how each language writes a number."""
-from math import floor, log10
+from math import floor, inf, log10
 
 LANGUAGES = ("en", "uk")
 MISSING = "—"
@@ -163,9 +163,33 @@ WORDS = {  # key: (English, Ukrainian)
     "money": ("Money", "Вартість"),
     "devices": ("Devices for {hours} h", "Пристроїв на {hours} год"),
     "growth_title": ("How time grows, with fitted fixed and per-unit time", "Зростання часу: постійна частина та частина на одиницю"),
-    "growth.stable-diffusion": ("steps", "кроки"),
-    "growth.vae-round-trip": ("megapixels", "мегапікселі"),
-    "growth.stylegan2-ada": ("images in a batch", "зображень у пакеті"),
+    "unit.steps": ("steps", "кроки"),
+    "unit.size": ("megapixels", "мегапікселі"),
+    "unit.resolution": ("megapixels", "мегапікселі"),
+    "unit.batch_size": ("images in a batch", "зображення в пакеті"),
+    "no_growth": ("no loop over conditions was measured", "жодного циклу за умовами не виміряно"),
+    "caption_growth": ("Table {number} – How time grows", "Таблиця {number} – Зростання часу"),
+    "note_growth": (
+        "Time ≈ fixed time + time a unit × units, by least squares over three conditions or more; where R² is far from 1 it is no line.",
+        "Час ≈ постійна частина + час на одиницю × кількість одиниць, методом найменших квадратів за трьома або більше умовами; "
+        "де R² далекий від 1, зростання не лінійне."),
+    "unit": ("Unit", "Одиниця"),
+    "fixed_s": ("Fixed time (s)", "Постійна частина (с)"),
+    "unit_s": ("Time a unit (s)", "Час на одиницю (с)"),
+    "r2": ("R²", "R²"),
+    "conditions": ("Conditions", "Умов виміряно"),
+    "out_of_memory": ("Out of memory", "Забракло пам’яті"),
+    "caption_precisions": ("Table {number} – What precision costs", "Таблиця {number} – Ціна точності обчислень"),
+    "note_precisions": (
+        "The ratio is the time over that of the model’s first row, the precision of its other runs; PSNR holds the picture of the "
+        "same latent, of the VAE of the same photograph, against that row’s. RAM is of the whole process, with what ran in it before.",
+        "Відношення – час до часу в першому рядку моделі, тобто з точністю інших її запусків; PSNR порівнює зображення з того самого "
+        "латентного вектора (для VAE – з тієї самої фотографії) із зображенням першого рядка. Оперативна пам’ять – усього процесу, "
+        "з тим, що працювало в ньому раніше."),
+    "no_precisions": ("no run in another precision was measured", "жодного запуску з іншою точністю не виміряно"),
+    "precision": ("Precision", "Точність"),
+    "vram": ("VRAM (MB)", "VRAM (MB)"),
+    "ram": ("RAM (MB)", "RAM (MB)"),
     "fit": ("{fixed} s + {slope} s × n\nR² = {r2}", "{fixed} с + {slope} с × n\nR² = {r2}"),
     "did_not_fit": ("out of memory", "бракує пам’яті"),
     "time_axis": ("Time (s)", "Час (с)"),
@@ -286,6 +310,8 @@ def number(value, digits: int, language: str) -> str:
 
 def significant(value, digits: int, language: str) -> str:
     """A number with this many significant digits, never in powers of ten: times and ratios span from milliseconds to minutes."""
+    if value == inf:  # dB between two pictures that are one and the same
+        return "∞"
     if value is None or value != value or value == 0:
         return number(value, 0, language)
     return number(value, max(0, digits - 1 - floor(log10(abs(value)))), language)

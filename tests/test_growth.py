@@ -1,0 +1,206 @@
+"""Lines of growth with their fixed and per-unit time, and what precision costs: of made-up runs."""
+import re
+
+import pytest
+from docx import Document
+from saved_runs import MB, save_run
+
+from genlib import runs
+from genlib.report import growth, plots, tables, words
+
+
+def out_of_memory(folder, experiment, **changes):
+    """A run whose only iteration failed."""
+    run = save_run(folder, experiment, [1.0], errors=1, **changes)
+    run.iterations = run.iterations[-1:]
+    run.save()
+
+
+def grow(folder):
+    """Runs as the loops of notebooks 1 to 3 leave them: batches of Stable Diffusion at few steps; a batch that did not fit."""
+    save_run(folder, "stable-diffusion", [5.5, 5.5], settings=dict(steps=50, prompt=""))
+    for steps in 10, 20:
+        save_run(folder, "stable-diffusion", [0.5 + 0.1 * steps] * 2, variant=f"steps-{steps}", settings=dict(steps=steps, prompt=""))
+    for size in 1, 2, 4:
+        save_run(folder, "stable-diffusion", [0.2 + 0.3 * size] * 2, variant=f"batch-{size}",
+                 settings=dict(steps=5, prompt="", batch_size=size))
+    save_run(folder, "vae-round-trip", [9.0], settings=dict(steps=50, size=64))
+    save_run(folder, "vae-round-trip", [1.0], variant="photograph", settings=dict(size=1000))
+    save_run(folder, "vae-round-trip", [4.0], variant="size-2000", settings=dict(size=2000))
+    save_run(folder, "stylegan2-ada", [0.02, 0.02], settings=dict(seed=0))
+    save_run(folder, "stylegan2-ada", [0.1], vram=None, variant="batch-8", settings=dict(seed=0, batch_size=8))
+    out_of_memory(folder, "stylegan2-ada", variant="batch-64", settings=dict(seed=0, batch_size=64))
+    return runs.load(folder)
+
+
+# --- lines
+
+def test_a_line_has_a_fixed_part_and_a_part_for_each_unit(tmp_path):
+    df = grow(tmp_path)
+    steps = growth.conditions(df, "stable-diffusion", "steps")
+    assert steps["units"].tolist() == [10, 20, 50] and growth.line_through(steps) == pytest.approx((0.5, 0.1, 1.0))
+    sizes = growth.conditions(df, "vae-round-trip", "size")
+    assert sizes["units"].tolist() == [1.0, 4.0], "megapixels; the faces are no condition of the loop"
+    batches = growth.conditions(df, "stylegan2-ada", "batch_size")
+    assert batches["units"].tolist() == [1, 8, 64] and batches["time_s"].isna().tolist() == [False, False, True]
+
+
+def test_a_batch_at_few_steps_is_not_on_one_line_with_the_run_of_many_steps(tmp_path):
+    batches = growth.conditions(grow(tmp_path), "stable-diffusion", "batch_size")
+    assert batches["units"].tolist() == [1, 2, 4] and batches["time_s"].tolist() == pytest.approx([0.5, 0.8, 1.4])
+
+
+def test_there_is_a_line_for_every_loop_that_was_run_and_none_for_others(tmp_path):
+    df = grow(tmp_path)
+    assert [(experiment, setting) for experiment, setting, _ in growth.lines(df)] == [
+        ("stable-diffusion", "steps"), ("stable-diffusion", "batch_size"), ("vae-round-trip", "size"), ("stylegan2-ada", "batch_size")]
+    assert list(growth.lines(df[df["variant"] == ""])) == [], "a run by itself is no loop"
+    assert list(growth.lines(df.iloc[:0])) == []
+
+
+def test_a_generators_resolutions_are_of_networks_of_several_names(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [9.0], settings=dict(seed=0), model="StyleGAN2-ADA 512 px")
+    for side, time in (1000, 1.0), (2000, 4.0), (3000, 9.0):
+        save_run(tmp_path, "stylegan2-ada", [time], variant=f"resolution-{side}", settings=dict(seed=0, resolution=side),
+                 model=f"StyleGAN2-ADA {side} px")
+    [(_, setting, conditions)] = growth.lines(runs.load(tmp_path))
+    assert setting == "resolution" and conditions["units"].tolist() == [1, 4, 9], "megapixels"
+    assert growth.line_through(conditions) == pytest.approx((0, 1, 1))
+
+
+def test_of_one_condition_measured_twice_the_newer_counts(tmp_path):
+    for seed, started in (2, None), (1, "2020-01-01T00:00:00+00:00"):
+        run = save_run(tmp_path, "stylegan2-ada", [seed], variant="batch-2", settings=dict(batch_size=2, seed=seed))
+        run.started = started or run.started
+        run.save()
+    assert growth.conditions(runs.load(tmp_path), "stylegan2-ada", "batch_size")["time_s"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("old, new", [(dict(dtype="float16"), dict(dtype="float32")), (dict(model="A"), dict(model="B"))])
+def test_one_line_is_of_one_precision_and_one_model(tmp_path, old, new):
+    for kind, sizes in (old, (2, 4)), (new, (4,)):
+        for size in sizes:
+            save_run(tmp_path, "stylegan2-ada", [size * (1.0 if kind is old else 3.0)], variant=f"batch-{size}",
+                     settings=dict(batch_size=size), **kind)
+    save_run(tmp_path, "stylegan2-ada", [99.0], **old)
+    assert growth.conditions(runs.load(tmp_path), "stylegan2-ada", "batch_size")["time_s"].tolist() == [12.0], "those of the newest"
+
+
+def test_a_run_in_another_precision_is_on_no_line(tmp_path):
+    grow(tmp_path)
+    save_run(tmp_path, "stable-diffusion", [77.0], variant="precision-bfloat16", dtype="bfloat16", settings=dict(steps=50, prompt=""))
+    assert 77.0 not in growth.conditions(runs.load(tmp_path), "stable-diffusion", "steps")["time_s"].tolist()
+
+
+def test_the_table_has_fixed_and_per_unit_time_and_counts_what_did_not_fit(tmp_path):
+    table = growth.table(grow(tmp_path)).set_index(["Model", "Unit"])
+    assert list(table.columns) == ["Fixed time (s)", "Time a unit (s)", "R²", "Conditions", "Out of memory"]
+    assert table.loc[("Stable Diffusion", "steps")].tolist() == ["0.500", "0.100", "1.000", "3", "0"]
+    assert table.loc[("Stable Diffusion", "images in a batch")].tolist() == ["0.200", "0.300", "1.000", "3", "0"]
+    assert table.loc[("VAE", "megapixels")].tolist() == ["—", "—", "—", "2", "0"], "two conditions make no line"
+    assert table.loc[("StyleGAN2 ADA", "images in a batch")].tolist() == ["—", "—", "—", "2", "1"]
+
+
+# --- the figure
+
+def test_the_figure_has_a_panel_a_line_and_says_what_failed_and_where_too_little_was_measured(tmp_path):
+    steps, batch, size, gan = plots.growth(grow(tmp_path)).axes
+    text = [[t.get_text() for t in ax.texts] for ax in (steps, batch, size, gan)]
+    assert "0.50 s + 0.10 s × n\nR² = 1.000" in text[0] and "0.20 s + 0.30 s × n\nR² = 1.000" in text[1]
+    assert any("fewer than" in t for t in text[2]) and "out of memory" in text[3]
+    assert [ax.get_xlabel() for ax in (steps, batch, size)] == ["steps", "images in a batch", "megapixels"]
+
+
+def test_where_no_loop_was_run_the_figure_says_so(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0])
+    assert "no loop over conditions was measured" in [text.get_text() for text in plots.growth(runs.load(tmp_path)).texts]
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_the_figure_is_the_same_bytes_each_time_and_fits_the_page(tmp_path, language):
+    df = grow(tmp_path)
+    first, second = (plots.save(plots.growth(df, language), tmp_path / name) for name in "ab")
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+    assert plots.growth(df, language).get_figwidth() <= 6.3
+
+
+# --- precision
+
+def round_off(folder):
+    """A run and the same in other precisions, one of which did not fit; the VAE's is the photograph's."""
+    settings = dict(steps=50, prompt="")
+    save_run(folder, "stable-diffusion", [4.0, 4.0, 4.0], vram=1000 * MB, settings=settings)
+    save_run(folder, "stable-diffusion", [2.0, 3.0], vram=600 * MB, variant="precision-bfloat16", dtype="bfloat16", settings=settings,
+             quality=dict(psnr_db=31.26))
+    out_of_memory(folder, "stable-diffusion", variant="precision-float32", dtype="float32", settings=settings)
+    save_run(folder, "vae-round-trip", [9.0], settings=settings)
+    save_run(folder, "vae-round-trip", [0.5], variant="photograph", quality=dict(psnr_db=25.0), settings=dict(size=512))
+    save_run(folder, "vae-round-trip", [0.5], variant="precision-float32", dtype="float32", settings=dict(size=512),
+             quality=dict(psnr_db=float("inf")))
+    save_run(folder, "stylegan2-ada", [0.1])
+    return runs.load(folder)
+
+
+def test_precisions_stand_beside_their_runs_own_and_are_never_averaged(tmp_path):
+    table = growth.precisions(round_off(tmp_path))
+    assert list(table.columns) == ["Model", "Precision", "n", "Time (s)", "ratio", "VRAM (MB)", "RAM (MB)", "PSNR (dB)"]
+    assert table.to_numpy().tolist() == [
+        ["Stable Diffusion", "float16", "3", "4.00 ± 0.00", "1.0", "1000.0 ± 0.0", "501 ± 1", "—"],
+        ["Stable Diffusion", "bfloat16", "2", "2.50 ± 0.71", "0.62", "600.0 ± 0.0", "500 ± 1", "31.3"],
+        ["Stable Diffusion", "float32", "0", "out of memory", "—", "—", "—", "—"],
+        ["VAE", "float16", "1", "0.500", "1.0", "1000", "500", "—"],
+        ["VAE", "float32", "1", "0.500", "1.0", "1000", "500", "∞"]]
+
+
+def test_a_precision_is_held_against_the_run_of_the_same_settings_and_model(tmp_path):
+    df = round_off(tmp_path)
+    save_run(tmp_path, "stable-diffusion", [100.0], settings=dict(steps=9, prompt=""))
+    save_run(tmp_path, "stable-diffusion", [100.0], settings=dict(steps=50, prompt=""), model="another")
+    assert growth.precisions(runs.load(tmp_path)).equals(growth.precisions(df))
+    assert growth.precisions(df[df["variant"] != ""])["Model"].tolist() == ["VAE", "VAE"], "without its own run there is nothing to compare"
+    assert len(growth.precisions(df[df["variant"] == ""])) == 0
+
+
+def test_what_turns_out_to_be_the_same_precision_is_no_row(tmp_path):
+    df = round_off(tmp_path)
+    save_run(tmp_path, "stylegan2-ada", [0.1], variant="precision-mixed")
+    assert growth.precisions(runs.load(tmp_path)).equals(growth.precisions(df))
+
+
+@pytest.mark.parametrize("kind", ["growth", "precisions"])
+def test_the_notes_name_machine_weights_counts_and_what_to_read_with_care(tmp_path, kind):
+    grow(tmp_path)
+    df = round_off(tmp_path)
+    note = growth.note(df, kind)
+    for part in "Tesla T4", "published weights", "n = 1 … 3":
+        assert part in note, note
+    assert ("PSNR" in note) == (kind == "precisions") and ("5 … 50 steps" in note) == (kind == "growth")
+    assert "measured" in growth.note(df.iloc[:0], kind), "a table without rows says why"
+
+
+def test_a_run_on_two_lines_counts_once_in_the_note(tmp_path):
+    save_run(tmp_path, "vae-round-trip", [1.0, 1.0], variant="photograph", settings=dict(size=512))
+    for variant, setting in ("size-1024", dict(size=1024)), ("batch-2", dict(size=512, batch_size=2)):
+        save_run(tmp_path, "vae-round-trip", [2.0, 2.0], variant=variant, settings=setting)
+    assert "n = 2." in growth.note(runs.load(tmp_path), "growth")
+
+
+@pytest.mark.parametrize("kind", ["growth", "precisions"])
+def test_in_ukrainian_they_have_decimal_commas_and_no_english(tmp_path, kind):
+    grow(tmp_path)
+    df = round_off(tmp_path)
+    table = growth.table(df, "uk") if kind == "growth" else growth.precisions(df, "uk")
+    caption, note = words.say(f"caption_{kind}", "uk", number="3"), growth.note(df, kind, "uk")
+    text = " ".join([*table.columns, *table.to_numpy().ravel(), caption, note])
+    assert "Таблиця 3 – " in text and ("0,200" if kind == "growth" else "0,500") in text and not re.search(r"\d\.\d", text)
+    names = {"Stable", "Diffusion", "VAE", "StyleGAN", "ADA", "VRAM", "RAM", "MB", "PSNR", "R", "Tesla", "T", "thesis", "float", "bfloat",
+             "n"}
+    assert set(re.findall(r"[A-Za-z]+", text)) <= names
+    csv, md, tex, docx = tables.save(table, tmp_path / kind, caption, note, "uk")
+    assert len(Document(docx).tables[0].rows) == len(table) + 1 and csv.stat().st_size and md.stat().st_size and tex.stat().st_size
+
+
+def test_tables_of_nothing_are_written_too(tmp_path):
+    df = runs.load(tmp_path)
+    for table in growth.table(df), growth.precisions(df):
+        assert len(table) == 0 and len(table.columns) > 5 and len(tables.save(table, tmp_path / "t", "caption", "note")) == 4
