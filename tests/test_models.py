@@ -110,6 +110,13 @@ def test_loading_twice_gives_the_same_model_and_leaves_the_users_random_numbers_
     assert difference(draw(again), draw(pipe)) == 0
 
 
+def test_the_demo_is_loaded_without_bars_and_others_keep_theirs(hub_folder, capfd):
+    stable_diffusion.load("demo")
+    assert capfd.readouterr().err == ""
+    stable_diffusion.load(model_id=hub_folder)
+    assert "Loading pipeline components" in capfd.readouterr().err
+
+
 def test_latents_are_standard_normal_of_the_right_shape_and_follow_the_seed(pipe):
     latents = stable_diffusion.random_latents(pipe, seed=3, batch_size=200)
     assert latents.shape == (200, 4, 8, 8) and latents.dtype == pipe.unet.dtype

@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from textwrap import shorten
@@ -13,6 +13,7 @@ from textwrap import shorten
 import diffusers
 import psutil
 import torch
+import transformers
 from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
 from packaging.version import Version
 
@@ -87,6 +88,19 @@ def without_noise():
         yield
 
 
+@contextmanager
+def without_bars():
+    """Without the libraries' progress bars: the demo is there before one could be read, and a notebook would keep them, empty."""
+    libraries = [library for library in (diffusers.utils.logging, transformers.utils.logging) if library.is_progress_bar_enabled()]
+    for library in libraries:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in libraries:
+            library.enable_progress_bar()
+
+
 def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
     """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16 and bfloat16.
 
@@ -100,7 +114,7 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
     if subfolder:
         options["subfolder"] = subfolder
     try:
-        with without_noise():
+        with without_noise(), without_bars() if source.startswith(str(DEMO)) else nullcontext():
             model = cls.from_pretrained(source, **options)
     except (OSError, ValueError) as error:  # "not found", "no connection" and "no such files" arrive as these
         raise explained(source, dtype, error) from None
