@@ -113,7 +113,7 @@ def quick(monkeypatch):
         return torch.tensor(seeds).to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
 
     settings = dict(model="quick", weights="demo", dtype="float32")
-    monkeypatch.setattr(generate, "_drawer", lambda model, weights, prompts, steps, psi, count: (draw, settings | dict(steps=steps)))
+    monkeypatch.setattr(generate, "_drawer", lambda model, weights, prompts, steps, psi: (draw, settings | dict(steps=steps)))
     yield asked
     PartialState._reset_state()
 
@@ -179,16 +179,61 @@ def test_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
     assert max(most) <= generate.WAITING + generate.SAVERS + 1
 
 
+def test_processes_wait_for_each_other_as_long_as_it_takes(quick, tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(generate, "PartialState", lambda timeout=None, **options: waits.append(timeout) or PartialState(**options))
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    assert waits[0].days >= 7, "by default GPUs' processes are stopped when the first has waited 10 minutes for the last"
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_no_two_processes_draw_the_same_batch_even_if_there_are_fewer_batches(quick, tmp_path, monkeypatch, processes):
+    monkeypatch.setattr(generate, "broadcast_object_list", lambda missing: [[[0, 1], [2, 3]]])  # what the first process found missing
+    monkeypatch.setattr(generate, "check_processes", lambda state: None)
+    for index in reversed(range(processes)):
+        state = PartialState(cpu=True)
+        state.num_processes, state.process_index = processes, index
+        monkeypatch.setattr(PartialState, "is_main_process", index == 0)
+        monkeypatch.setattr(PartialState, "wait_for_everyone", lambda state: None)
+        generate.generate("stylegan2", "demo", range(4), tmp_path, batch=2)
+    assert sorted(quick) == [[0, 1], [2, 3]]
+
+
+def test_a_folder_that_another_launch_is_filling_is_refused(quick, tmp_path):
+    code = "import sys, pathlib; from genlib import files; files.hold(pathlib.Path(sys.argv[1])); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(ValueError, match="is being filled by another launch: wait until it has ended"):
+            generate.generate("stylegan2", "demo", range(4), tmp_path)
+        other.communicate(b"\n")
+    assert generate.generate("stylegan2", "demo", range(4), tmp_path) == 4
+
+
+def test_a_batch_that_does_not_fit_is_a_sentence_and_a_smaller_one_goes_into_the_same_folder(quick, tmp_path, monkeypatch, capsys):
+    drawer = generate._drawer
+
+    def full(seeds):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(generate, "_drawer", lambda *arguments: (full, drawer(*arguments)[1]))
+    call = ["generate", "--model", "stylegan2", "--weights", "demo", "--seeds", "0-3", "--out", str(tmp_path), "--batch"]
+    assert commands.main([*call, "4"]) == 1
+    assert "a batch of 4 does not fit into the memory: choose a smaller --batch" in capsys.readouterr().err
+    monkeypatch.setattr(generate, "_drawer", drawer)
+    assert commands.main([*call, "2"]) == 0 and len(lines(tmp_path)) == 4
+
+
 def test_fewer_processes_than_the_launcher_started_are_refused(quick, tmp_path, monkeypatch):
     state = PartialState(cpu=True)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RuntimeError, match="started 2 processes, but 1 work together"):
+    with pytest.raises(ValueError, match="started 2 processes, but 1 work together"):
         generate.check_processes(state)
 
 
 def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeypatch):
     pipe = stable_diffusion.load("demo")
-    monkeypatch.setattr(stable_diffusion, "load", lambda *arguments, **options: pipe)
+    asked = []
+    monkeypatch.setattr(stable_diffusion, "load", lambda *arguments, **options: asked.append(options) or pipe)
     prompts = ["a man with red hair", "a woman with black hair"]
     generate.generate("stable-diffusion", "demo", range(3), tmp_path, prompts=prompts, steps=2)
     for seed in range(3):
@@ -196,6 +241,7 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
                           num_inference_steps=2).images
         drawn = np.asarray(Image.open(tmp_path / "00000" / f"seed{seed:08}.png")).astype(int)
         assert np.abs(drawn - np.asarray(expected)).max() <= 1
+    assert asked == [dict(model_id=None, profile="tuned", without=["cudnn_attention"])], "no timing decides what is drawn"
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64
     PartialState._reset_state()

@@ -13,6 +13,7 @@ import json
 import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
-from genlib.files import explain_full_disk, write_atomically
+from genlib import device
+from genlib.files import explain_full_disk, hold, release, write_atomically
 from genlib.models import images, stable_diffusion, stylegan2
 from genlib.models.weights import WORDS
 
@@ -36,41 +38,49 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
 
     model: "stylegan2" (`weights` as `stylegan2.load`'s network; its z is RandomState(seed)'s) or "stable-diffusion" (`weights` a word or
     a model_id; seed s takes line s of `prompts`, from the beginning again after the last, and none without). Every process of a launch
-    makes this call; on several hosts `out` is a folder that they share. Raises ValueError when `out` holds pictures of other settings.
+    makes this call; on several hosts `out` is a folder that they share. Raises ValueError when `out` holds pictures of other settings or
+    another launch is filling it, MemoryError when a batch does not fit.
     """
-    state = PartialState(cpu=not torch.cuda.is_available())
+    # The last process may end hours after the first, or download for as long: at 10 minutes, the default on GPUs, all would be stopped.
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
     with state.local_main_process_first():  # which downloads; the others find it in the cache
-        draw, settings = _drawer(model, weights, prompts or [""], steps, truncation_psi, len(seeds))
+        draw, settings = _drawer(model, weights, prompts or [""], steps, truncation_psi)
     missing = [None]
     if state.is_main_process:
+        _hold(out)
         _keep_settings(out, settings | dict(batch=batch))
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{state.device.type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
         missing = [_missing(seeds, batch, out)]
     missing = broadcast_object_list(missing)[0]
     count, start = sum(map(len, missing)), time.perf_counter()
-    with state.split_between_processes(missing) as mine:
-        _draw_and_save(draw, mine, batch, out, state)
+    try:
+        _draw_and_save(draw, missing[state.process_index :: state.num_processes], batch, out, state)
+    except RuntimeError as error:
+        if not device.is_out_of_memory(error):
+            raise
+        raise MemoryError(f"a batch of {batch} does not fit into the memory: choose a smaller --batch") from None
     state.wait_for_everyone()
     if state.is_main_process:
         took = time.perf_counter() - start
         _join_manifest(out)
         print(f"{count} pictures in {took:.1f} s ({count / took:.2f} images/s), {len(seeds) - count} were there: {out}", flush=True)
+        release(out)
     state.wait_for_everyone()
     state.destroy_process_group()
     return count
 
 
 def check_processes(state: PartialState) -> None:
-    """Raises RuntimeError unless as many processes take part as the launcher started."""
+    """Raises ValueError unless as many processes take part as the launcher started."""
     started = int(os.environ.get("WORLD_SIZE", 1))
     if state.num_processes != started:
-        raise RuntimeError(f"the launcher started {started} processes, but {state.num_processes} work together: use torchrun, or "
-                           "accelerate launch --multi_gpu")
+        raise ValueError(f"the launcher started {started} processes, but {state.num_processes} work together: use torchrun, or "
+                         "accelerate launch --multi_gpu")
 
 
-def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float, count: int):
+def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float):
     """A function from a list of seeds to pictures (a tensor of uint8 [N, H, W, C] on the device, or PIL pictures), and the settings."""
     if model == "stylegan2":
         G = stylegan2.load(weights, profile="tuned")
@@ -82,7 +92,9 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
 
         return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
     word = weights in WORDS
-    pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned")
+    # Without what a timing decides: it could come out otherwise in another process or the next day, and so change pictures a little.
+    pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned",
+                                 without=["cudnn_attention"])
     scale = stable_diffusion.guidance_scale(pipe)
 
     def draw(seeds):
@@ -99,10 +111,15 @@ def _settings(info, **more) -> dict:
                 profile=info.profile) | more
 
 
+def _hold(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if not hold(out):
+        raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
+
+
 def _keep_settings(out: Path, settings: dict) -> None:
     file = out / "settings.json"
-    out.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
+    if not file.exists() or not _manifest(out):  # no picture has what it says: the first batch did not fit, say
         return write_atomically(file, json.dumps(settings, indent=1).encode())
     before = json.loads(file.read_text())
     for name in {**before, **settings}:
