@@ -1,6 +1,7 @@
 """The tuned profile: which switches a machine gets, that each can be left out, and that the pictures stay the same."""
 import itertools
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from diffusers import PNDMScheduler
 
 from genlib import device, measure
 from genlib.measure import quality
-from genlib.models import images, stable_diffusion, stylegan2, tuned, vae
+from genlib.models import images, stable_diffusion, stylegan2, tuned, vae, weights
+from genlib.runs import ModelInfo
 
 SAME_DB = 45  # PSNR from which two 8-bit pictures count as the same
 
@@ -131,6 +133,15 @@ def test_without_skip_equal_guidance_both_branches_are_computed(capsys):
     assert batches == [2] and "guidance skipped" not in capsys.readouterr().out
 
 
+def test_with_an_ip_adapter_the_same_prompt_is_not_the_same_guidance():
+    loaded = stable_diffusion.load("demo", profile="tuned")
+    for kind, scale in ("ip_image_proj", 3.0), (None, 1.0):
+        loaded.unet.register_to_config(encoder_hid_dim_type=kind)
+        loaded._guidance_scale = 3.0
+        loaded.encode_prompt("", loaded.device, 1, True)
+        assert loaded.guidance_scale == scale
+
+
 def test_inference_mode_is_on_while_the_tuned_pipeline_draws_and_off_without_it():
     for without, expected in ([], True), (["inference_mode"], False):
         seen = []
@@ -212,7 +223,36 @@ def test_what_a_graph_cannot_serve_is_computed_plainly(recorded):
     x = torch.ones(1, 3, requires_grad=True)
     network(x).sum().backward()
     assert torch.equal(x.grad[0], network.weight.sum(0)), "gradients of the input, as for editing a style vector"
+    network.requires_grad_(True)
+    network(torch.ones(1, 3)).sum().backward()
+    assert torch.equal(network.weight.grad, torch.ones(2, 3)), "gradients of the weights, as for training"
+    network.requires_grad_(False)
+    network._hf_peft_config_loaded = True  # as diffusers says that there are layers of LoRA
+    network(torch.ones(1, 3))
+    network._hf_peft_config_loaded = False
+    assert network.to("meta")(torch.ones(1, 3, device="meta")).is_meta, "elsewhere: on a CPU a graph would hold nothing"
     assert not recorded and not network.forward.graphs
+
+
+def test_what_a_graph_returns_can_be_overwritten_and_is_told_by_the_seed(recorded):
+    network = torch.nn.Dropout(0.5)
+    network.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+    torch.manual_seed(0)
+    expected = [network(torch.ones(1, 99)) for _ in range(2)]
+    tuned.quicken(network, graph_up_to_batch=1)
+    torch.manual_seed(0)
+    result = network(torch.ones(1, 99))
+    assert len(recorded) == 1 and torch.equal(result, expected[0]) and torch.equal(network(torch.ones(1, 99)), expected[1])
+    result.zero_()
+
+
+def test_a_tuned_network_that_was_let_go_is_gone_before_another_is_loaded(recorded):
+    network = stylegan2.load("demo", profile="tuned")
+    tuned.quicken(network, graph_up_to_batch=1)
+    was = weakref.ref(network)
+    del network
+    with weights.loading(ModelInfo("another", "demo", "tuned", "")):
+        assert was() is None
 
 
 def test_weights_that_moved_are_recorded_anew_and_kinds_are_limited(recorded):

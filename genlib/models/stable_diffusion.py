@@ -47,7 +47,9 @@ class _Pipeline(StableDiffusionPipeline):
     def encode_prompt(self, *args, **options):
         """As the library's; afterwards no step runs the UNet twice on equal inputs: u + s (c - u) = u when c = u."""
         prompt, negative = super().encode_prompt(*args, **options)
-        if self.info.switches["skip_equal_guidance"] and self.do_classifier_free_guidance and torch.equal(prompt, negative):
+        by_prompt_alone = self.unet.config.encoder_hid_dim_type is None  # an IP-Adapter's picture guides beside it
+        if (self.info.switches["skip_equal_guidance"] and by_prompt_alone and self.do_classifier_free_guidance
+                and torch.equal(prompt, negative)):
             if not self._said:
                 print("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
             self._said = True

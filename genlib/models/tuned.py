@@ -89,11 +89,14 @@ class Quick:
     """The `forward` of a network whose weights stay where they are.
 
     As a graph: the first call with arguments of a kind (shapes, dtypes, other values) records what it launches, later ones replay that.
-    Plainly: calls that want gradients, and those that torch watches (a counter of operations would see nothing in a graph).
+    Plainly: calls that want gradients, those that torch watches (a counter of operations would see nothing in a graph), and those of a
+    network that was moved to another device or got LoRA's layers. Other changes of its layers after loading (FreeU, hooks inside it)
+    are not seen: load without the graph for them.
     """
 
     def __init__(self, network: torch.nn.Module, cudnn_attention: bool, compiled: bool, graph_up_to_batch: int):
         self.network, self.plain, self.graphs, self.largest_batch = network, network.forward, {}, graph_up_to_batch
+        self.device = next(network.parameters()).device
         self.cudnn_attention = cudnn_attention
         # Without inductor's own graphs, whose outputs the next call would overwrite: PNDM keeps the last four.
         self.quick = torch.compile(self.plain, fullgraph=True, mode="max-autotune-no-cudagraphs") if compiled else self.plain
@@ -101,9 +104,11 @@ class Quick:
     def __call__(self, *arguments, **keywords):
         leaves, structure = tree_flatten((arguments, keywords))
         tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-        if _get_current_dispatch_mode() is not None or torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            return self.plain(*arguments, **keywords)
         place = next(self.network.parameters())
+        differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (place, *tensors))
+        changed = place.device != self.device or getattr(self.network, "_hf_peft_config_loaded", False)
+        if differentiated or changed or _get_current_dispatch_mode() is not None:
+            return self.plain(*arguments, **keywords)
         shapes = [(leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         kind = (str(structure), place.data_ptr(), *shapes)
         batch = max((len(tensor) for tensor in tensors if tensor.ndim), default=0)
@@ -116,7 +121,8 @@ class Quick:
             for buffer, tensor in zip(buffers, tensors, strict=True):
                 buffer.copy_(tensor, non_blocking=True)
             replay()
-            return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, output)
+        # Outside inference mode, unless the caller is in it: else the caller could not overwrite what it gets.
+        return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, output)
 
     def _call(self, *arguments, **keywords):
         if not self.cudnn_attention:
@@ -127,7 +133,8 @@ class Quick:
     def _record(self, leaves: list, structure, where: torch.device):
         leaves = [leaf.to(where, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         arguments, keywords = tree_unflatten(leaves, structure)
-        replay, output = record(lambda: self._call(*arguments, **keywords))
+        with torch.random.fork_rng([where] if where.type == "cuda" else []):  # the first call draws what it would draw without a graph
+            replay, output = record(lambda: self._call(*arguments, **keywords))
         return replay, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)], output
 
 

@@ -1,4 +1,5 @@
 """Where weights come from: which word to take, download with a check of the hash, what was loaded."""
+import gc
 import hashlib
 import os
 import time
@@ -217,6 +218,7 @@ def _download(url: str, path: Path, attempts: int) -> None:
 @contextmanager
 def loading(info: ModelInfo):
     """Fill in what loading took: time (device synchronised) and the growth of RSS. Out of memory gets a sentence with what helps."""
+    gc.collect()  # a tuned network refers to itself: one that was let go would still take its memory
     process = psutil.Process()
     ram, start = process.memory_info().rss, time.perf_counter()
     try:
