@@ -24,6 +24,9 @@ from statistics import median
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # genlib need not be installed
+
 from bench_tuned import PROMPT, SAME_DB, denoise, free, in_turn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -80,6 +83,9 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
         for checker in (False,) if weights == "demo" else (False, True):
             free()
             pipe = stable_diffusion.load(weights, dtype=precision.replace("autocast", "float32"), safety_checker=checker)
+            if precision == "autocast":  # it keeps its casts of weights that may be trained, and published ones may: 2 GB more
+                for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.safety_checker):
+                    part is None or part.requires_grad_(True)
             for attention in "fused", "plain":
                 name = f"{precision}-{'checker' if checker else 'none'}-{attention}"
                 cast = torch.autocast(device.pick().type, torch.float16) if precision == "autocast" else nullcontext()
@@ -114,10 +120,16 @@ def peak(iterations) -> int | None:
     return None if None in values else max(values)
 
 
-def compared(what: str, calls: dict, rounds: int, target: str, psnr: float) -> str:
-    """A row: medians of two calls measured in turn, their ratio, their peaks, the PSNR between their pictures."""
-    plain, quick = in_turn(calls, rounds).values()
-    times, peaks = [median(i.time_s for i in taken) for taken in (plain, quick)], [peak(plain), peak(quick)]
+def peaks_alone(load, *draws) -> list[int | None]:
+    """The peak of each of `draws` by a model with nothing loaded beside it: of two models, each would count in the other's peak."""
+    free()
+    model = load()
+    return [peak(in_turn({"": partial(draw, model)}, 1)[""]) for draw in draws]
+
+
+def compared(what: str, calls: dict, rounds: int, target: str, psnr: float, peaks=(None, None)) -> str:
+    """A row: medians of two calls measured in turn, their ratio, the peaks of each alone, the PSNR between their pictures."""
+    times = [median(i.time_s for i in taken) for taken in in_turn(calls, rounds).values()]
     share = "—" if None in peaks else f"{peaks[1] / peaks[0]:.2f}"
     row = (f"| {what} | {1000 * times[0]:.2f} | {1000 * times[1]:.2f} | {times[0] / times[1]:.2f} | {target} | {figure(peaks[0])} | "
            f"{figure(peaks[1])} | {share} | {psnr:.1f} |")
@@ -131,15 +143,19 @@ HEAD = ["| | plain (ms) | tuned (ms) | ratio | target | VRAM plain (MB) | tuned 
 
 def diffusion(weights: str, steps: int, rounds: int) -> list[str]:
     """Stable Diffusion from latent to picture, thesis profile against tuned, and against tuned with one switch left out."""
-    plain, quick = (stable_diffusion.load(weights, profile=profile) for profile in ("thesis", "tuned"))
+    loads = [partial(stable_diffusion.load, weights, profile=profile) for profile in ("thesis", "tuned")]
+    draws = [lambda pipe, prompt=prompt: denoise(pipe, steps, prompt, "pil") for prompt in (PROMPT, "")]
+    peaks = zip(*(peaks_alone(load, *draws) for load in loads), strict=True)
+    free()
+    plain, quick = (load() for load in loads)
     rows = []
-    for prompt, what, target in (PROMPT, "with a prompt", "≥ 2"), ("", "empty prompt", "≥ 3"):
+    for (prompt, what, target), both in zip(((PROMPT, "with a prompt", "≥ 2"), ("", "empty prompt", "≥ 3")), list(peaks), strict=True):
         calls = {name: partial(denoise, pipe, steps, prompt, "pil") for name, pipe in (("plain", plain), ("tuned", quick))}
         same = quality.psnr(*(call()[0] for call in calls.values()))
-        rows.append(compared(f"Stable Diffusion, {plain.info.dtype}, {what}", calls, rounds, target, same))
+        rows.append(compared(f"Stable Diffusion, {plain.info.dtype}, {what}", calls, rounds, target, same, both))
     loaded = f"The tuned profile loads in {quick.info.load_time_s:.1f} s (graphs and choices made there included), plain in " \
              f"{plain.info.load_time_s:.1f} s. Switches: {', '.join(name for name, on in quick.info.switches.items() if on)}."
-    del plain
+    del plain, calls
     for switch in [name for name, on in quick.info.switches.items() if on and name not in ("huge_pages", "vae_slicing")]:
         free()
         without = stable_diffusion.load(weights, profile="tuned", without=[switch])
@@ -155,26 +171,32 @@ def faces(weights: str, rounds: int) -> list[str]:
     """StyleGAN2 from z to 8-bit pictures, thesis profile against tuned."""
     rows = []
     for resolution, batch, target in (512, 1, "≤ 1 ms"), (512, 16, "≥ 1500 images/s"), (1024, 1, ""), (1024, 4, ""):
-        free()
-        networks = [stylegan2.load(weights, resolution=resolution, profile=profile) for profile in ("thesis", "tuned")]
-        z = torch.from_numpy(np.random.RandomState(0).randn(batch, networks[0].z_dim)).to(device.pick())
-
-        def draw(G, z=z):
-            return images.to_pil(G(z, None, truncation_psi=0.7, noise_mode="const"))
+        z = torch.from_numpy(np.random.RandomState(0).randn(batch, 512)).to(device.pick())
 
         def on_device(G, z=z):
-            G(z, None, truncation_psi=0.7, noise_mode="const")
+            return G(z[:, : G.z_dim], None, truncation_psi=0.7, noise_mode="const")
 
+        def draw(G, on_device=on_device):
+            return images.to_pil(on_device(G))
+
+        loads = [partial(stylegan2.load, weights, resolution=resolution, profile=profile) for profile in ("thesis", "tuned")]
+        peaks = list(zip(*(peaks_alone(load, draw, on_device) for load in loads), strict=True))
+        free()
+        networks = [load() for load in loads]
         same = quality.psnr(*(draw(G)[0] for G in networks))
-        for what, call in ("to PIL", draw), ("on the device", on_device):
+        for (what, call), both in zip((("to PIL", draw), ("on the device", on_device)), peaks, strict=True):
             calls = {name: partial(call, G) for name, G in zip(("plain", "tuned"), networks, strict=True)}
-            rows.append(compared(f"StyleGAN2, {networks[0].img_resolution} px, batch {batch}, {what}", calls, 5 * rounds, target, same))
+            rows.append(compared(f"StyleGAN2, {networks[0].img_resolution} px, batch {batch}, {what}", calls, 5 * rounds, target, same,
+                                 both))
+        del networks, calls
     return [*HEAD, *rows]
 
 
 def gpu_tests() -> list[str]:
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"], cwd=PROJECT,
-                          capture_output=True, text=True)
+    # Only files with such a test: others import Jupyter or python-docx, which need not be here, and pytest would stop at that.
+    files = [path for path in (PROJECT / "tests").glob("test_*.py") if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *files], cwd=PROJECT,
+                          capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PROJECT)})
     return [(done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["no output"])[-1]]
 
 

@@ -35,11 +35,9 @@ def in_turn(calls: dict, rounds: int) -> dict:
 
 
 def ratio(taken: dict) -> str:
-    """"first / second ms, x ratio of the medians", and on a GPU the peaks; of two calls measured in turn."""
+    """"first / second ms, x ratio of the medians" of two calls measured in turn."""
     first, second = (median(iteration.time_s for iteration in iterations) for iterations in taken.values())
-    text = f"{1000 * first:9.1f} / {1000 * second:9.1f} ms  x{first / second:5.2f}"
-    peaks = [max(iteration.vram_peak_bytes or 0 for iteration in iterations) / 1024**2 for iterations in taken.values()]
-    return text + (f"  VRAM {peaks[0]:6.0f} / {peaks[1]:6.0f} MB  x{peaks[1] / peaks[0]:4.2f}" if peaks[0] else "")
+    return f"{1000 * first:9.1f} / {1000 * second:9.1f} ms  x{first / second:5.2f}"
 
 
 def line(what: str, taken: dict, target: str) -> None:
