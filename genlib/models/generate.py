@@ -92,7 +92,7 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
 
         return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
     word = weights in WORDS
-    # Without what a timing decides: it could come out otherwise in another process or the next day, and so change pictures a little.
+    # Without what a timing decides, or how many are asked for (compiling): another process or range could get other pictures, a little.
     pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned",
                                  without=["cudnn_attention"])
     scale = stable_diffusion.guidance_scale(pipe)
