@@ -53,8 +53,10 @@ def cells_as_code(notebook: str, parameters: dict) -> str:
     return "\n".join(code)
 
 
-def run_notebooks(results: Path, weights: str, steps: int, rounds: int) -> list[str]:
-    """Notebooks 1 to 3 in both profiles, each in a process of its own; a row each with how long it took, or why it stopped."""
+def run_notebooks(results: Path, weights: str, steps: int, rounds: int, keep) -> list[str]:
+    """Notebooks 1 to 3 in both profiles, each in a process of its own, its runs kept by `keep()` when it ends; a row each with how long it
+    took, or why it stopped.
+    """
     rows = []
     for profile in "thesis", "tuned":
         for notebook in NOTEBOOKS:
@@ -65,6 +67,7 @@ def run_notebooks(results: Path, weights: str, steps: int, rounds: int) -> list[
             outcome = f"{time.perf_counter() - start:.0f} s" if not done.returncode else done.stderr.strip().splitlines()[-1]
             print(f"{notebook}, {profile}: {outcome}", flush=True)
             rows.append(f"| {notebook} | {profile} | {outcome} |")
+            keep()
     return ["| notebook | profile | |", "| --- | --- | ---: |", *rows]
 
 
@@ -214,16 +217,17 @@ def main() -> None:
               f"{machine.driver}, CUDA {machine.cuda}, " + ", ".join(f"{name} {version}" for name, version in machine.packages.items())]
     with tempfile.TemporaryDirectory() as temporary:
         results = Path(temporary)
+        keep = partial(keep_runs, results, machine.slug, options.out)
         parts = {"VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
                  "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
                  "StyleGAN2": partial(faces, options.weights, options.rounds),
                  "Tests on the card": gpu_tests,
-                 "Notebooks": partial(run_notebooks, results, options.weights, options.steps, options.rounds)}
+                 "Notebooks": partial(run_notebooks, results, options.weights, options.steps, options.rounds, keep)}
         for title, part in parts.items():
             free()
             report += ["", f"## {title}", "", *part()]
             (folder / "report.md").write_text("\n".join(report) + "\n", encoding="utf-8")  # what is measured is kept, whatever comes
-            keep_runs(results, machine.slug, options.out)
+            keep()
     print(f"{folder / 'report.md'}: {time.perf_counter() - start:.0f} s, {len(runs.read_all(folder))} runs")
 
 

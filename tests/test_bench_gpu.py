@@ -45,6 +45,14 @@ def test_it_starts_and_runs_the_gpus_tests_where_genlib_is_not_installed_and_jup
     assert not done.returncode and re.search("passed|skipped", done.stdout) and "error" not in done.stdout, done.stdout + done.stderr
 
 
+def test_the_runs_of_each_notebook_are_kept_when_it_ends(tmp_path, monkeypatch):
+    order = []
+    done = subprocess.CompletedProcess([], 0, "", "")
+    monkeypatch.setattr(bench_gpu.subprocess, "run", lambda *arguments, **options: order.append("notebook") or done)
+    bench_gpu.run_notebooks(tmp_path, "demo", 1, 1, lambda: order.append("kept"))
+    assert order == ["notebook", "kept"] * 6, "what follows may be cut off by a limit of time"
+
+
 def test_autocast_is_measured_with_weights_that_may_be_trained_as_published_ones(tmp_path, monkeypatch):
     trainable = {}
 
