@@ -53,14 +53,16 @@ def cells_as_code(notebook: str, parameters: dict) -> str:
     return "\n".join(code)
 
 
-def run_notebooks(results: Path, weights: str, steps: int, rounds: int, keep) -> list[str]:
+def run_notebooks(results: Path, weights: str, steps: int, keep) -> list[str]:
     """Notebooks 1 to 3 in both profiles, each in a process of its own, its runs kept by `keep()` when it ends; a row each with how long it
     took, or why it stopped.
     """
     rows = []
     for profile in "thesis", "tuned":
         for notebook in NOTEBOOKS:
-            parameters = dict(WEIGHTS=weights, PROFILE=profile, ITERATIONS=rounds, STEPS=steps, RESULTS=str(results))
+            parameters = dict(WEIGHTS=weights, PROFILE=profile, ITERATIONS=5, STEPS=steps, RESULTS=str(results))
+            if profile == "tuned":  # how cost grows is shown once
+                parameters |= dict(SHARES_OF_STEPS_TRIED=[], BATCHES_TRIED=[], PRECISIONS_TRIED=[], RESOLUTIONS_TRIED=[], SCALES_TRIED=[])
             start = time.perf_counter()
             done = subprocess.run([sys.executable, "-"], input=cells_as_code(notebook, parameters), text=True, capture_output=True,
                                   cwd=PROJECT / "notebooks", env=os.environ | {"PYTHONPATH": str(PROJECT)})
@@ -71,10 +73,10 @@ def run_notebooks(results: Path, weights: str, steps: int, rounds: int, keep) ->
     return ["| notebook | profile | |", "| --- | --- | ---: |", *rows]
 
 
-def keep_runs(results: Path, machine: str, out: Path) -> None:
+def keep_runs(results: Path, out: Path) -> None:
     """Copy the runs into the reference folder, without pictures: of random weights they are noise, and a megabyte each."""
-    for record in (results / machine).rglob("run.json"):
-        target = out / machine / record.relative_to(results / machine)
+    for record in results.rglob("run.json"):
+        target = out / record.relative_to(results)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(record, target)
 
@@ -94,8 +96,8 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
                 cast = torch.autocast(device.pick().type, torch.float16) if precision == "autocast" else nullcontext()
                 with cast, sdpa_kernel(SDPBackend.MATH) if attention == "plain" else nullcontext():
                     run = measure.repeat(partial(denoise, pipe, steps, output="pil", guidance_scale=7.5), model=pipe.info, iterations=1,
-                                         experiment="stable-diffusion", variant=f"memory-{name}", settings=dict(steps=steps, prompt=""),
-                                         results=results)
+                                         warmup=0, experiment="stable-diffusion", variant=f"memory-{name}",
+                                         settings=dict(steps=steps, prompt=""), results=results)
                 [iteration] = run.iterations
                 peaks[name] = iteration.vram_peak_bytes
                 rows.append(f"| {precision} | {'yes' if checker else 'no'} | {attention} | {figure(iteration.vram_peak_bytes)} | "
@@ -207,22 +209,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", choices=["random", "demo"], default="random")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=PROJECT / "notebooks" / "reference")
     options = parser.parse_args()
-    machine, start = device.describe(), time.perf_counter()
-    folder = options.out / machine.slug
-    folder.mkdir(parents=True, exist_ok=True)
-    report = [f"# {machine.device}", "", f"{options.weights} weights, {options.steps} steps, medians of {options.rounds}; driver "
-              f"{machine.driver}, CUDA {machine.cuda}, " + ", ".join(f"{name} {version}" for name, version in machine.packages.items())]
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
         results = Path(temporary)
-        keep = partial(keep_runs, results, machine.slug, options.out)
+        keep = partial(keep_runs, results, options.out)
+        # The notebooks first, and until then nothing of CUDA here: this process would be another one on their GPU.
+        ran = run_notebooks(results, options.weights, options.steps, keep)
+        machine = device.describe()
+        folder = options.out / machine.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        report = [f"# {machine.device}", "", f"{options.weights} weights, {options.steps} steps, medians of {options.rounds}; driver "
+                  f"{machine.driver}, CUDA {machine.cuda}, " + ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
+                  "", "## Notebooks", "", *ran]
         parts = {"VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
                  "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
                  "StyleGAN2": partial(faces, options.weights, options.rounds),
-                 "Tests on the card": gpu_tests,
-                 "Notebooks": partial(run_notebooks, results, options.weights, options.steps, options.rounds, keep)}
+                 "Tests on the card": gpu_tests}
         for title, part in parts.items():
             free()
             report += ["", f"## {title}", "", *part()]

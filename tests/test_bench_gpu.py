@@ -49,7 +49,7 @@ def test_the_runs_of_each_notebook_are_kept_when_it_ends(tmp_path, monkeypatch):
     order = []
     done = subprocess.CompletedProcess([], 0, "", "")
     monkeypatch.setattr(bench_gpu.subprocess, "run", lambda *arguments, **options: order.append("notebook") or done)
-    bench_gpu.run_notebooks(tmp_path, "demo", 1, 1, lambda: order.append("kept"))
+    bench_gpu.run_notebooks(tmp_path, "demo", 1, lambda: order.append("kept"))
     assert order == ["notebook", "kept"] * 6, "what follows may be cut off by a limit of time"
 
 
@@ -98,7 +98,7 @@ def test_the_whole_script_runs_with_the_demo_and_leaves_runs_and_a_report(tmp_pa
     [report] = tmp_path.glob("*/report.md")
     text = report.read_text()
     titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert titles == ["VRAM of v1-4, and the thesis's figure", "Plain and tuned", "StyleGAN2", "Tests on the card", "Notebooks"]
+    assert titles == ["Notebooks", "VRAM of v1-4, and the thesis's figure", "Plain and tuned", "StyleGAN2", "Tests on the card"]
     assert len(re.findall(r"^\| (?:float16|float32|autocast) \| no \|", text, re.MULTILINE)) == 6 and "Error" not in text
     assert re.search(r"3_stylegan2_ada \| thesis \| \d+ s", text) and re.search(r"3_stylegan2_ada \| tuned \| \d+ s", text)
     kept = {path.parent.parent.name for path in tmp_path.rglob("run.json")}

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from PIL import Image
 
 from genlib import __main__ as commands
-from genlib.models import generate, images, stable_diffusion, stylegan2
+from genlib.models import generate, images, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parent.parent
 ALONE = [sys.executable, "-m"]
@@ -113,13 +113,21 @@ def quick(monkeypatch):
         return torch.tensor(seeds).to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
 
     settings = dict(model="quick", weights="demo", dtype="float32")
-    monkeypatch.setattr(generate, "_drawer", lambda model, weights, prompts, steps, psi: (draw, settings | dict(steps=steps)))
+    monkeypatch.setattr(generate, "_drawer", lambda model, weights, prompts, steps, psi, compiled: (draw, settings | dict(steps=steps)))
     yield asked
     PartialState._reset_state()
 
 
 def level(out, seed):
     return Image.open(out / f"{seed // 1000:05}" / f"seed{seed:08}.png").getpixel((0, 0))[0]
+
+
+def test_many_are_compiled_and_a_longer_range_keeps_to_what_the_first_was(tmp_path):
+    assert not generate._compiled(tmp_path, 10) and generate._compiled(tmp_path, tuned.COMPILE_PAYS_FROM)
+    (tmp_path / "settings.json").write_text('{"compile": false}')
+    assert generate._compiled(tmp_path, 10**6), "no picture was drawn so"
+    (tmp_path / "manifest.jsonl").write_text('{"seed": 0, "file": "a", "sha256": "b"}')
+    assert not generate._compiled(tmp_path, 10**6)
 
 
 def test_a_batch_is_of_neighbouring_seeds_wherever_the_range_begins(quick, tmp_path):
@@ -241,7 +249,7 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
                           num_inference_steps=2).images
         drawn = np.asarray(Image.open(tmp_path / "00000" / f"seed{seed:08}.png")).astype(int)
         assert np.abs(drawn - np.asarray(expected)).max() <= 1
-    assert asked == [dict(model_id=None, profile="tuned", without=["cudnn_attention"])], "no timing decides what is drawn"
+    assert asked == [dict(model_id=None, profile="tuned", without=["cudnn_attention"], expected_images=1)], "no timing decides it"
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64
     PartialState._reset_state()

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from genlib import device
 from genlib.files import explain_full_disk, hold, release, write_atomically
-from genlib.models import images, stable_diffusion, stylegan2
+from genlib.models import images, stable_diffusion, stylegan2, tuned
 from genlib.models.weights import WORDS
 
 MODELS = ("stylegan2", "stable-diffusion")
@@ -44,11 +44,13 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     # The last process may end hours after the first, or download for as long: at 10 minutes, the default on GPUs, all would be stopped.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
-    with state.local_main_process_first():  # which downloads; the others find it in the cache
-        draw, settings = _drawer(model, weights, prompts or [""], steps, truncation_psi)
-    missing = [None]
     if state.is_main_process:
         _hold(out)
+    compiled = broadcast_object_list([state.is_main_process and _compiled(out, len(seeds))])[0]
+    with state.local_main_process_first():  # which downloads; the others find it in the cache
+        draw, settings = _drawer(model, weights, prompts or [""], steps, truncation_psi, compiled)
+    missing = [None]
+    if state.is_main_process:
         _keep_settings(out, settings | dict(batch=batch))
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{state.device.type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
@@ -80,7 +82,7 @@ def check_processes(state: PartialState) -> None:
                          "accelerate launch --multi_gpu")
 
 
-def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float):
+def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float, compiled: bool):
     """A function from a list of seeds to pictures (a tensor of uint8 [N, H, W, C] on the device, or PIL pictures), and the settings."""
     if model == "stylegan2":
         G = stylegan2.load(weights, profile="tuned")
@@ -92,9 +94,9 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
 
         return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
     word = weights in WORDS
-    # Without what a timing decides, or how many are asked for (compiling): another process or range could get other pictures, a little.
+    # Without what a timing decides: it could come out otherwise in another process, and so change pictures a little.
     pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned",
-                                 without=["cudnn_attention"])
+                                 without=["cudnn_attention"], expected_images=tuned.COMPILE_PAYS_FROM if compiled else 1)
     scale = stable_diffusion.guidance_scale(pipe)
 
     def draw(seeds):
@@ -103,7 +105,8 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
         return pipe(prompt=asked, latents=latents, guidance_scale=scale, num_inference_steps=steps).images
 
     text = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
-    return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text)
+    return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text,
+                           compile=pipe.info.switches["compile"])
 
 
 def _settings(info, **more) -> dict:
@@ -115,6 +118,13 @@ def _hold(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not hold(out):
         raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
+
+
+def _compiled(out: Path, count: int) -> bool:
+    """Whether compiling pays for so many pictures; where there are some already, whether they were drawn so: it changes them a little."""
+    if (out / "settings.json").exists() and _manifest(out):
+        return json.loads((out / "settings.json").read_text()).get("compile", False)
+    return count >= tuned.COMPILE_PAYS_FROM
 
 
 def _keep_settings(out: Path, settings: dict) -> None:
