@@ -290,12 +290,13 @@ def test_a_wall_clock_that_is_set_back_changes_no_time(tmp_path, monkeypatch):
     assert 0.05 <= repeat(lambda: time.sleep(0.05), tmp_path, iterations=1).iterations[0].time_s < 5
 
 
-def test_a_shorter_run_takes_over_what_a_longer_one_had_measured(tmp_path, capsys):
+def test_a_shorter_run_leaves_a_longer_one_that_was_cut_off_alone(tmp_path, capsys):
     def interrupted(iteration):
         if iteration == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         repeat(interrupted, tmp_path, iterations=5)
-    assert len(repeat(lambda: None, tmp_path, iterations=2).iterations) == 3
-    assert "after 3 of 3 iterations" in capsys.readouterr().out
+    assert len(repeat(lambda: None, tmp_path, iterations=2).iterations) == 2, "as many as were asked for"
+    assert "continues" not in capsys.readouterr().out
+    assert len(repeat(lambda: None, tmp_path, iterations=5).iterations) == 5 and "after 3 of 5 iterations" in capsys.readouterr().out
