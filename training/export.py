@@ -1,9 +1,10 @@
-"""Write the averaged weights of the three trainings into the package, as float16 safetensors in diffusers' layout.
+"""Write the averaged weights of the trainings that have a checkpoint into the package, as float16 safetensors in diffusers' layout.
 
-    python training/export.py      # from training/checkpoints/ to genlib/models/demo/
+    python training/export.py      # from training/checkpoints/ to genlib/models/demo/; what has no checkpoint stays as it is
 """
 import torch
-from diffusers import PNDMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline
+from loop import CHECKPOINTS
 from train_stable_diffusion import trained_parts
 from train_stylegan2 import trained_generator
 from train_vae import trained_vae
@@ -15,12 +16,17 @@ LIMIT_BYTES = 16 * 1024**2
 
 
 def main() -> None:
-    unet, text_encoder, tokenizer = trained_parts()
-    pipeline = StableDiffusionPipeline(
-        vae=trained_vae(), unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-    pipeline.to("cpu", torch.float16).save_pretrained(DEMO / "stable-diffusion")
-    trained_generator().to("cpu", torch.float16).save_pretrained(DEMO / "stylegan2")
+    trained, folder = {file.stem for file in CHECKPOINTS.glob("*.pt")}, DEMO / "stable-diffusion"
+    if "vae" in trained:
+        trained_vae().to("cpu", torch.float16).save_pretrained(folder / "vae")
+    if "stable_diffusion" in trained:
+        unet, text_encoder, tokenizer = trained_parts()
+        pipeline = StableDiffusionPipeline(
+            vae=AutoencoderKL.from_pretrained(folder / "vae"), unet=unet, text_encoder=text_encoder, tokenizer=tokenizer,
+            scheduler=PNDMScheduler(**SCHEDULER_CONFIG), safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+        pipeline.to("cpu", torch.float16).save_pretrained(folder)
+    if "stylegan2" in trained:
+        trained_generator().to("cpu", torch.float16).save_pretrained(DEMO / "stylegan2")
     total = sum(file.stat().st_size for file in DEMO.rglob("*") if file.is_file() and file.suffix != ".png")
     print(f"{DEMO}: {total / 1024**2:.1f} MB")
     if total > LIMIT_BYTES:

@@ -1,6 +1,8 @@
 """What all trainings share: resumed where it was interrupted, averaged weights, a progress bar, a history of losses."""
+import ctypes
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,15 @@ from genlib import device
 
 DEVICE = device.pick()
 CHECKPOINTS = Path(__file__).parent / "checkpoints"  # not kept in the repository
+TRAINED = Path(__file__).parent / "trained.json"  # kept: what each of the demo's trainings took
 SAVE_EVERY = 200  # steps
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory for the next map: fresh pages from the system cost up to a third of a step."""
+    if sys.platform == "linux":
+        for option, value in ((-1, 2**31 - 1), (-2, 2**28), (-3, 2**25)):  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of malloc.h
+            getattr(ctypes.CDLL(None), "mallopt", lambda *pair: 0)(option, value)
 
 
 def autocast():
@@ -70,3 +80,10 @@ class Training:
                     self.history.append(dict(step=self.step) | {name: round(float(value), 6) for name, value in losses.items()})
                 if self.step % SAVE_EVERY == 0 or self.step == steps:
                     self.save()
+
+    def record(self) -> None:
+        """Write what the training took into TRAINED, for the model card."""
+        known = json.loads(TRAINED.read_text())
+        known[self.name] = dict(steps=self.step, minutes=round(self.seconds / 60), machine=device.describe().device,
+                                cores=torch.get_num_threads(), remark="")
+        TRAINED.write_text(json.dumps(known, indent=1) + "\n")

@@ -1,6 +1,8 @@
 """Measure the demo models on faces that no training saw, and write their model card with its pictures.
 
-    python training/model_card.py      # 8 minutes on two cores; writes genlib/models/demo/README.md, samples.png, losses.png
+    python training/model_card.py      # 8 minutes on two cores; writes genlib/models/demo/README.md, samples.png and losses_*.png
+
+The losses are drawn of the trainings that have a checkpoint; of the others the picture stays, and their steps and minutes are known.
 """
 import json
 import time
@@ -10,7 +12,7 @@ import evaluate
 import faces
 import matplotlib.pyplot as plt
 import numpy as np
-from loop import CHECKPOINTS
+from loop import CHECKPOINTS, TRAINED
 from PIL import Image, ImageDraw
 from train_vae import HELD_OUT
 
@@ -28,12 +30,13 @@ def measured() -> tuple[dict, dict]:
     asked, real = evaluate.held_out(COUNT), faces.batch(range(HELD_OUT, HELD_OUT + COUNT))
     prompted = evaluate.from_prompts(pipe, [faces.caption(face) for face in asked])
     unprompted = evaluate.from_prompts(pipe, [""] * COUNT)
-    made, backs = evaluate.from_generator(G, COUNT), evaluate.reconstructions(autoencoder, real)
+    made, typical = (evaluate.from_generator(G, COUNT, psi) for psi in (1.0, 0.7))
+    backs = evaluate.reconstructions(autoencoder, real)
     others, noise = faces.batch(range(HELD_OUT + COUNT, HELD_OUT + 2 * COUNT)), evaluate.noise(COUNT)
     of_noise = evaluate.kernel_distance(judge, others, noise)
     figures = dict(psnr_db=evaluate.mean_psnr(real, backs), follows=evaluate.follows(judge, prompted, asked),
                    noise_faces=evaluate.share_of_faces(judge, noise), kid_noise=of_noise, classifier=classifier.accuracies(judge))
-    for name, pictures in {"prompted": prompted, "unprompted": unprompted, "stylegan2": made, "held out": others}.items():
+    for name, pictures in {"prompted": prompted, "unprompted": unprompted, "psi 1": made, "psi 0.7": typical, "held out": others}.items():
         figures[name] = dict(faces=evaluate.share_of_faces(judge, pictures), kid=evaluate.kernel_distance(judge, real, pictures),
                              spread=evaluate.spread(judge, pictures, real))
     walls = np.stack([real[:25], backs[:25]], axis=1).reshape(-1, 64, 64, 3)[:26]
@@ -54,16 +57,15 @@ def sheet(groups: dict[str, np.ndarray], columns: int = 13) -> Image.Image:
     return page
 
 
-def losses(histories: dict) -> plt.Figure:
-    """The loss of each training over its steps; thin as it was, thick the mean of 15 values."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
-    for ax, (name, history) in zip(axes, histories.items(), strict=True):
-        for number, loss in enumerate(key for key in history["history"][0] if key not in ("step", "kl", "augmentation")):
-            steps, values = ([entry[key] for entry in history["history"]] for key in ("step", loss))
-            ax.plot(steps, values, color=f"C{number}", alpha=0.3, lw=0.7)
-            ax.plot(steps[7:-7], np.convolve(values, np.ones(15) / 15, "valid"), color=f"C{number}", label=loss)
-        ax.set(title=NAMES[name], xlabel="step", yscale="linear" if name == "stylegan2" else "log")
-        ax.legend()
+def losses(name: str, history: list[dict]) -> plt.Figure:
+    """The loss of a training over its steps; thin as it was, thick the mean of 15 values."""
+    figure, ax = plt.subplots(figsize=(3.8, 3), layout="constrained")
+    for number, loss in enumerate(key for key in history[0] if key not in ("step", "kl", "augmentation")):
+        steps, values = ([entry[key] for entry in history] for key in ("step", loss))
+        ax.plot(steps, values, color=f"C{number}", alpha=0.3, lw=0.7)
+        ax.plot(steps[7:-7], np.convolve(values, np.ones(15) / 15, "valid"), color=f"C{number}", label=loss)
+    ax.set(title=NAMES[name], xlabel="step", yscale="linear" if name == "stylegan2" else "log")
+    ax.legend()
     return figure
 
 
@@ -82,14 +84,15 @@ def times() -> dict[str, float]:
     return found | {"five of each": time.perf_counter() - begun}
 
 
-def card(figures: dict, seconds: dict, histories: dict) -> str:
+def card(figures: dict, seconds: dict) -> str:
     """The model card as Markdown."""
     percent, worst = "{:.1%}".format, max
     rows = [("reconstruction, PSNR on faces held out (dB)", f"{figures['psnr_db']:.2f}", "≥ 26")]
     rows += [(f"Stable Diffusion draws what the prompt asks for: {name}", percent(share), "≥ 80 %" if not name.startswith("no ") else "")
              for name, share in figures["follows"].items()]
     for name, title in {"prompted": "Stable Diffusion with prompts", "unprompted": "Stable Diffusion without",
-                        "stylegan2": "StyleGAN2, truncation ψ = 1", "held out": "(drawn faces, for comparison)"}.items():
+                        "psi 1": "StyleGAN2, truncation ψ = 1", "psi 0.7": "StyleGAN2, truncation ψ = 0.7",
+                        "held out": "(drawn faces, for comparison)"}.items():
         found = figures[name]
         attribute, distance = worst(((k, v) for k, v in found["spread"].items() if k != "kinds"), key=lambda item: item[1])
         rows += [(f"{title}: taken for faces", percent(found["faces"]), "≥ 90 %" + " (missed)" * (found["faces"] < 0.9)),
@@ -99,7 +102,9 @@ def card(figures: dict, seconds: dict, histories: dict) -> str:
                  (f"{title}: different kinds of face, over as many drawn ones", percent(found["spread"]["kinds"]), "")]
     rows += [("noise taken for faces", percent(figures["noise_faces"]), "0")]
     read = ", ".join(f"{name} {percent(share)}" for name, share in figures["classifier"].items())
-    trained = [(NAMES[name], f"{history['steps']:,}", f"{history['seconds'] / 60:.0f}") for name, history in histories.items()]
+    known = json.loads(TRAINED.read_text())
+    trained = [(NAMES[name], f"{known[name]['steps']:,}", str(known[name]["minutes"]), f"{known[name]['cores']} ({known[name]['machine']})",
+                known[name]["remark"]) for name in NAMES]
     return TEMPLATE.format(
         machine=device.describe().device, count=COUNT, read=read, five=seconds["five of each"],
         loads=", ".join(f"{seconds[name]:.2f} s" for name in ("pipe", "autoencoder", "G")),
@@ -121,16 +126,14 @@ The prompts of the second group are the captions of faces held out; the third ha
 
 The data are faces that `training/faces.py` draws from seeds, with captions such as "a smiling woman with red hair and glasses"; no
 photograph of a person was used. Training took the faces of the seeds 0 to 19,999, the figures below those from 1,000,000 on. All seeds
-are fixed. What is stored are moving averages of the weights (decay 0.998) in float16. `training/` has one script a model, and one
-(`export.py`) that writes this folder.
+are fixed. What is stored are moving averages of the weights (decay 0.998, StyleGAN2's 0.999) in float16. `training/` has one script a
+model, and one (`export.py`) that writes this folder.
 
-| Model | Steps | Minutes on two cores ({machine}) |
-|---|---:|---:|
+| Model | Steps | Minutes | Cores | Remark |
+|---|---:|---:|---|---|
 {trained}
 
-The autoencoder's time holds what other programs did on the machine meanwhile: alone a step takes 0.57 s, 42 minutes in all.
-
-![Losses](losses.png)
+![Losses of the autoencoder](losses_vae.png) ![of Stable Diffusion](losses_stable_diffusion.png) ![of StyleGAN2](losses_stylegan2.png)
 
 ## How good they are
 
@@ -148,11 +151,12 @@ What they cannot do: anything but such faces. A prompt's other words are spelt i
 
 
 def main() -> None:
-    histories = {name: json.loads((CHECKPOINTS / f"{name}.json").read_text()) for name in NAMES}
     figures, samples = measured()
     sheet(samples).save(DEMO / "samples.png", optimize=True)
-    losses(histories).savefig(DEMO / "losses.png", dpi=100)
-    (DEMO / "README.md").write_text(card(figures, times(), histories))
+    for file in CHECKPOINTS.glob("*.json"):
+        if file.stem in NAMES:
+            losses(file.stem, json.loads(file.read_text())["history"]).savefig(DEMO / f"losses_{file.stem}.png", dpi=100)
+    (DEMO / "README.md").write_text(card(figures, times()))
     print(json.dumps(figures, indent=1))
 
 

@@ -93,6 +93,7 @@ def main(steps: int) -> None:
         return dict(loss=loss.item())
 
     training.run(steps, one_step)
+    training.record()
     print(f"{training.seconds / 60:.1f} minutes")
 
 

@@ -45,6 +45,7 @@ def main(steps: int) -> None:
         return dict(loss=loss.item(), kl=kl.item())
 
     training.run(steps, one_step)
+    training.record()
     average = training.averages["vae"].module
     print(f"{training.seconds / 60:.1f} minutes; on 500 faces held out: PSNR {psnr(average):.2f} dB; "
           f"scaling_factor {1 / deviation(average):.5f}")
