@@ -19,7 +19,7 @@ SAVE_EVERY = 200  # steps
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory for the next map: fresh pages from the system cost up to a third of a step."""
+    """Let glibc keep freed memory for the next map: fresh pages from the system cost a fifth of a step."""
     if sys.platform == "linux":
         for option, value in ((-1, 2**31 - 1), (-2, 2**28), (-3, 2**25)):  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of malloc.h
             getattr(ctypes.CDLL(None), "mallopt", lambda *pair: 0)(option, value)
