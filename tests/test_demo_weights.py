@@ -88,9 +88,9 @@ def test_a_prompt_in_the_notebooks_words_is_followed(judge, pipe, prompt, wanted
         assert sum(answer[name] == value for answer in said) >= 8, name
 
 
-@pytest.mark.parametrize("pictures, share, distance", [("prompted", 0.9, 0.1), ("unprompted", 0.9, 0.1), ("made", 0.6, 0.25)])
+@pytest.mark.parametrize("pictures, share, distance", [("prompted", 0.9, 0.1), ("unprompted", 0.9, 0.1), ("made", 0.9, 0.25)])
 def test_what_the_models_draw_are_faces_like_the_datas_and_as_varied(judge, real, request, pictures, share, distance):
-    """The targets are 0.9 and 0.1; StyleGAN2 misses them (its model card says by how much), and is held to what it reaches."""
+    """The targets are 0.9 and 0.1; StyleGAN2 misses the second (its model card says by how much), and is held to what it reaches."""
     drawn = request.getfixturevalue(pictures)
     assert evaluate.share_of_faces(judge, drawn) >= share
     of_noise = evaluate.kernel_distance(judge, real, evaluate.noise(COUNT))
