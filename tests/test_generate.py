@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -163,7 +164,10 @@ def test_pictures_of_other_settings_are_never_mixed(quick, tmp_path):
         generate.generate("stylegan2", "demo", range(2), tmp_path, batch=2)
 
 
-def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monkeypatch):
+@pytest.mark.parametrize("threads", [0, generate.SAVERS])
+def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(generate, "_threads", lambda state: threads)
+
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
@@ -173,7 +177,10 @@ def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monk
     assert len(quick) < 50
 
 
-def test_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
+def test_where_the_device_has_a_processor_of_its_own_threads_save_and_a_slow_disk_keeps_few_in_memory(quick, tmp_path, monkeypatch):
+    assert generate._threads(SimpleNamespace(device=torch.device("cuda"))) == generate.SAVERS
+    assert generate._threads(SimpleNamespace(device=torch.device("cpu"))) == 0
+    monkeypatch.setattr(generate, "_threads", lambda state: generate.SAVERS)
     waiting, most, plain = [], [], generate._save
 
     def slow(*arguments):
@@ -184,7 +191,7 @@ def test_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
 
     monkeypatch.setattr(generate, "_save", slow)
     generate.generate("stylegan2", "demo", range(60), tmp_path)
-    assert max(most) <= generate.WAITING + generate.SAVERS + 1
+    assert 1 < max(most) <= generate.WAITING + generate.SAVERS + 1 and len(lines(tmp_path)) == 60
 
 
 def test_processes_wait_for_each_other_as_long_as_it_takes(quick, tmp_path, monkeypatch):

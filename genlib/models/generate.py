@@ -166,18 +166,26 @@ def _join_manifest(out: Path) -> None:
         part.unlink()
 
 
+def _threads(state: PartialState) -> int:
+    """How many threads encode and write while the device draws; none on a CPU, which would draw the slower for it."""
+    return 0 if state.device.type == "cpu" else SAVERS
+
+
 def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state: PartialState) -> None:
     """Draw batch after batch; threads fetch, encode and write the pictures meanwhile, so that the device never waits for the disk."""
-    waiting = set()
+    waiting, threads = set(), _threads(state)
     with explain_full_disk(out), open(out / f"manifest-{state.process_index}.jsonl", "a", buffering=1) as manifest, \
-            ThreadPoolExecutor(SAVERS) as savers, \
+            ThreadPoolExecutor(max(threads, 1)) as savers, \
             tqdm(total=sum(map(len, batches)), unit="image", desc=f"process {state.process_index + 1} of {state.num_processes}",
                  disable=None if state.is_main_process else True, mininterval=1) as bar:
         manifest.write("\n")  # ends a line that a kill cut off
         for missing in batches:
             first = missing[0] // batch * batch
             pictures = draw(list(range(first, first + batch)))
-            waiting.add(savers.submit(_save, pictures, first, missing, out, manifest))
+            if threads:
+                waiting.add(savers.submit(_save, pictures, first, missing, out, manifest))
+            else:
+                _save(pictures, first, missing, out, manifest)
             if len(waiting) > WAITING:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
