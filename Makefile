@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?=
-QUICK := --ignore=tests/test_interrupted.py  # once is enough of what does not depend on versions
+QUICK := -m "not slow"  # once is enough of what takes long and depends little on versions
 
 .PHONY: run test test-colab lint bench gpu fuzz colab clean
 

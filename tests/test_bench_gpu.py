@@ -90,6 +90,7 @@ def test_the_peaks_that_are_compared_are_of_each_model_alone(monkeypatch):
     assert rows == [(1, 1)] * 8
 
 
+@pytest.mark.slow
 def test_the_whole_script_runs_with_the_demo_and_leaves_runs_and_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--weights", "demo", "--steps", "1", "--rounds", "1", "--out", str(tmp_path)])
     monkeypatch.setattr(bench_gpu, "gpu_tests", lambda: ["5 passed"])

@@ -16,6 +16,7 @@ from genlib.models import stable_diffusion, stylegan2, vae  # noqa: E402
 from genlib.models.weights import DEMO  # noqa: E402
 
 COUNT = 100
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,7 @@ def test_accelerates_cpu_launch_that_starts_one_process_says_one(tmp_path):
     assert "1 process of" in finish(start(launcher, tmp_path, seeds="0-3"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["everything", "a process"])
 def test_after_a_kill_only_what_is_missing_is_drawn_and_it_is_the_same(tmp_path, victim):
     process = start(TORCHRUN, tmp_path, seeds="0-3999")

@@ -17,6 +17,7 @@ from genlib import runs
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOK = PROJECT / "notebooks" / "1_stable_diffusion.ipynb"
 KILLS = 20
+pytestmark = pytest.mark.slow
 PARAMETERS = ("WEIGHTS, STEPS, ITERATIONS, SHARES_OF_STEPS_TRIED, BATCHES_TRIED, PRECISIONS_TRIED, RESULTS = "
               "'demo', 8, 4, [0.5], [], [], {!r}")
 
