@@ -1,7 +1,10 @@
 """The tuned profile: which switches a machine gets, that each can be left out, and that the pictures stay the same."""
 import itertools
 import json
+import re
+import sys
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,8 +81,9 @@ def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypa
     on_gpu = stable_diffusion.switches(torch.float16, own=True, expected_images=1)
     assert on_gpu["unet_cuda_graph"] and on_gpu["scheduler_on_cpu"] and on_gpu["unet_channels_last"] and on_gpu["vae_channels_last"]
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
+    monkeypatch.setattr(tuned.sys, "platform", "linux")
     on_cpu = stable_diffusion.switches(torch.float32, own=True, expected_images=10**6)
-    assert {name for name, on in on_cpu.items() if on} == {"vae_slicing", "skip_equal_guidance", "inference_mode"}
+    assert {name for name, on in on_cpu.items() if on} == {"vae_slicing", "skip_equal_guidance", "inference_mode", "release_weights"}
     assert on_cpu.keys() == on_gpu.keys()
 
 
@@ -201,6 +205,71 @@ def test_pndm_with_its_table_on_the_cpu_takes_the_same_steps():
             way = scheduler.step(noise * way.mean(), t, way, return_dict=False)[0]
         ways.append(way)
     assert torch.equal(*ways)
+
+
+# --- weights that leave memory
+
+def resident_bytes(module) -> int:
+    """How much of the file that the module's weights are mapped from is in memory."""
+    weight, [(begin, counts)] = next(module.parameters()).data_ptr(), [(0, "")]
+    for found, end, lines in tuned.MAPPING.findall(Path("/proc/self/smaps").read_text()):
+        if int(found, 16) <= weight < int(end, 16):
+            begin, counts = found, lines
+    assert begin, "the weights are not mapped from a file"
+    return 1024 * int(re.search(r"^Rss: +(\d+) kB", counts, re.MULTILINE)[1])
+
+
+@pytest.fixture
+def mapped(pipe, tmp_path):
+    """The demo pipeline, tuned, its weights mapped from the files."""
+    pipe.save_pretrained(tmp_path)
+    return stable_diffusion.load(model_id=str(tmp_path), profile="tuned")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="weights leave memory on Linux only")
+def test_weights_leave_memory_when_their_part_of_a_picture_is_done_and_come_in_again(pipe, mapped, monkeypatch):
+    seen, release = [], tuned.release
+
+    def watched(network):
+        seen.append((resident_bytes(network), release(network), resident_bytes(network), type(network).__name__))
+
+    monkeypatch.setattr(tuned, "release", watched)
+    pictures = [draw(mapped, "a smiling man", steps=2)[0] for _ in range(2)]
+    calls = 3  # PNDM's two steps
+    deep = [mapped.unet.mid_block, mapped.unet.up_blocks[0]]
+    names = [type(part).__name__ for part in (mapped.text_encoder, *deep, mapped.unet)]
+    assert [name for *_, name in seen] == (names[:1] + names[1:3] * calls + names[3:]) * 2
+    sizes = {type(part).__name__: sum(weight.nbytes for weight in part.parameters()) for part in (mapped.text_encoder, *deep, mapped.unet)}
+    sizes[names[3]] -= sizes[names[1]] + sizes[names[2]]  # of the same file, they left before
+    for before, _, after, name in seen:
+        assert before - after > 0.9 * sizes[name], (name, before, after)
+    assert pictures[0] == pictures[1] == draw(pipe, "a smiling man", steps=2, guidance_scale=mapped.guidance_scale)[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="weights leave memory on Linux only")
+def test_weights_that_were_changed_stay_in_memory(mapped):
+    weight = mapped.unet.conv_in.weight
+    weight.requires_grad_(False).mul_(2)
+    before, held = weight.clone(), resident_bytes(mapped.unet)
+    tuned.release(mapped.unet)
+    assert torch.equal(weight, before) and resident_bytes(mapped.unet) == held > 0
+    tuned.release(mapped.text_encoder)
+    assert resident_bytes(mapped.text_encoder) < 0.1 * mapped.info.bytes["text_encoder"], "of another file"
+
+
+def test_weights_of_no_file_are_left_alone(pipe):
+    network = torch.nn.Linear(8, 8)
+    before = network.weight.clone()
+    tuned.release(network)
+    assert torch.equal(network.weight, before)
+
+
+def test_only_linux_on_a_cpu_releases_weights(gpu, monkeypatch):
+    assert not tuned.can_release()
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
+    assert tuned.can_release() == (sys.platform == "linux")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not tuned.can_release()
 
 
 # --- graphs, by a stand-in

@@ -6,11 +6,18 @@ of stable_diffusion.py:
     cudnn_attention     cuDNN's attention in the UNet, where it is quicker than torch's choice: timed at loading
     scheduler_on_cpu    PNDM's table of steps stays on the CPU, as its coefficients do: on a GPU each step would wait for the device
     unet_cuda_graph, cuda_graph   the network's hundreds of launches as one, at batch 1, where launching takes longer than computing
+    release_weights     on a CPU, weights that are mapped from files (they are unless another precision is asked for) leave memory when
+                        they have done their part of a picture: the text encoder's, the UNet's; they come in again as they are used
     compile             the UNet and the decoder through torch.compile: a minute or more at loading, for many images only
     huge_pages          of the environment, THP_MEM_ALLOC_ENABLE=1 before torch starts: `run --profile tuned` and `generate` set it
 """
+import ctypes
+import mmap
 import os
+import re
+import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -24,6 +31,7 @@ from genlib.runs import ModelInfo
 # Compiling v1-4 was published to save 0.5 s an image on an A100, and takes minutes (not measured by us).
 COMPILE_PAYS_FROM = 500  # images
 CUDNN_FIRST = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ [1-9]\d* +/.*\n((?:[A-Z]\w+: .*\n)*)", re.MULTILINE)  # a file's, in smaps
 KINDS = 4  # graphs of one network: each keeps its inputs and outputs
 
 
@@ -71,6 +79,24 @@ def _attention_s(x: torch.Tensor) -> float:
         device.synchronize()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def can_release() -> bool:
+    """Whether memory that is mapped from files can be given back: on Linux, where weights stay in the host's memory."""
+    return sys.platform == "linux" and device.pick().type == "cpu"
+
+
+def release(network: torch.nn.Module) -> None:
+    """Give back the memory of weights that are mapped from a file and were not changed since: the file has them when they are used again.
+
+    A mapping of which a single page was changed (weights are mapped for writing) stays whole, since the file does not have the change.
+    """
+    spans = [(tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes) for tensor in chain(network.parameters(), network.buffers())]
+    for begin, end, counts in MAPPING.findall(Path("/proc/self/smaps").read_text()):
+        inside = [span for span in spans if int(begin, 16) <= span[0] < int(end, 16)]
+        if inside and not re.search(r"^(Anonymous|Swap): +[1-9]", counts, re.MULTILINE):  # none was changed
+            first = min(inside)[0] // mmap.PAGESIZE * mmap.PAGESIZE
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(max(last for _, last in inside) - first), mmap.MADV_DONTNEED)
 
 
 def keep_timesteps_on_cpu(scheduler) -> None:
