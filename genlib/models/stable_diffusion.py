@@ -2,6 +2,7 @@
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 
@@ -42,13 +43,33 @@ class _Pipeline(StableDiffusionPipeline):
 
     @wraps(StableDiffusionPipeline.__call__)
     def __call__(self, *args, **options):
-        with torch.inference_mode(self.info.switches["inference_mode"]):
+        with torch.inference_mode(self.info.switches["inference_mode"]), self._releasing():
             return super().__call__(*args, **options)
+
+    def _releases(self) -> bool:
+        return self.info.switches["release_weights"] and self.info.bytes["unet"] >= tuned.RELEASED_FROM
+
+    @contextmanager
+    def _releasing(self):
+        """While it draws, parts whose work is done give their memory back, by hooks that are gone afterwards.
+
+        Of the UNet the two deepest parts at every step, 30 % of it, and all before decoding: to have all of it come in again takes 0.4 s.
+        """
+        hooks = []
+        if self._releases():
+            deepest = [part for part in (self.unet.mid_block, self.unet.up_blocks[0]) if part is not None]  # tiny-sd has no middle
+            hooks = [part.register_forward_hook(lambda part, *_: tuned.release(part)) for part in deepest]
+            hooks.append(self.vae.decoder.register_forward_pre_hook(lambda *_: tuned.release(self.unet)))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def encode_prompt(self, *args, **options):
         """As the library's; afterwards no step runs the UNet twice on equal inputs: u + s (c - u) = u when c = u."""
         prompt, negative = super().encode_prompt(*args, **options)
-        if self.info.switches["release_weights"]:
+        if self._releases() and self.text_encoder is not None:
             tuned.release(self.text_encoder)
         by_prompt_alone = self.unet.config.encoder_hid_dim_type is None  # an IP-Adapter's picture guides beside it
         if (self.info.switches["skip_equal_guidance"] and by_prompt_alone and self.do_classifier_free_guidance
@@ -114,11 +135,6 @@ def _tune(pipe: DiffusionPipeline) -> None:
     if on["scheduler_on_cpu"] and isinstance(pipe.scheduler, PNDMScheduler):
         tuned.keep_timesteps_on_cpu(pipe.scheduler)
     tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"])
-    if on["release_weights"]:
-        # Of the UNet only the two deepest parts at every step, 30 % of it: to have all of it come in again takes 0.4 s.
-        for part in filter(None, (network.mid_block, network.up_blocks[0])):  # tiny-sd has no middle
-            part.register_forward_hook(lambda part, *_: tuned.release(part))
-        pipe.vae.decoder.register_forward_pre_hook(lambda *_: tuned.release(network))
     if on["compile"] or on["unet_cuda_graph"]:
         pipe._said = True  # not yet: nobody has asked for a picture
         for prompt in "", "a face":

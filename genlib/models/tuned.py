@@ -14,12 +14,11 @@ of stable_diffusion.py:
 import ctypes
 import mmap
 import os
-import re
-import sys
 import time
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import _get_current_dispatch_mode
@@ -31,7 +30,8 @@ from genlib.runs import ModelInfo
 # Compiling v1-4 was published to save 0.5 s an image on an A100, and takes minutes (not measured by us).
 COMPILE_PAYS_FROM = 500  # images
 CUDNN_FIRST = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ [1-9]\d* +/.*\n((?:[A-Z]\w+: .*\n)*)", re.MULTILINE)  # a file's, in smaps
+RELEASED_FROM = 100e6  # bytes of a network: of a small one, looking takes longer than its memory is worth
+PAGES = Path("/proc/self/pagemap")
 KINDS = 4  # graphs of one network: each keeps its inputs and outputs
 
 
@@ -83,20 +83,49 @@ def _attention_s(x: torch.Tensor) -> float:
 
 def can_release() -> bool:
     """Whether memory that is mapped from files can be given back: on Linux, where weights stay in the host's memory."""
-    return sys.platform == "linux" and device.pick().type == "cpu"
+    return device.pick().type == "cpu" and PAGES.exists()
 
 
 def release(network: torch.nn.Module) -> None:
-    """Give back the memory of weights that are mapped from a file and were not changed since: the file has them when they are used again.
+    """Give back the memory of weights that are mapped from a file and were not changed: the file has them when they are used again.
 
-    A mapping of which a single page was changed (weights are mapped for writing) stays whole, since the file does not have the change.
+    Of each stretch of weights its whole pages leave, or, if one of them is not the file's own (changed, swapped out, or of no file),
+    none. Nobody may change weights meanwhile.
     """
-    spans = [(tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes) for tensor in chain(network.parameters(), network.buffers())]
-    for begin, end, counts in MAPPING.findall(Path("/proc/self/smaps").read_text()):
-        inside = [span for span in spans if int(begin, 16) <= span[0] < int(end, 16)]
-        if inside and not re.search(r"^(Anonymous|Swap): +[1-9]", counts, re.MULTILINE):  # none was changed
-            first = min(inside)[0] // mmap.PAGESIZE * mmap.PAGESIZE
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(max(last for _, last in inside) - first), mmap.MADV_DONTNEED)
+    if torch.compiler.is_compiling():
+        return
+    for begin, end in _stretches(network):
+        first, last = -(-begin // mmap.PAGESIZE), end // mmap.PAGESIZE
+        if last > first and _unchanged(first, last):
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(first * mmap.PAGESIZE), ctypes.c_size_t((last - first) * mmap.PAGESIZE),
+                                      mmap.MADV_DONTNEED)
+
+
+def _stretches(network: torch.nn.Module) -> list[tuple[int, int]]:
+    """Where in memory the weights lie, neighbours as one: addresses of the first byte and behind the last."""
+    found = []
+    for tensor in chain(network.parameters(), network.buffers()):
+        if type(tensor.data) is torch.Tensor and tensor.device.type == "cpu" and tensor.layout == torch.strided and tensor.is_contiguous():
+            found.append((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes))
+    joined = []
+    for begin, end in sorted(found):
+        if joined and begin - joined[-1][1] < mmap.PAGESIZE:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def _unchanged(first: int, last: int) -> bool:
+    """Whether of these pages of memory those that are there are a file's own (Linux's pagemap: bit 63 there, 62 swapped, 61 a file's)."""
+    try:
+        with PAGES.open("rb", buffering=0) as pages:
+            pages.seek(8 * first)
+            found = np.frombuffer(pages.read(8 * (last - first)), dtype="=u8")
+    except OSError:
+        return False
+    there, swapped, of_a_file = (found >> np.uint64(bit) & np.uint64(1) for bit in (63, 62, 61))
+    return len(found) == last - first and not (swapped | there & ~of_a_file).any()
 
 
 def keep_timesteps_on_cpu(scheduler) -> None:
