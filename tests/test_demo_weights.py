@@ -89,13 +89,12 @@ def test_a_prompt_in_the_notebooks_words_is_followed(judge, pipe, prompt, wanted
         assert sum(answer[name] == value for answer in said) >= 8, name
 
 
-@pytest.mark.parametrize("pictures, share, distance", [("prompted", 0.9, 0.1), ("unprompted", 0.9, 0.1), ("made", 0.9, 0.25)])
-def test_what_the_models_draw_are_faces_like_the_datas_and_as_varied(judge, real, request, pictures, share, distance):
-    """The targets are 0.9 and 0.1; StyleGAN2 misses the second (its model card says by how much), and is held to what it reaches."""
+@pytest.mark.parametrize("pictures", ["prompted", "unprompted", "made"])
+def test_what_the_models_draw_are_faces_like_the_datas_and_as_varied(judge, real, request, pictures):
     drawn = request.getfixturevalue(pictures)
-    assert evaluate.share_of_faces(judge, drawn) >= share
+    assert evaluate.share_of_faces(judge, drawn) >= 0.9
     of_noise = evaluate.kernel_distance(judge, real, evaluate.noise(COUNT))
-    assert evaluate.kernel_distance(judge, real, drawn) < distance * of_noise
+    assert evaluate.kernel_distance(judge, real, drawn) < 0.1 * of_noise
     spread = evaluate.spread(judge, drawn, real)
     assert spread.pop("kinds") > 0.8, "different kinds of face against as many drawn ones"
     assert max(spread.values()) < 0.45 and np.mean(list(spread.values())) < 0.15, spread  # the colour of eyes is what drifts most

@@ -146,6 +146,9 @@ pictures each.
 
 Loading takes {loads} (pipeline, autoencoder, generator); five images of each {five:.1f} s together ({machine}).
 
+A part of StyleGAN2's discriminator stands on features of another network that reads attributes (`training/reader.py`): it is not the
+classifier, but learned the same task of the same faces, so StyleGAN2's KID flatters it beside Stable Diffusion's.
+
 What they cannot do: anything but such faces. A prompt's other words are spelt in bytes that no training saw. The licence is the project's.
 """
 
