@@ -1,6 +1,6 @@
 """Measure the demo models on faces that no training saw, and write their model card with its pictures.
 
-    python training/model_card.py      # 8 minutes on two cores; writes genlib/models/demo/README.md, samples.png and losses_*.png
+    python training/model_card.py      # 2 minutes on two cores; writes genlib/models/demo/README.md, samples.png and losses_*.png
 
 The losses are drawn of the trainings that have a checkpoint; of the others the picture stays, and their steps and minutes are known.
 """
