@@ -1,14 +1,18 @@
-"""The data set that the demo models are trained on, and the words of its captions."""
+"""The data set that the demo models are trained on, the words of its captions, and StyleGAN2's training."""
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 import faces  # noqa: E402
+import loop  # noqa: E402
+import reader  # noqa: E402
 import train_stable_diffusion  # noqa: E402
+import train_stylegan2  # noqa: E402
 
 PLAIN = faces.Face("man", "fair", "brown", "short", "blue", "gray", "front", glasses=False, beard=False, smile=False)
 
@@ -56,3 +60,32 @@ def test_each_word_of_a_caption_is_one_token_and_other_words_are_spelt():
         assert words.decode(words(caption).input_ids, skip_special_tokens=True).replace(" ,", ",").strip() == caption
     assert words.decode(words("Zürich").input_ids, skip_special_tokens=True).strip() == "zürich"
     assert words("red").input_ids != words("green").input_ids and max(words("a man").input_ids) == words.eos_token_id
+
+
+def trained(pictures, *stops):
+    """All weights after StyleGAN2's training, interrupted after each number of steps and taken up again by another process's objects."""
+    torch.manual_seed(0)
+    frozen = reader.Reader().eval().requires_grad_(False)
+    for stop in stops:
+        torch.manual_seed(1)
+        generator = train_stylegan2.Generator(**train_stylegan2.CONFIG)
+        discriminators = dict(pixels=train_stylegan2.PixelDiscriminator(), features=train_stylegan2.FeatureDiscriminator())
+        features = train_stylegan2.Features(frozen, train_stylegan2.pictures_of(pictures, slice(8)))
+        player = train_stylegan2.Player(generator, discriminators, features, pictures, steps=3)
+        modules = dict(generator=generator, **discriminators, augmentation=train_stylegan2.Probability(player.p))
+        before = {name: [weight.clone() for weight in module.parameters()] for name, module in modules.items()}
+        loop.Training("stylegan2", modules, player.optimizers, decay=dict(generator=0.9)).run(stop, player.step)
+    return before, {name: list(module.parameters()) for name, module in modules.items()}, frozen
+
+
+def test_stylegan2s_training_moves_its_three_networks_and_goes_on_after_an_interruption_as_if_there_was_none(tmp_path, monkeypatch):
+    pictures = faces.batch(range(train_stylegan2.TESTED + 32))
+    monkeypatch.setattr(loop, "CHECKPOINTS", tmp_path / "whole")
+    before, whole, frozen = trained(pictures, 3)
+    for name in "generator", "pixels", "features":
+        assert all(not torch.equal(a, b) for a, b in zip(before[name], whole[name], strict=True)), name
+    assert all(weight.grad is None for weight in frozen.parameters())
+    monkeypatch.setattr(loop, "CHECKPOINTS", tmp_path / "interrupted")
+    _, parts, _ = trained(pictures, 1, 3)
+    for name, weights in whole.items():
+        assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(weights, parts[name], strict=True)), name

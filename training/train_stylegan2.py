@@ -44,7 +44,7 @@ class Conv(nn.Module):
     def __init__(self, channels: int, out_channels: int, size: int, down: bool = False, gain: float = sqrt(2)):
         super().__init__()
         self.weight, self.size, self.down, self.gain = nn.Parameter(torch.randn(out_channels, channels, size, size)), size, down, gain
-        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.bias = None if down and size == 1 else nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("taps", low_pass([1, 3, 3, 1]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

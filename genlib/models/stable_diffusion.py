@@ -36,7 +36,7 @@ DEMO_GUIDANCE_SCALE = 3.0  # beyond, the small network's colours burn out
 
 
 class _Pipeline(StableDiffusionPipeline):
-    """The library's pipeline, with three of the tuned profile's switches: no guidance between equal embeddings ..."""
+    """The library's pipeline, with those of the tuned profile's switches that hold while it draws."""
 
     SWITCHES = ("skip_equal_guidance", "inference_mode", "release_weights")
     _said = False
