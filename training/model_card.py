@@ -20,21 +20,21 @@ from genlib import device
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models.weights import DEMO
 
-COUNT = 200  # pictures behind each figure
+COUNT, MANY = 200, 1000  # pictures behind each figure, and behind StyleGAN2's, which takes no time to draw them
 NAMES = {"vae": "Autoencoder", "stable_diffusion": "Stable Diffusion", "stylegan2": "StyleGAN2"}
 
 
 def measured() -> tuple[dict, dict]:
     """The figures by name, and 25 pictures of each model by its name."""
     judge, pipe, autoencoder, G = classifier.load(), stable_diffusion.load("demo"), vae.load("demo"), stylegan2.load("demo")
-    asked, real = evaluate.held_out(COUNT), faces.batch(range(HELD_OUT, HELD_OUT + COUNT))
+    asked, real = evaluate.held_out(COUNT), faces.batch(range(HELD_OUT, HELD_OUT + MANY))
     prompted = evaluate.from_prompts(pipe, [faces.caption(face) for face in asked])
     unprompted = evaluate.from_prompts(pipe, [""] * COUNT)
-    made, typical = (evaluate.from_generator(G, COUNT, psi) for psi in (1.0, 0.7))
-    backs = evaluate.reconstructions(autoencoder, real)
-    others, noise = faces.batch(range(HELD_OUT + COUNT, HELD_OUT + 2 * COUNT)), evaluate.noise(COUNT)
+    made, typical = (evaluate.from_generator(G, MANY, psi) for psi in (1.0, 0.7))
+    backs = evaluate.reconstructions(autoencoder, real[:COUNT])
+    others, noise = faces.batch(range(HELD_OUT + MANY, HELD_OUT + 2 * MANY)), evaluate.noise(MANY)
     of_noise = evaluate.kernel_distance(judge, others, noise)
-    figures = dict(psnr_db=evaluate.mean_psnr(real, backs), follows=evaluate.follows(judge, prompted, asked),
+    figures = dict(psnr_db=evaluate.mean_psnr(real[:COUNT], backs), follows=evaluate.follows(judge, prompted, asked),
                    noise_faces=evaluate.share_of_faces(judge, noise), kid_noise=of_noise, classifier=classifier.accuracies(judge))
     for name, pictures in {"prompted": prompted, "unprompted": unprompted, "psi 1": made, "psi 0.7": typical, "held out": others}.items():
         figures[name] = dict(faces=evaluate.share_of_faces(judge, pictures), kid=evaluate.kernel_distance(judge, real, pictures),
@@ -106,7 +106,7 @@ def card(figures: dict, seconds: dict) -> str:
     trained = [(NAMES[name], f"{known[name]['steps']:,}", str(known[name]["minutes"]), f"{known[name]['cores']} ({known[name]['machine']})",
                 known[name]["remark"]) for name in NAMES]
     return TEMPLATE.format(
-        machine=device.describe().device, count=COUNT, read=read, five=seconds["five of each"],
+        machine=device.describe().device, count=COUNT, many=MANY, read=read, five=seconds["five of each"],
         loads=", ".join(f"{seconds[name]:.2f} s" for name in ("pipe", "autoencoder", "G")),
         trained="\n".join("| " + " | ".join(row) + " |" for row in trained),
         figures="\n".join("| " + " | ".join(row) + " |" for row in rows))
@@ -138,7 +138,7 @@ model, and one (`export.py`) that writes this folder.
 ## How good they are
 
 Read by a classifier that was trained on the drawn faces alone (`training/classifier.py`; right on faces held out: {read}), on {count}
-pictures each.
+pictures each, StyleGAN2 on {many}; kinds of face are those among as many drawn ones.
 
 | Figure | Measured | Target |
 |---|---:|---:|
