@@ -13,7 +13,7 @@ import faces
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from loop import DEVICE, Training, autocast
+from loop import DEVICE, Training, autocast, keep_memory
 from train_vae import FACES, pictures_of, trained_vae
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -60,6 +60,7 @@ def latents_of(vae, pictures: np.ndarray) -> torch.Tensor:
 
 
 def main(steps: int) -> None:
+    keep_memory()
     torch.manual_seed(0)
     words = tokenizer()
     modules = dict(unet=UNet2DConditionModel(**UNET_CONFIG).to(DEVICE), text_encoder=text_encoder(words).to(DEVICE))

@@ -1,6 +1,6 @@
 """Train the demo's autoencoder: 64x64 faces to 8x8 latents of 4 channels and back, the class and the reduction of v1-4's.
 
-    python training/train_vae.py            # 42 minutes on two cores; the same command goes on after an interruption
+    python training/train_vae.py            # 40 minutes on two cores; the same command goes on after an interruption
 
 Kingma & Welling 2013 (arXiv:1312.6114); the weights of the losses after Rombach et al. 2022 (arXiv:2112.10752), appendix G, without
 their perceptual and adversarial parts. Faces of seeds from 1,000,000 on are held out.
@@ -12,7 +12,7 @@ import faces
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from loop import DEVICE, Training, autocast
+from loop import DEVICE, Training, autocast, keep_memory
 
 CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, sample_size=64, layers_per_block=1, block_out_channels=(16, 32, 96, 128),
@@ -22,6 +22,7 @@ RATE, KL_WEIGHT = 1e-3, 1e-6
 
 
 def main(steps: int) -> None:
+    keep_memory()
     torch.manual_seed(0)
     model = AutoencoderKL(**CONFIG).to(DEVICE, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
