@@ -1,7 +1,4 @@
-"""How good the demo models are, on faces that no training saw; writes the model card's figures and pictures.
-
-    python training/evaluate.py      # 6 minutes on two cores; writes genlib/models/demo/README.md and its pictures
-"""
+"""How good the demo models are, on faces that no training saw: what the model card (model_card.py) and the tests measure."""
 import warnings
 from collections import Counter
 

@@ -68,7 +68,7 @@ def with_spread(x: Tensor) -> Tensor:
 
 
 class PixelDiscriminator(nn.Module):
-    """Residual, with the spread of the batch as a channel of its last block: pictures [N, 3, 64, 64] -> realness [N, 1]."""
+    """Residual, with the spread of the batch as a channel of its last block: [pictures [N, 3, 64, 64]] -> realness [N, 1]."""
 
     def __init__(self, resolution: int = 64, channel_base: int = 512, channel_max: int = 64):
         super().__init__()
@@ -80,8 +80,8 @@ class PixelDiscriminator(nn.Module):
         self.last = Conv(channels[-1] + 1, channels[-1], 3)
         self.dense = nn.Sequential(Dense(channels[-1] * 16, channels[-1], "lrelu"), Dense(channels[-1], 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.from_rgb(x)
+    def forward(self, seen: list[Tensor]) -> Tensor:
+        x = self.from_rgb(*seen)
         for first, second, shortcut in self.blocks:
             x = second(first(x)) + shortcut(x)
         return self.dense(self.last(with_spread(x)).flatten(1))
@@ -142,7 +142,7 @@ class Player:
 
     def __init__(self, generator: Generator, discriminators: dict[str, nn.Module], features: Features, pictures: np.ndarray, steps: int):
         self.generator, self.discriminators, self.steps = generator, discriminators, steps
-        self.sees = {"pixels": lambda x: x, "features": features}  # of pictures
+        self.sees = {"pixels": lambda x: [x], "features": features}  # of pictures
         self.pictures, self.tested = pictures[:-TESTED], pictures[-TESTED:]
         self.p, self.scores = nn.Parameter(torch.zeros([], device=DEVICE), requires_grad=False), []
         self.optimizers = {name: torch.optim.Adam(module.parameters(), lr=RATE, betas=(0.0, 0.99))
@@ -180,10 +180,9 @@ class Player:
 
     def _slope(self, name: str, step: int) -> Tensor:
         """The mean squared gradient of realness by what the discriminator sees of real pictures (2006.06676, R1)."""
-        seen = self.sees[name](augment(self.real(step), self.p.item()))
-        seen = [x.detach().requires_grad_(True) for x in (seen if isinstance(seen, list) else [seen])]
-        realness = self.discriminators[name](seen if name == "features" else seen[0])
-        return sum(slope.square().sum(dim=(1, 2, 3)).mean() for slope in torch.autograd.grad(realness.sum(), seen, create_graph=True))
+        seen = [x.requires_grad_(True) for x in self.sees[name](augment(self.real(step), self.p.item()))]
+        slopes = torch.autograd.grad(self.discriminators[name](seen).sum(), seen, create_graph=True)
+        return sum(slope.square().sum(dim=(1, 2, 3)).mean() for slope in slopes)
 
     def _r1_weight(self, name: str, step: int) -> float:
         (first, last), (begin, end) = R1_WEIGHTS[name], R1_FALLS
