@@ -76,10 +76,13 @@ def golden_output(G, tensors, name, settings):
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["overwriting", "as_autograd_needs_it"])
+@pytest.mark.parametrize("pooling", [False, True], ids=["", "filter_by_pooling"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_network_gives_the_golden_outputs(name, grad):
+def test_the_network_gives_the_golden_outputs(name, pooling, grad):
     G, tensors, header = golden_generator(name)
     G.requires_grad_(grad)
+    if pooling:
+        G.synthesis.filter_by_pooling()
     for output, settings in header["outputs"].items():
         with torch.set_grad_enabled(grad):
             ours = golden_output(G, tensors, output, settings).detach()
@@ -162,6 +165,28 @@ def test_the_dense_layer_gives_the_golden_output():
     layer = Dense(weight.shape[1], weight.shape[0], OPS["dense"]["activation"], OPS["dense"]["lr_multiplier"])
     layer.load_state_dict({"weight": weight, "bias": tensors["dense.bias"]})
     assert difference(layer(tensors["dense.x"]), tensors["dense.y"]) <= header["atol"]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_pooling_is_the_default_filter(kernel_size, n):
+    torch.manual_seed(0)
+    layer = StyledConv(4, 6, 5, 16, True, read_settings("", {"kernel_size": kernel_size, "conv_clamp": 1}, SYNTHESIS_DEFAULTS))
+    x, w = torch.randn(n, 4, 8, 8), torch.randn(n, 5)
+    layer.bias.data.normal_()
+    outputs = []
+    with torch.no_grad():
+        for layer.pooled in False, True:
+            outputs.append(layer(x, w, "const"))
+    assert outputs[0].shape == (n, 6, 16, 16) and outputs[0].std() > 0.3
+    assert 0 < difference(*outputs) < 1e-5, "equal to the bit would mean that nothing was pooled"
+
+
+def test_only_layers_with_the_default_filter_pool():
+    for taps, expected in ([1, 3, 3, 1], True), ([1, 2, 1], False), ([3, 1, 1, 3], False), (list(range(1, 9)), False):
+        G = Generator(8, 0, 8, 16, 3, synthesis_kwargs={"channel_base": 256, "channel_max": 8, "resample_filter": taps})
+        G.synthesis.filter_by_pooling()
+        assert [layer.pooled for layer in G.modules() if isinstance(layer, StyledConv)] == [False, expected, False, expected, False]
 
 
 def test_upsampling_by_the_default_filter_mixes_one_to_three_and_three_to_one():

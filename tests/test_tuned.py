@@ -4,16 +4,20 @@ import json
 import mmap
 import struct
 import weakref
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import PNDMScheduler
+from diffusers import PNDMScheduler, UNet2DConditionModel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from genlib import device, measure
 from genlib.measure import quality
 from genlib.models import images, stable_diffusion, stylegan2, tuned, vae, weights
+from genlib.models.stylegan2_network import Generator
 from genlib.runs import ModelInfo
 
 SAME_DB = 45  # PSNR from which two 8-bit pictures count as the same
@@ -85,6 +89,12 @@ def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypa
     on_cpu = stable_diffusion.switches(torch.float32, own=True, expected_images=10**6)
     assert {name for name, on in on_cpu.items() if on} == {"vae_slicing", "skip_equal_guidance", "inference_mode", "release_weights"}
     assert on_cpu.keys() == on_gpu.keys()
+
+
+def test_apples_gpu_too_need_not_be_waited_for_at_each_step(monkeypatch):
+    monkeypatch.setattr(device, "pick", lambda: torch.device("mps"))
+    on = {name for name, good in stable_diffusion.switches(torch.float16, own=True, expected_images=10**6).items() if good}
+    assert on == {"vae_slicing", "skip_equal_guidance", "inference_mode", "scheduler_on_cpu"}
 
 
 def test_compiling_is_for_many_images_and_for_gpus(gpu):
@@ -421,6 +431,111 @@ def test_the_generator_in_a_graph_draws_the_same_faces_whatever_is_asked(recorde
     assert len(quick.forward.graphs) == 2 and len(recorded) == 3
 
 
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Models on the CPU whose tuned profile has the switches for graphs and pooling on."""
+    choose = tuned.choose
+
+    def also(info, good, without=()):
+        choose(info, good, without)
+        on = info.profile == "tuned"
+        names = {"cuda_graph", "filter_by_pooling", "unet_cuda_graph"} & good.keys()
+        info.switches |= {name: on and name not in without for name in names}
+        info.switches |= {"release_weights": False} if "release_weights" in good else {}
+
+    monkeypatch.setattr(tuned, "choose", also)
+
+
+def test_where_no_graph_can_be_recorded_the_networks_run_without_and_the_record_says_so(as_on_a_gpu, pipe, monkeypatch, capsys):
+    tried = []
+
+    def record(call):
+        tried.append(call)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB.\nMore of it.")
+
+    monkeypatch.setattr(tuned, "record", record)
+    quick = stable_diffusion.load("demo", profile="tuned")
+    assert len(tried) == 1 and quick.info.switches["unet_cuda_graph"] is False
+    assert capsys.readouterr().out == ("no CUDA graph, every operation is launched by itself: CUDA out of memory. Tried to allocate 2 MiB."
+                                       "\n")
+    assert quality.psnr(draw(pipe)[0], draw(quick)[0]) >= SAME_DB
+    plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
+    assert quick.info.switches["cuda_graph"] and quality.psnr(face(plain), face(quick)) >= SAME_DB
+    assert len(tried) == 2 and quick.info.switches["cuda_graph"] is False
+    face(quick, psi=0.5)
+    assert len(tried) == 2, "one attempt is enough"
+
+
+def test_a_call_that_is_wrong_raises_its_own_error_and_graphs_go_on(monkeypatch):
+    network = torch.nn.Linear(3, 2).requires_grad_(False)
+    tuned.quicken(network, graph_up_to_batch=1, no_graph=lambda: pytest.fail("it can be recorded"))
+    monkeypatch.setattr(tuned, "record", lambda call: (lambda: None, call()))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        network(torch.ones(1, 4))
+    network(torch.ones(1, 3))
+    assert len(network.forward.graphs) == 1
+
+
+def test_what_is_on_the_cpu_is_on_the_device_before_a_network_that_is_in_no_graph_gets_it():
+    seen = []
+    network = torch.nn.Module()
+    network.weight = torch.nn.Parameter(torch.zeros(1, device="meta"), requires_grad=False)
+    network.forward = lambda sample, step, flag: seen.append((sample.device.type, step.device.type, flag))
+    tuned.quicken(network, graph_up_to_batch=2)
+    network(torch.zeros(3, 1), step=torch.tensor(981), flag=True)
+    assert seen == [("meta", "meta", True)]
+
+
+class NoHost(TorchDispatchMode):
+    """Raises where an operation takes or makes a tensor of the CPU, or a number of a tensor's: in a CUDA graph neither can be."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        self.operations += 1
+        for leaf in tree_leaves((arguments, keywords, result)):
+            assert not isinstance(leaf, torch.Tensor) or leaf.is_meta, f"{function} on the host"
+        return result
+
+
+@pytest.mark.parametrize("size", ["demo", "random"])
+def test_in_what_is_recorded_nothing_touches_the_host(size):
+    """By networks on torch's meta device, which stands for the GPU: data is not there, so asking for a number of it raises by itself."""
+    folder = weights.DEMO / "stable-diffusion"
+    unet_config = UNet2DConditionModel.load_config(folder / "unet") if size == "demo" else stable_diffusion.UNET_CONFIG
+    generator_config = Generator.load_config(weights.DEMO / "stylegan2") if size == "demo" else stylegan2.config(512)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(unet_config).to(memory_format=torch.channels_last).requires_grad_(False)
+        G = Generator.from_config(generator_config).requires_grad_(False)
+        for layer in G.modules():
+            layer.pooled = getattr(layer, "up", False)
+        pixels = unet.config.sample_size
+        inputs = torch.zeros(1, 4, pixels, pixels), torch.tensor(981), torch.zeros(1, 77, unet.config.cross_attention_dim)
+        z = torch.zeros(1, G.z_dim)
+    calls = [lambda: unet(*inputs), *(lambda mode=mode: G(z, None, truncation_psi=0.7, noise_mode=mode) for mode in ("const", "random"))]
+    for call in calls:
+        with torch.inference_mode(), NoHost() as watch:
+            call()
+        assert watch.operations > 50
+    with pytest.raises(AssertionError, match="on the host"), NoHost():
+        torch.zeros(1) + torch.zeros(1)
+
+
+def test_the_networks_compile_whole():
+    """Torch's compiler finds nothing in them that it would have to leave to Python; what it makes of them needs a GPU."""
+    pipe, G = stable_diffusion.load("demo"), stylegan2.load("demo")
+    whole = partial(torch.compile, fullgraph=True, backend="eager")
+    x, t, text = torch.randn(2, 4, 8, 8), torch.tensor(981), torch.randn(2, 77, pipe.unet.config.cross_attention_dim)
+    z = torch.randn(2, G.z_dim)
+    with torch.inference_mode():
+        assert torch.allclose(whole(pipe.unet.forward)(x, t, text).sample, pipe.unet(x, t, text).sample, atol=1e-5)
+        assert torch.allclose(whole(pipe.vae.decoder.forward)(x), pipe.vae.decoder(x), atol=1e-5)
+        assert torch.allclose(whole(G.forward)(z, noise_mode="const"), G(z, noise_mode="const"), atol=1e-5)
+
+
 def test_a_compiled_network_computes_the_same(monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda call, **options: compiled.append(options) or call)
@@ -440,23 +555,28 @@ def test_on_a_gpu_the_tuned_pipeline_is_in_graphs_and_draws_the_same_pictures():
     plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
     for seed in 0, 1:
         assert quality.psnr(face(plain, seed), face(quick, seed)) >= SAME_DB
-    assert len(quick.forward.graphs) == 1
+    assert len(quick.forward.graphs) == 1 and quick.info.switches["filter_by_pooling"]
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_a_step_of_the_tuned_scheduler_waits_for_nothing():
+@pytest.mark.parametrize("batch", [1, 4])
+def test_on_a_gpu_a_step_of_the_tuned_pipeline_waits_for_nothing(batch):
     quick = stable_diffusion.load("demo", profile="tuned")
     quick.scheduler.set_timesteps(10, device=quick.device)
-    x = torch.zeros(1, 4, 8, 8, device=quick.device, dtype=quick.unet.dtype)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for t in quick.scheduler.timesteps:
-            x = quick.scheduler.step(x, t, x, return_dict=False)[0]
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    x = torch.zeros(batch, 4, 8, 8, device=quick.device, dtype=quick.unet.dtype)
+    text = torch.zeros(batch, 77, quick.unet.config.cross_attention_dim, device=quick.device, dtype=quick.unet.dtype)
+    with torch.inference_mode():
+        quick.unet(x, quick.scheduler.timesteps[0], text)  # may choose kernels, or record a graph
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for t in quick.scheduler.timesteps:
+                x = quick.scheduler.step(quick.unet(x, t, text).sample, t, x, return_dict=False)[0]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def test_the_switches_are_in_the_record(tmp_path):
     G = stylegan2.load("demo", profile="tuned")
     run = measure.repeat(lambda: [face(G)], experiment="e", model=G.info, iterations=1, results=tmp_path)
-    assert json.loads((run.folder / "run.json").read_text())["model"]["switches"].keys() == {"cuda_graph", "huge_pages"}
+    switches = json.loads((run.folder / "run.json").read_text())["model"]["switches"]
+    assert switches.keys() == {"cuda_graph", "filter_by_pooling", "huge_pages"}

@@ -117,11 +117,11 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
 
 def switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
     """What this machine is good for; `own`: whether it is v1's pipeline and not another class's."""
-    on_gpu = device.pick().type == "cuda"
+    on_gpu, on_cpu = device.pick().type == "cuda", device.pick().type == "cpu"
     compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM
     return vae.switches(compiled) | {
         "skip_equal_guidance": own, "inference_mode": own, "release_weights": own and tuned.can_release(), "unet_channels_last": on_gpu,
-        "unet_cuda_graph": on_gpu and own, "scheduler_on_cpu": on_gpu and own,
+        "unet_cuda_graph": on_gpu and own, "scheduler_on_cpu": own and not on_cpu,
         "cudnn_attention": own and tuned.cudnn_attention_wins(dtype), "compile": compiled}
 
 
@@ -134,7 +134,8 @@ def _tune(pipe: DiffusionPipeline) -> None:
         network.to(memory_format=torch.channels_last)
     if on["scheduler_on_cpu"] and isinstance(pipe.scheduler, PNDMScheduler):
         tuned.keep_timesteps_on_cpu(pipe.scheduler)
-    tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"])
+    tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"],
+                  no_graph=lambda: on.update(unet_cuda_graph=False))
     if on["compile"] or on["unet_cuda_graph"]:
         pipe._said = True  # not yet: nobody has asked for a picture
         for prompt in "", "a face":

@@ -48,7 +48,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
     network = str(network)
     word = weights_module.resolve(network) if network in weights_module.WORDS else "published"
     info = ModelInfo("StyleGAN2-ADA", word, profile, source="seed 0")
-    tuned.choose(info, {"cuda_graph": device.pick().type == "cuda"}, without)
+    tuned.choose(info, dict.fromkeys(("cuda_graph", "filter_by_pooling"), device.pick().type == "cuda"), without)
     with weights_module.loading(info):
         if word == "random":
             generator = build(resolution)
@@ -61,7 +61,9 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
         if dtype == "bfloat16":
             torch.nn.Module.to(generator, device.pick_dtype(dtype))  # diffusers' own warns of nothing
         generator.synthesis.force_fp32 = _in_float32(generator, dtype)
-        tuned.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"])
+        if info.switches["filter_by_pooling"]:
+            generator.synthesis.filter_by_pooling()
+        tuned.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"], no_graph=lambda: info.switches.update(cuda_graph=False))
     half = _has_half_blocks(generator) and not generator.synthesis.force_fp32
     info.dtype = "bfloat16" if dtype == "bfloat16" else "mixed" if half else "float32"
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"

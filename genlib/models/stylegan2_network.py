@@ -80,6 +80,16 @@ def depthwise(taps: Tensor, x: Tensor) -> Tensor:
     return (4 * taps).to(x.dtype).expand(x.shape[1], 1, -1, -1)
 
 
+def pooled(x: Tensor, padding: int) -> Tensor:
+    """The depthwise convolution with the taps 1, 3, 3, 1, times 4: (1, 1) * (1, 1) * (1, 1), so three means over 2 x 2 pixels.
+
+    [N, C, H, W] -> [N, C, H + 2 padding - 3, W + 2 padding - 3]
+    """
+    x = F.avg_pool2d(x, 2, stride=1, padding=min(padding, 1))
+    x = F.avg_pool2d(x, 2, stride=1, padding=max(padding - 1, 0))  # beyond the first row of zeros their means are zeros, too
+    return F.avg_pool2d(x, 2, stride=1, divisor_override=1)
+
+
 def upsample2(x: Tensor, taps: Tensor) -> Tensor:
     """Zeros between the samples, then the low-pass filter. x [N, C, H, W] -> [N, C, 2H, 2W]"""
     (H, W), t = x.shape[2:], len(taps)
@@ -108,7 +118,7 @@ class StyledConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, settings: SimpleNamespace):
         super().__init__()
-        self.settings, self.up = settings, up
+        self.settings, self.up, self.pooled = settings, up, False
         self.affine = Dense(w_dim, in_channels, bias=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, settings.kernel_size, settings.kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -136,7 +146,7 @@ class StyledConv(nn.Module):
         else:
             x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
             d, bias = d[:, :, None, None].to(dtype), bias[:, None, None]
-            x = torch.addcmul(bias, x, d) if x.requires_grad else x.mul_(d).add_(bias)
+            x = torch.addcmul(bias, x, d, out=None if x.requires_grad or torch.compiler.is_compiling() else x)
         if self.settings.use_noise and noise_mode != "none":  # one map for all channels; if random, each sample has its own
             noise = self.noise_const if noise_mode == "const" else torch.randn(N, 1, *x.shape[2:], device=x.device)
             x = add(x, (noise * (self.noise_strength * early)).to(dtype))
@@ -154,6 +164,9 @@ class StyledConv(nn.Module):
         before, after = K // 2 + (t + 1) // 2 - (K - 1), K // 2 + (t - 2) // 2 - (K - 2)  # zeros to put round it
         if before != after or before < 0:
             x, before = F.pad(x, [before, after, before, after]), 0  # negative numbers crop
+        if self.pooled:
+            x = pooled(x, before)
+            return x if bias is None else add(x, bias[:, None, None])
         return F.conv2d(x, depthwise(self.resample_filter, x).flip((2, 3)), bias, padding=before, groups=x.shape[1])
 
 
@@ -273,6 +286,14 @@ class Synthesis(nn.Module):
         self.largest_map = min(settings.channel_base // img_resolution, settings.channel_max) * img_resolution**2
         for r in self.block_resolutions:
             self.add_module(f"b{r}", Block(r, r == img_resolution, w_dim, img_channels, settings))
+
+    def filter_by_pooling(self) -> None:
+        """Compute the default filter by pooling from now on: a GPU's libraries may take long for a depthwise convolution of 4 x 4."""
+        default = low_pass(SYNTHESIS_DEFAULTS["resample_filter"])
+        for layer in self.modules():
+            if isinstance(layer, StyledConv) and layer.up:
+                taps = layer.resample_filter.float().cpu()
+                layer.pooled = taps.shape == default.shape and torch.allclose(taps, default)
 
     def forward(self, ws: Tensor, noise_mode: str = "random", force_fp32: bool = False) -> Tensor:
         """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally -1 to 1, channels_last.

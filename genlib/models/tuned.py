@@ -134,10 +134,14 @@ def keep_timesteps_on_cpu(scheduler) -> None:
     scheduler.set_timesteps = lambda num_inference_steps, device=None: plain(num_inference_steps, device="cpu")
 
 
-def quicken(network: torch.nn.Module, *, cudnn_attention: bool = False, compiled: bool = False, graph_up_to_batch: int = 0) -> None:
-    """Replace the network's `forward` by one that computes the same: cuDNN's attention, compiled, as a CUDA graph."""
+def quicken(network: torch.nn.Module, *, cudnn_attention: bool = False, compiled: bool = False, graph_up_to_batch: int = 0,
+            no_graph=lambda: None) -> None:
+    """Replace the network's `forward` by one that computes the same: cuDNN's attention, compiled, as a CUDA graph.
+
+    no_graph: called when the network turns out not to be recordable as a graph, and goes on without.
+    """
     if cudnn_attention or compiled or graph_up_to_batch:
-        network.forward = Quick(network, cudnn_attention, compiled, graph_up_to_batch)
+        network.forward = Quick(network, cudnn_attention, compiled, graph_up_to_batch, no_graph)
 
 
 class Quick:
@@ -149,8 +153,9 @@ class Quick:
     are not seen: load without the graph for them.
     """
 
-    def __init__(self, network: torch.nn.Module, cudnn_attention: bool, compiled: bool, graph_up_to_batch: int):
+    def __init__(self, network: torch.nn.Module, cudnn_attention: bool, compiled: bool, graph_up_to_batch: int, no_graph):
         self.network, self.plain, self.graphs, self.largest_batch = network, network.forward, {}, graph_up_to_batch
+        self.no_graph = no_graph
         self.device = next(network.parameters()).device
         self.cudnn_attention = cudnn_attention
         # Without inductor's own graphs, whose outputs the next call would overwrite: PNDM keeps the last four.
@@ -167,11 +172,15 @@ class Quick:
         shapes = [(leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         kind = (str(structure), place.data_ptr(), *shapes)
         batch = max((len(tensor) for tensor in tensors if tensor.ndim), default=0)
-        if batch > self.largest_batch or kind not in self.graphs and len(self.graphs) == KINDS:
+        with torch.inference_mode():
+            if batch <= self.largest_batch and kind not in self.graphs and len(self.graphs) < KINDS:
+                self._record(kind, leaves, structure)
+        if kind not in self.graphs:
+            # What is on the CPU (the number of the step) goes over without waiting for the device: the library would wait.
+            moved = [leaf.to(place.device, non_blocking=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+            arguments, keywords = tree_unflatten(moved, structure)
             return self._call(*arguments, **keywords)
         with torch.inference_mode():
-            if kind not in self.graphs:
-                self.graphs[kind] = self._record(leaves, structure, place.device)
             replay, buffers, output = self.graphs[kind]
             for buffer, tensor in zip(buffers, tensors, strict=True):
                 buffer.copy_(tensor, non_blocking=True)
@@ -185,12 +194,23 @@ class Quick:
         with sdpa_kernel(CUDNN_FIRST, set_priority=True):
             return self.quick(*arguments, **keywords)
 
-    def _record(self, leaves: list, structure, where: torch.device):
-        leaves = [leaf.to(where, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+    def _record(self, kind: tuple, leaves: list, structure) -> None:
+        """Keep the call as a graph; where that cannot be had (its memory, say), no graph is tried again and the calls are plain."""
+        leaves = [leaf.to(self.device, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         arguments, keywords = tree_unflatten(leaves, structure)
-        with torch.random.fork_rng([where] if where.type == "cuda" else []):  # the first call draws what it would draw without a graph
-            replay, output = record(lambda: self._call(*arguments, **keywords))
-        return replay, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)], output
+        reason = ""
+        try:
+            # The first call draws what it would draw without a graph.
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                replay, output = record(lambda: self._call(*arguments, **keywords))
+            self.graphs[kind] = replay, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)], output
+        except RuntimeError as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if reason:  # outside of `except`, which would hold what the graph has taken
+            self._call(*arguments, **keywords)  # raises what is wrong with the call itself
+            self.largest_batch = 0
+            self.no_graph()
+            print(f"no CUDA graph, every operation is launched by itself: {reason}")
 
 
 _pool = None  # shared: graphs run one after the other, and what they return is copied at once
