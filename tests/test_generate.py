@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -100,7 +99,7 @@ def test_after_a_kill_only_what_is_missing_is_drawn_and_it_is_the_same(tmp_path,
     for line in lines(tmp_path):
         assert hashlib.sha256((tmp_path / line["file"]).read_bytes()).hexdigest() == line["sha256"]
     kept = [path for path, changed in before.items() if path.stat().st_mtime_ns == changed]
-    assert len(kept) >= len(before) - 2 * generate.SAVERS, "all but those whose line was not written yet"
+    assert len(kept) >= len(before) - 2, "all but those whose line was not written yet"
 
 
 # --- in this process, with a model that is quick
@@ -165,9 +164,9 @@ def test_pictures_of_other_settings_are_never_mixed(quick, tmp_path):
         generate.generate("stylegan2", "demo", range(2), tmp_path, batch=2)
 
 
-@pytest.mark.parametrize("threads", [0, generate.SAVERS])
+@pytest.mark.parametrize("threads", [0, 2])
 def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monkeypatch, threads):
-    monkeypatch.setattr(generate, "_threads", lambda state: threads)
+    monkeypatch.setattr(generate, "_threads", lambda: threads)
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -178,21 +177,33 @@ def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monk
     assert len(quick) < 50
 
 
-def test_where_the_device_has_a_processor_of_its_own_threads_save_and_a_slow_disk_keeps_few_in_memory(quick, tmp_path, monkeypatch):
-    assert generate._threads(SimpleNamespace(device=torch.device("cuda"))) == generate.SAVERS
-    assert generate._threads(SimpleNamespace(device=torch.device("cpu"))) == 0
-    monkeypatch.setattr(generate, "_threads", lambda state: generate.SAVERS)
-    waiting, most, plain = [], [], generate._save
+@pytest.mark.parametrize("kind, cores, processes, threads", [
+    ("cpu", 8, 1, 0), ("cuda", 8, 1, 8), ("cuda", 8, 4, 2), ("cuda", 2, 2, 2), ("cuda", 128, 2, 16), ("mps", None, 1, 2)])
+def test_where_the_device_has_a_processor_of_its_own_each_core_saves(monkeypatch, kind, cores, processes, threads):
+    monkeypatch.setattr(generate.os, "cpu_count", lambda: cores)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    monkeypatch.setattr(generate.device, "pick", lambda: torch.device(kind))
+    assert generate._threads() == threads
+
+
+def test_all_threads_save_at_once_and_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "_threads", lambda: 6)
+    waiting, most, saving, plain = [], [], [], generate._save
 
     def slow(*arguments):
         most.append(len(quick) - len(waiting))
+        saving.append(1)
+        at_once.append(len(saving))
         time.sleep(0.02)
+        saving.pop()
         plain(*arguments)
         waiting.append(1)
 
+    at_once = []
     monkeypatch.setattr(generate, "_save", slow)
     generate.generate("stylegan2", "demo", range(60), tmp_path)
-    assert 1 < max(most) <= generate.WAITING + generate.SAVERS + 1 and len(lines(tmp_path)) == 60
+    assert max(at_once) == 6, "a device that is quicker than one thread is not held up by it"
+    assert 6 < max(most) <= generate.WAITING + 2 * 6 + 1 and len(lines(tmp_path)) == 60
 
 
 def test_processes_wait_for_each_other_as_long_as_it_takes(quick, tmp_path, monkeypatch):

@@ -28,8 +28,9 @@ from genlib.models import images, stable_diffusion, stylegan2, tuned
 from genlib.models.weights import WORDS
 
 MODELS = ("stylegan2", "stable-diffusion")
-SAVERS = 2  # threads that encode and write
-WAITING = 4  # batches that may wait to be saved; with more, memory would grow where the disk is slower than the device
+SAVERS = 2, 16  # threads that encode and write, at least and at most
+WAITING = 4  # batches more than threads that may wait to be saved: memory would grow where the disk is slower than the device
+PNG_LEVEL = 1  # of zlib's 9: a third of the default's time for files a tenth larger
 
 
 def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list[str] | None = None, batch: int = 1, steps: int = 50,
@@ -53,7 +54,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     if state.is_main_process:
         _keep_settings(out, settings | dict(batch=batch))
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
-              f"{state.device.type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
+              f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
         missing = [_missing(seeds, batch, out)]
     missing = broadcast_object_list(missing)[0]
     count, start = sum(map(len, missing)), time.perf_counter()
@@ -90,7 +91,7 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
         @torch.inference_mode()
         def draw(seeds):
             z = torch.from_numpy(np.concatenate([np.random.RandomState(seed).randn(1, G.z_dim) for seed in seeds]))  # [N, z_dim]
-            return images.to_levels(G(z.to(G.device), None, truncation_psi=psi, noise_mode="const"))
+            return images.to_levels(G(z.to(G.device, non_blocking=True), None, truncation_psi=psi, noise_mode="const"))
 
         return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
     word = weights in WORDS
@@ -166,14 +167,17 @@ def _join_manifest(out: Path) -> None:
         part.unlink()
 
 
-def _threads(state: PartialState) -> int:
-    """How many threads encode and write while the device draws; none on a CPU, which would draw the slower for it."""
-    return 0 if state.device.type == "cpu" else SAVERS
+def _threads() -> int:
+    """How many threads encode and write while the device draws: a core each; none on a CPU, which would draw the slower for it."""
+    if device.pick().type == "cpu":
+        return 0
+    least, most = SAVERS
+    return min(most, max(least, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state: PartialState) -> None:
     """Draw batch after batch; threads fetch, encode and write the pictures meanwhile, so that the device never waits for the disk."""
-    waiting, threads = set(), _threads(state)
+    waiting, threads = set(), _threads()
     with explain_full_disk(out), open(out / f"manifest-{state.process_index}.jsonl", "a", buffering=1) as manifest, \
             ThreadPoolExecutor(max(threads, 1)) as savers, \
             tqdm(total=sum(map(len, batches)), unit="image", desc=f"process {state.process_index + 1} of {state.num_processes}",
@@ -186,7 +190,7 @@ def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state:
                 waiting.add(savers.submit(_save, pictures, first, missing, out, manifest))
             else:
                 _save(pictures, first, missing, out, manifest)
-            if len(waiting) > WAITING:
+            if len(waiting) > threads + WAITING:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()  # a fault of saving stops the drawing
@@ -202,7 +206,7 @@ def _save(pictures, first: int, missing: list[int], out: Path, manifest) -> None
         file = out / f"{seed // 1000:05}" / f"seed{seed:08}.png"
         file.parent.mkdir(exist_ok=True)
         data = io.BytesIO()
-        pictures[seed - first].save(data, "png")
+        pictures[seed - first].save(data, "png", compress_level=PNG_LEVEL)
         part = file.with_suffix(".part")
         part.write_bytes(data.getvalue())
         os.replace(part, file)
