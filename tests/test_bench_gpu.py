@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from genlib.models import tuned
 from genlib.runs import Iteration
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -90,17 +91,57 @@ def test_the_peaks_that_are_compared_are_of_each_model_alone(monkeypatch):
     assert rows == [(1, 1)] * 8
 
 
+def test_whether_compiling_pays_is_said_where_there_is_a_gpu_and_time(monkeypatch):
+    assert bench_gpu.compiling("demo", 1, 1, left_s=10) == ["Left out: 10 s were left."]
+    assert bench_gpu.compiling("demo", 1, 1, left_s=500) == ["Not measured: no GPU."]
+    plain, loads = bench_gpu.stable_diffusion.load, []
+
+    def load(weights, profile, expected_images):
+        pipe = plain(weights, profile=profile)
+        pipe.info.load_time_s, pipe.info.switches["compile"] = (90.0, True) if expected_images >= tuned.COMPILE_PAYS_FROM else (10.0, False)
+        loads.append(expected_images)
+        return pipe
+
+    monkeypatch.setattr(bench_gpu.stable_diffusion, "load", load)
+    for times, pays in ((1.0, 0.8), "from 400 images on"), ((0.8, 0.8), "never"):
+        monkeypatch.setattr(bench_gpu, "in_turn", lambda calls, rounds, times=times: {
+            name: [Iteration(time_s=time_s)] for name, time_s in zip(calls, times, strict=True)})
+        [line] = bench_gpu.compiling("demo", 1, 1, left_s=500)
+        assert line.startswith("Compiling takes 80 s; ") and f"It pays {pays}; " in line
+    assert loads == [1, tuned.COMPILE_PAYS_FROM] * 2
+
+
+def test_a_part_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    def fails(*arguments):
+        raise RuntimeError("the card fell out\nof its slot")
+
+    monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--weights", "demo", "--out", str(tmp_path)])
+    monkeypatch.setattr(bench_gpu, "run_notebooks", lambda *arguments: [])
+    monkeypatch.setattr(bench_gpu, "gpu_tests", lambda: ["5 passed"])
+    for part in "vram_conditions", "diffusion", "faces":
+        monkeypatch.setattr(bench_gpu, part, fails)
+    with pytest.raises(SystemExit) as stopped:
+        bench_gpu.main()
+    [report] = tmp_path.glob("*/report.md")
+    assert stopped.value.code and report.read_text().count("\nStopped: the card fell out\n") == 3 and "5 passed" in report.read_text()
+    assert capsys.readouterr().err.count("\nof its slot\n") == 3, "with where it was"
+
+
 @pytest.mark.slow
 def test_the_whole_script_runs_with_the_demo_and_leaves_runs_and_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--weights", "demo", "--steps", "1", "--rounds", "1", "--out", str(tmp_path)])
     monkeypatch.setattr(bench_gpu, "gpu_tests", lambda: ["5 passed"])
     monkeypatch.setattr(bench_gpu, "NOTEBOOKS", ["3_stylegan2_ada"])
-    bench_gpu.main()
+    with pytest.raises(SystemExit) as stopped:
+        bench_gpu.main()
+    assert not stopped.value.code
     [report] = tmp_path.glob("*/report.md")
     text = report.read_text()
     titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert titles == ["Notebooks", "VRAM of v1-4, and the thesis's figure", "Plain and tuned", "StyleGAN2", "Tests on the card"]
-    assert len(re.findall(r"^\| (?:float16|float32|autocast) \| no \|", text, re.MULTILINE)) == 6 and "Error" not in text
+    assert titles == ["Notebooks", "VRAM of v1-4, and the thesis's figure", "Plain and tuned", "StyleGAN2", "Tests on the card",
+                      "Compiling"]
+    assert len(re.findall(r"^\| (?:float16|float32|autocast) \| none \| (?:fused|plain) \|", text, re.MULTILINE)) == 6
+    assert "| float16 | none | fused beside a second pipeline |" in text and "Error" not in text and "Stopped" not in text
     assert re.search(r"3_stylegan2_ada \| thesis \| \d+ s", text) and re.search(r"3_stylegan2_ada \| tuned \| \d+ s", text)
     kept = {path.parent.parent.name for path in tmp_path.rglob("run.json")}
     assert {"demo-thesis", "demo-tuned", "demo-thesis-memory-autocast-none-plain"} <= kept and not list(tmp_path.rglob("*.png"))
