@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -272,6 +273,18 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64
     PartialState._reset_state()
+
+
+def test_the_compiler_decides_nothing_by_timing_or_is_left_out(monkeypatch):
+    from torch._inductor import config
+
+    assert generate._decided_by_timing(compiled=False) == ["cudnn_attention"]
+    if hasattr(config, "deterministic"):
+        monkeypatch.setattr(config, "deterministic", False)
+        assert generate._decided_by_timing(compiled=True) == ["cudnn_attention"] and config.deterministic
+    monkeypatch.setitem(sys.modules, "torch._inductor.config", SimpleNamespace())
+    monkeypatch.setattr(torch._inductor, "config", SimpleNamespace())
+    assert generate._decided_by_timing(compiled=True) == ["cudnn_attention", "compile", "vae_compile"], "a torch before 2.10"
 
 
 @pytest.mark.parametrize("options, complaint", [

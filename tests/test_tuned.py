@@ -97,9 +97,19 @@ def test_apples_gpu_too_need_not_be_waited_for_at_each_step(monkeypatch):
     assert on == {"vae_slicing", "skip_equal_guidance", "inference_mode", "scheduler_on_cpu"}
 
 
-def test_compiling_is_for_many_images_and_for_gpus(gpu):
+def test_compiling_is_for_many_images_and_for_gpus(gpu, monkeypatch):
+    monkeypatch.setattr(tuned, "can_compile", lambda: True)
     few, many = (stable_diffusion.switches(torch.float16, True, count) for count in (5, tuned.COMPILE_PAYS_FROM))
     assert not few["compile"] and not few["vae_compile"] and many["compile"] and many["vae_compile"]
+
+
+@pytest.mark.parametrize("triton, compiler, expected", [(True, "gcc", True), (True, "mycc", True), (True, None, False),
+                                                        (False, "gcc", False)])
+def test_compiling_needs_triton_and_a_c_compiler(gpu, monkeypatch, triton, compiler, expected):
+    monkeypatch.setattr(tuned, "find_spec", lambda name: object() if triton and name == "triton" else None)
+    monkeypatch.setenv("CC", "mycc")
+    monkeypatch.setattr(tuned.shutil, "which", lambda name: name if name == compiler else None)
+    assert stable_diffusion.switches(torch.float16, own=True, expected_images=10**6)["compile"] is expected
 
 
 def test_cudnns_attention_is_taken_where_it_was_quicker_and_never_in_float32(gpu, monkeypatch):

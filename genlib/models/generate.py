@@ -95,9 +95,8 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
 
         return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
     word = weights in WORDS
-    # Without what a timing decides: it could come out otherwise in another process, and so change pictures a little.
     pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned",
-                                 without=["cudnn_attention"], expected_images=tuned.COMPILE_PAYS_FROM if compiled else 1)
+                                 without=_decided_by_timing(compiled), expected_images=tuned.COMPILE_PAYS_FROM if compiled else 1)
     scale = stable_diffusion.guidance_scale(pipe)
 
     def draw(seeds):
@@ -108,6 +107,18 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
     text = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
     return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text,
                            compile=pipe.info.switches["compile"])
+
+
+def _decided_by_timing(compiled: bool) -> list[str]:
+    """Switches that are left out because a timing decides what they do: it could come out otherwise in another process, and so change
+    pictures a little. Torch's compiler can do without timings from torch 2.10 on."""
+    if compiled:
+        from torch._inductor import config
+
+        if not hasattr(config, "deterministic"):
+            return ["cudnn_attention", "compile", "vae_compile"]
+        config.deterministic = True
+    return ["cudnn_attention"]
 
 
 def _settings(info, **more) -> dict:

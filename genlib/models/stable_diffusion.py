@@ -118,7 +118,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
 def switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
     """What this machine is good for; `own`: whether it is v1's pipeline and not another class's."""
     on_gpu, on_cpu = device.pick().type == "cuda", device.pick().type == "cpu"
-    compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM
+    compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM and tuned.can_compile()
     return vae.switches(compiled) | {
         "skip_equal_guidance": own, "inference_mode": own, "release_weights": own and tuned.can_release(), "unet_channels_last": on_gpu,
         "unet_cuda_graph": on_gpu and own, "scheduler_on_cpu": own and not on_cpu,

@@ -15,7 +15,9 @@ of stable_diffusion.py:
 import ctypes
 import mmap
 import os
+import shutil
 import time
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -80,6 +82,11 @@ def _attention_s(x: torch.Tensor) -> float:
         device.synchronize()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def can_compile() -> bool:
+    """Whether torch's compiler can make kernels for a GPU: it needs Triton, which Windows has not, and a C compiler."""
+    return find_spec("triton") is not None and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
 
 
 def can_release() -> bool:
