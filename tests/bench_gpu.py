@@ -5,7 +5,7 @@
        pipeline, and with its parts on the card in turn: which of them is the thesis's 5619.66 MB?
     3  plain diffusers against the tuned profile, in turn: time, VRAM, whether the picture is the same
     4  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
-    5  the tests marked gpu
+    5  the tests marked gpu, in a process of their own
     6  from how many images on compiling pays, if there is time left of nine minutes
 
 The report, <out>/<machine>/report.md, holds all of it beside the targets; a part that fails is named there, and the others go on. Beside
@@ -14,6 +14,7 @@ torch and numpy it needs what tests/gpu.txt lists.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("1_stable_diffusion", "2_vae_round_trip", "3_stylegan2_ada")
 MB = 1024**2
 MINUTES = 9
+CHILD_S = 240
 COMPILING_TAKES_S = 200  # not measured: what is to be left of the minutes for it
 
 
@@ -69,13 +71,28 @@ def run_notebooks(results: Path, weights: str, steps: int, keep) -> list[str]:
             if profile == "tuned":  # how cost grows is shown once
                 parameters |= dict(SHARES_OF_STEPS_TRIED=[], BATCHES_TRIED=[], PRECISIONS_TRIED=[], RESOLUTIONS_TRIED=[], SCALES_TRIED=[])
             start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-"], input=cells_as_code(notebook, parameters), text=True, capture_output=True,
-                                  cwd=PROJECT / "notebooks", env=os.environ | {"PYTHONPATH": str(PROJECT)})
-            outcome = f"{time.perf_counter() - start:.0f} s" if not done.returncode else done.stderr.strip().splitlines()[-1]
+            fault = of_child([sys.executable, "-"], input=cells_as_code(notebook, parameters), cwd=PROJECT / "notebooks")[1]
+            outcome = fault or f"{time.perf_counter() - start:.0f} s"
             print(f"{notebook}, {profile}: {outcome}", flush=True)
             rows.append(f"| {notebook} | {profile} | {outcome} |")
             keep()
     return ["| notebook | profile | |", "| --- | --- | ---: |", *rows]
+
+
+def of_child(command: list, **options) -> tuple[str, str]:
+    """The last line that a process prints, and "Stopped: ..." if it fails, all it printed then being shown; none may hang for long."""
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, timeout=CHILD_S, env=os.environ | {"PYTHONPATH": str(PROJECT)},
+                              **options)
+    except subprocess.TimeoutExpired:
+        return "", f"Stopped: after {CHILD_S} s"
+    if not done.returncode:
+        return (done.stdout.strip().splitlines() or ["no output"])[-1], ""
+    print(done.stdout, done.stderr, sep="\n", file=sys.stderr, flush=True)
+    # Of an error on a GPU the last lines are a hint how to find it: the error is the last that begins with its class.
+    named = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b|.*\bfailed\b")
+    said = [line for line in (done.stdout + done.stderr).splitlines() if named.match(line)]
+    return "", f"Stopped: {said[-1] if said else f'exit status {done.returncode}'}"
 
 
 def keep_runs(results: Path, out: Path) -> None:
@@ -105,8 +122,7 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
             free()
             pipe = stable_diffusion.load(weights, dtype=precision.replace("autocast", "float32"), safety_checker=checker)
             if precision == "autocast":  # it keeps its casts of weights that may be trained, and published ones may: 2 GB more
-                for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.safety_checker):
-                    part is None or part.requires_grad_(True)
+                may_be_trained(pipe)
             for attention in "fused", "plain":
                 cast = torch.autocast(device.pick().type, torch.float16) if precision == "autocast" else nullcontext()
                 with cast, sdpa_kernel(SDPBackend.MATH) if attention == "plain" else nullcontext():
@@ -124,6 +140,11 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
         del pipe
     return ["| precision | safety checker | attention | peak (MB) | reserved (MB) | s |", "| --- | --- | --- | ---: | ---: | ---: |", *rows,
             "", f"Nearest to the thesis's {published / MB:.2f} MB: {nearest(peaks, published)}."]
+
+
+def may_be_trained(pipe) -> None:
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder, pipe.safety_checker):
+        part is None or part.requires_grad_(True)
 
 
 def nearest(peaks: dict[str, int | None], published: int) -> str:
@@ -242,9 +263,8 @@ def compiling(weights: str, steps: int, rounds: int, left_s: float) -> list[str]
 def gpu_tests() -> list[str]:
     # Only files with such a test: others import Jupyter or python-docx, which need not be here, and pytest would stop at that.
     files = [path for path in (PROJECT / "tests").glob("test_*.py") if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")]
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *files], cwd=PROJECT,
-                          capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PROJECT)})
-    return [(done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["no output"])[-1]]
+    last, fault = of_child([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *sorted(files)], cwd=PROJECT)
+    return [fault or last]
 
 
 def main() -> None:
@@ -271,19 +291,18 @@ def main() -> None:
                  "StyleGAN2": partial(faces, options.weights, options.rounds),
                  "Tests on the card": gpu_tests,
                  "Compiling": lambda: compiling(options.weights, options.steps, options.rounds, 60 * MINUTES - time.perf_counter() + start)}
-        failed = False
         for title, part in parts.items():
             free()
             try:
                 lines = part()
             except Exception as error:
                 traceback.print_exc()
-                failed, lines = True, [f"Stopped: {(str(error).strip() or type(error).__name__).splitlines()[0]}"]
+                lines = [f"Stopped: {(str(error).strip() or type(error).__name__).splitlines()[0]}"]
             report += ["", f"## {title}", "", *lines]
             (folder / "report.md").write_text("\n".join(report) + "\n", encoding="utf-8")  # what is measured is kept, whatever comes
             keep()
     print(f"{folder / 'report.md'}: {time.perf_counter() - start:.0f} s, {len(runs.read_all(folder))} runs")
-    sys.exit(failed)
+    sys.exit(any("Stopped: " in line for line in report))
 
 
 if __name__ == "__main__":

@@ -48,10 +48,37 @@ def test_it_starts_and_runs_the_gpus_tests_where_genlib_is_not_installed_and_jup
 
 def test_the_runs_of_each_notebook_are_kept_when_it_ends(tmp_path, monkeypatch):
     order = []
-    done = subprocess.CompletedProcess([], 0, "", "")
-    monkeypatch.setattr(bench_gpu.subprocess, "run", lambda *arguments, **options: order.append("notebook") or done)
+    monkeypatch.setattr(bench_gpu, "of_child", lambda *arguments, **options: order.append("notebook") or ("", ""))
     bench_gpu.run_notebooks(tmp_path, "demo", 1, lambda: order.append("kept"))
     assert order == ["notebook", "kept"] * 6, "what follows may be cut off by a limit of time"
+
+
+@pytest.mark.parametrize("code, fault", [
+    ("print('a\\nb')", ""), ("import os; os.kill(os.getpid(), 9)", "exit status -9"), ("raise SystemExit(3)", "exit status 3"),
+    ("raise RuntimeError('CUDA error: no access\\nCompile with TORCH_USE_CUDA_DSA.')", "RuntimeError: CUDA error: no access"),
+    ("print('2 failed, 5 passed in 3 s'); raise SystemExit(1)", "2 failed, 5 passed in 3 s"), ("import time; time.sleep(9)", "after 1 s")])
+def test_why_a_process_stopped_is_told(monkeypatch, code, fault):
+    monkeypatch.setattr(bench_gpu, "CHILD_S", 1)
+    assert bench_gpu.of_child([sys.executable, "-c", code]) == (("b", "") if not fault else ("", f"Stopped: {fault}"))
+
+
+def test_nothing_of_a_pipeline_is_kept_when_the_next_is_measured(tmp_path, monkeypatch):
+    plain, there, seen = bench_gpu.stable_diffusion.load, weakref.WeakSet(), []
+
+    def load(*words, **options):
+        pipe = plain(*words, **options)
+        there.update((pipe.unet, pipe.vae, pipe.text_encoder))
+        return pipe
+
+    def measured(*arguments, variant, **options):
+        seen.append((variant, len(there)))
+        return SimpleNamespace(iterations=[Iteration(time_s=1.0)])
+
+    monkeypatch.setattr(bench_gpu.stable_diffusion, "load", load)
+    monkeypatch.setattr(bench_gpu.measure, "repeat", measured)
+    bench_gpu.vram_conditions(tmp_path, "demo", 1)
+    assert len(seen) == 7 and {variant: parts for variant, parts in seen if parts != 3} == {
+        "memory-float16-none-fused-beside-a-second-pipeline": 6}
 
 
 def test_autocast_is_measured_with_weights_that_may_be_trained_as_published_ones(tmp_path, monkeypatch):

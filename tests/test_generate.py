@@ -115,7 +115,8 @@ def quick(monkeypatch):
         return torch.tensor(seeds).to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
 
     settings = dict(model="quick", weights="demo", dtype="float32")
-    monkeypatch.setattr(generate, "_drawer", lambda model, weights, prompts, steps, psi, compiled: (draw, settings | dict(steps=steps)))
+    monkeypatch.setattr(generate, "_drawer",
+                        lambda model, weights, prompts, batch, steps, psi, compiled: (draw, settings | dict(steps=steps)))
     yield asked
     PartialState._reset_state()
 
@@ -269,7 +270,8 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
                           num_inference_steps=2).images
         drawn = np.asarray(Image.open(tmp_path / "00000" / f"seed{seed:08}.png")).astype(int)
         assert np.abs(drawn - np.asarray(expected)).max() <= 1
-    assert asked == [dict(model_id=None, profile="tuned", without=["cudnn_attention"], expected_images=1)], "no timing decides it"
+    assert asked == [dict(model_id=None, profile="tuned", without=["cudnn_attention"], expected_batch=1,
+                          expected_images=1)], "no timing decides it"
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64
     PartialState._reset_state()

@@ -262,7 +262,7 @@ def test_without_packages_or_a_network_clip_iqa_is_left_out_with_the_reason(monk
 
 @pytest.mark.gpu
 def test_a_tensor_of_known_size_is_read_to_the_byte(tmp_path):
-    run = repeat(lambda: torch.empty(100 * MIB, dtype=torch.uint8, device="cuda").zero_().sum().item() and None, tmp_path)
+    run = repeat(lambda: torch.empty(100 * MIB, dtype=torch.uint8, device="cuda").zero_().sum().item() or None, tmp_path)
     base = torch.cuda.memory_allocated()
     for iteration in run.iterations:
         assert 0 <= iteration.vram_peak_bytes - base - 100 * MIB < 1 * MIB

@@ -127,7 +127,7 @@ def test_what_a_cuda_graph_keeps_counts_though_the_allocator_calls_it_free(tmp_p
 @pytest.mark.gpu
 def test_the_peak_of_a_replayed_graph_has_the_maps_that_it_writes(tmp_path):
     x = torch.ones(1, device="cuda")
-    replay, _ = tuned.record(lambda: (x * torch.ones(64 * MIB // 4, device="cuda")).sum())
+    replay, _ = tuned.record(lambda: (x * torch.ones(64 * MIB // 4, device="cuda")).sum(), torch.cuda.graph_pool_handle())
     base = torch.cuda.memory_allocated()
     [iteration] = measured(tmp_path, lambda: replay()).iterations
     assert iteration.vram_peak_bytes - base >= 64 * MIB
@@ -232,6 +232,7 @@ def test_out_of_memory_keeps_the_peak_that_was_reached_and_frees_the_cache(tmp_p
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
 
     def too_large():
+        emptied.clear()
         cuda.update(peak=14_000 * MIB, reserved=14_200 * MIB)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 

@@ -30,8 +30,7 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
                               variant=variant), results, iterations)
     done = len(run.iterations)
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # or what an earlier condition left in the allocator's cache would count as reserved here
+    device.free_memory()  # or what an earlier condition left in the allocator's cache would count as reserved here
     if variant:
         print(f"{variant}:")
     if run.resumed:

@@ -49,7 +49,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
         _hold(out)
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, len(seeds))])[0]
     with state.local_main_process_first():  # which downloads; the others find it in the cache
-        draw, settings = _drawer(model, weights, prompts or [""], steps, truncation_psi, compiled)
+        draw, settings = _drawer(model, weights, prompts or [""], batch, steps, truncation_psi, compiled)
     missing = [None]
     if state.is_main_process:
         _keep_settings(out, settings | dict(batch=batch))
@@ -83,7 +83,7 @@ def check_processes(state: PartialState) -> None:
                          "accelerate launch --multi_gpu")
 
 
-def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float, compiled: bool):
+def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int, psi: float, compiled: bool):
     """A function from a list of seeds to pictures (a tensor of uint8 [N, H, W, C] on the device, or PIL pictures), and the settings."""
     if model == "stylegan2":
         G = stylegan2.load(weights, profile="tuned")
@@ -96,7 +96,8 @@ def _drawer(model: str, weights: str, prompts: list[str], steps: int, psi: float
         return draw, _settings(G.info, truncation_psi=psi, noise_mode="const")
     word = weights in WORDS
     pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned",
-                                 without=_decided_by_timing(compiled), expected_images=tuned.COMPILE_PAYS_FROM if compiled else 1)
+                                 without=_decided_by_timing(compiled), expected_batch=batch,
+                                 expected_images=tuned.COMPILE_PAYS_FROM if compiled else 1)
     scale = stable_diffusion.guidance_scale(pipe)
 
     def draw(seeds):

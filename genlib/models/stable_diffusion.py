@@ -84,7 +84,7 @@ class _Pipeline(StableDiffusionPipeline):
 _Pipeline.__name__ = "StableDiffusionPipeline"  # what it is saved as
 
 
-def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False, expected_images=1,
+def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False, expected_images=1, expected_batch=1,
          without=()) -> DiffusionPipeline:
     """Load the pipeline on the device at hand, ready for inference; `.info` says what was loaded.
 
@@ -92,8 +92,8 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     model_id: any text-to-image model of diffusers that starts from a prompt and latents (v1-5, SDXL, Turbo, Stable unCLIP, SD3 ...), by
     its Hub name or as a local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
     safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
-    expected_images: how many will be drawn, which decides what is worth preparing in the tuned profile; without: its switches (see
-    tuned.py) to leave out.
+    expected_images, expected_batch: how many will be drawn, and how many at a time, which decides what is worth preparing in the tuned
+    profile; without: its switches (see tuned.py) to leave out.
     Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files or index,
     MemoryError where it does not fit, ValueError for a word that is not known and a model of another kind.
     """
@@ -110,7 +110,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
         pipe = pipe.to(device.pick())
         pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
         pipe.info = info
-        _tune(pipe)
+        _tune(pipe, expected_batch)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
     return pipe
 
@@ -125,7 +125,7 @@ def switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, b
         "cudnn_attention": own and tuned.cudnn_attention_wins(dtype), "compile": compiled}
 
 
-def _tune(pipe: DiffusionPipeline) -> None:
+def _tune(pipe: DiffusionPipeline, batch: int) -> None:
     """Do what the switches say; what has to be compiled or recorded is, by drawing with and without a prompt."""
     on, network = pipe.info.switches, denoiser(pipe)
     if getattr(pipe, "vae", None) is not None:
@@ -136,10 +136,10 @@ def _tune(pipe: DiffusionPipeline) -> None:
         tuned.keep_timesteps_on_cpu(pipe.scheduler)
     tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"],
                   no_graph=lambda: on.update(unet_cuda_graph=False))
-    if on["compile"] or on["unet_cuda_graph"]:
+    if on["compile"] or on["unet_cuda_graph"] and batch == 1:
         pipe._said = True  # not yet: nobody has asked for a picture
         for prompt in "", "a face":
-            pipe(prompt=prompt, latents=random_latents(pipe), num_inference_steps=1)
+            pipe(prompt=[prompt] * batch, latents=random_latents(pipe, batch_size=batch), num_inference_steps=1)
         pipe._said = False
 
 

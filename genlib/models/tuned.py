@@ -13,11 +13,11 @@ of stable_diffusion.py:
     huge_pages          of the environment, THP_MEM_ALLOC_ENABLE=1 before torch starts: `run --profile tuned` and `generate` set it
 """
 import ctypes
+import gc
 import mmap
 import os
-import shutil
 import time
-from importlib.util import find_spec
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def cudnn_attention_wins(dtype: torch.dtype) -> bool:
     """Whether cuDNN's attention is at least 3 % quicker than torch's own choice at v1's largest: 4096 positions, 8 heads of 40."""
     if device.pick().type != "cuda" or dtype == torch.float32:
         return False
-    x = torch.randn(2, 8, 4096, 40, device=device.pick(), dtype=dtype)
+    x = torch.ones(2, 8, 4096, 40, device=device.pick(), dtype=dtype)
     try:
         own = _attention_s(x)
         with sdpa_kernel(CUDNN_FIRST, set_priority=True):
@@ -85,8 +85,14 @@ def _attention_s(x: torch.Tensor) -> float:
 
 
 def can_compile() -> bool:
-    """Whether torch's compiler can make kernels for a GPU: it needs Triton, which Windows has not, and a C compiler."""
-    return find_spec("triton") is not None and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+    """Whether torch's compiler works for this GPU (it needs Triton, a C compiler, Python's headers): tried on a sum."""
+    x = torch.ones(8, device=device.pick())
+    try:
+        torch.compile(lambda x: x + x)(x)
+    except RuntimeError as error:
+        print(f"not compiled: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+        return False
+    return True
 
 
 def can_release() -> bool:
@@ -146,7 +152,7 @@ def quicken(network: torch.nn.Module, *, cudnn_attention: bool = False, compiled
             no_graph=lambda: None) -> None:
     """Replace the network's `forward` by one that computes the same: cuDNN's attention, compiled, as a CUDA graph.
 
-    no_graph: called when the network turns out not to be recordable as a graph, and goes on without.
+    no_graph: called where a graph's memory cannot be had, and the network goes on without.
     """
     if cudnn_attention or compiled or graph_up_to_batch:
         network.forward = Quick(network, cudnn_attention, compiled, graph_up_to_batch, no_graph)
@@ -163,11 +169,13 @@ class Quick:
 
     def __init__(self, network: torch.nn.Module, cudnn_attention: bool, compiled: bool, graph_up_to_batch: int, no_graph):
         self.network, self.plain, self.graphs, self.largest_batch = network, network.forward, {}, graph_up_to_batch
-        self.no_graph = no_graph
+        self.no_graph, self.pool = no_graph, None
         self.device = next(network.parameters()).device
         self.cudnn_attention = cudnn_attention
         # Without inductor's own graphs, whose outputs the next call would overwrite: PNDM keeps the last four.
-        self.quick = torch.compile(self.plain, fullgraph=True, mode="max-autotune-no-cudagraphs") if compiled else self.plain
+        # For each shape anew: for one that may change it leaves out the convolutions' best layout.
+        how = dict(fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs")
+        self.quick = torch.compile(self.plain, **how) if compiled else self.plain
 
     def __call__(self, *arguments, **keywords):
         leaves, structure = tree_flatten((arguments, keywords))
@@ -203,38 +211,59 @@ class Quick:
             return self.quick(*arguments, **keywords)
 
     def _record(self, kind: tuple, leaves: list, structure) -> None:
-        """Keep the call as a graph; where that cannot be had (its memory, say), no graph is tried again and the calls are plain."""
+        """Keep the call as a graph; where its memory cannot be had, no graph is tried again and the calls are plain."""
         leaves = [leaf.to(self.device, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         arguments, keywords = tree_unflatten(leaves, structure)
-        reason = ""
+        cuda = self.device.type == "cuda"
+        self.pool = self.pool or cuda and torch.cuda.graph_pool_handle()
         try:
-            # The first call draws what it would draw without a graph.
-            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-                replay, output = record(lambda: self._call(*arguments, **keywords))
+            with torch.random.fork_rng([self.device] if cuda else []):  # the first call draws what it would draw without a graph
+                replay, output = record(lambda: self._call(*arguments, **keywords), self.pool)
             self.graphs[kind] = replay, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)], output
-        except RuntimeError as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if reason:  # outside of `except`, which would hold what the graph has taken
-            self._call(*arguments, **keywords)  # raises what is wrong with the call itself
+        except torch.OutOfMemoryError as error:
             self.largest_batch = 0
             self.no_graph()
-            print(f"no CUDA graph, every operation is launched by itself: {reason}")
+            print(f"no CUDA graph, every operation is launched by itself: {str(error).splitlines()[0]}")
 
 
-_pool = None  # shared: graphs run one after the other, and what they return is copied at once
+_stream = None  # of all recording: on each stream a library takes memory that it keeps
 
 
-def record(call):
-    """What `call` launches as a CUDA graph: a function that launches it again, and what the call returned, which that overwrites."""
-    global _pool
-    _pool = _pool or torch.cuda.graph_pool_handle()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # at its first calls a library chooses and sets up its kernels, which a graph cannot hold
-        for _ in range(3):
+def record(call, pool):
+    """What `call` launches as a CUDA graph: a function that launches it again, and what the call returned, which that overwrites.
+
+    pool: of torch.cuda.graph_pool_handle(), for graphs that are replayed one after the other and live equally long.
+    Raises torch.OutOfMemoryError, after which all is as before; RuntimeError for what cannot be recorded, after which torch's state on
+    the GPU is not to be trusted.
+    """
+    global _stream
+    _stream = _stream or torch.cuda.Stream()
+    _stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(_stream), _no_collection():  # around the graph's own use of the stream, which an error would leave in force
+        for _ in range(3):  # at its first calls a library chooses and sets up its kernels, which a graph cannot hold
             call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=_pool, capture_error_mode="thread_local"):  # other threads read the device's memory meanwhile
-        output = call()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # In this thread alone is forbidden what cannot be recorded: others read the device's memory meanwhile.
+            with torch.cuda.graph(graph, pool=pool, stream=_stream, capture_error_mode="thread_local"):
+                output = call()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError("the network cannot be recorded as a CUDA graph: start anew and load it without its switch, "
+                               "unet_cuda_graph or cuda_graph") from error
+    torch.cuda.current_stream().wait_stream(_stream)
     return graph.replay, output
+
+
+@contextmanager
+def _no_collection():
+    """Without the garbage collector, which might free an older graph while one is recorded."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
