@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="execute the notebooks in order; leave runs, tables, figures in the results folder")
     run.set_defaults(command=run_notebooks)
     run.add_argument("--weights", choices=["auto", "demo", "random", "published"], default="auto")
-    run.add_argument("--profile", choices=["thesis", "tuned"], default="thesis")
+    run.add_argument("--profile", choices=["thesis", "tuned"], help="(thesis)")
     run.add_argument("--iterations", type=_at_least_one, help="repetitions of each measurement (5)", metavar="N")
     run.add_argument("--steps", type=_at_least_one, help="denoising steps of Stable Diffusion (50)", metavar="N")
     run.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image each: 0-49999")
     many.add_argument("--prompts", type=_prompts, metavar="FILE", help="a prompt a line, for Stable Diffusion: seed s takes line s")
     many.add_argument("--batch", type=_at_least_one, default=1, metavar="N", help="images drawn at once (1)")
-    many.add_argument("--steps", type=_at_least_one, default=50, metavar="N", help="denoising steps of Stable Diffusion (50)")
-    many.add_argument("--truncation-psi", type=float, default=0.7, metavar="PSI", help="of StyleGAN2 (0.7)")
+    many.add_argument("--steps", type=_at_least_one, metavar="N", help="denoising steps of Stable Diffusion (50)")
+    many.add_argument("--truncation-psi", type=float, metavar="PSI", help="of StyleGAN2 (0.7)")
     many.add_argument("--out", type=Path, required=True, metavar="DIR", help="what is there already is not drawn again")
     doctor = commands.add_parser("doctor", help="say what this machine has, what will work, and what each notebook will take")
     doctor.set_defaults(command=examine)
@@ -113,6 +113,9 @@ def run_notebooks(options) -> int:
     from genlib.files import explain_full_disk
     from genlib.notebook import results_folder
 
+    for name, numbers in {"iterations": {1, 2, 3}, "steps": {1, 2}}.items():
+        if getattr(options, name) and not numbers & set(options.only):
+            raise ValueError(f"--{name} is given, but none of the notebooks {_listed(options.only)} takes it: leave it out")
     source, results = _notebooks_folder(), results_folder(options.results).resolve()
     executed = results / "notebooks"
     executed.mkdir(exist_ok=True)
@@ -140,6 +143,10 @@ def run_notebooks(options) -> int:
     return 0
 
 
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
 def _notebooks_folder() -> Path:
     folder = Path(__file__).resolve().parent.parent / "notebooks"
     if not folder.is_dir():
@@ -149,9 +156,9 @@ def _notebooks_folder() -> Path:
 
 def _parameters(options, number: int, results: Path) -> dict:
     parameters = {"RESULTS": str(results)}
-    if number == 4:
-        return parameters | {"LANGUAGE": options.language}
-    parameters |= {"WEIGHTS": options.weights, "PROFILE": options.profile}
+    if number == 4:  # of all runs there it takes the newest, unless one kind is asked for
+        return parameters | {"LANGUAGE": options.language, "WEIGHTS": options.weights.replace("auto", ""), "PROFILE": options.profile or ""}
+    parameters |= {"WEIGHTS": options.weights, "PROFILE": options.profile or "thesis"}
     if options.iterations:
         parameters["ITERATIONS"] = options.iterations
     if options.steps and number in (1, 2):
@@ -215,10 +222,14 @@ def generate_many(options) -> int:
     _ask_for_huge_pages()
     from genlib.models.generate import generate
 
-    if options.prompts and options.model != "stable-diffusion":
-        raise ValueError(f"--prompts is given, but {options.model} takes none: leave it out, or use --model stable-diffusion")
-    generate(options.model, options.weights, options.seeds, options.out, prompts=options.prompts, batch=options.batch,
-             steps=options.steps, truncation_psi=options.truncation_psi)
+    own = {"stable-diffusion": ("prompts", "steps"), "stylegan2": ("truncation_psi",)}
+    for model, names in own.items():
+        for name in names:
+            if getattr(options, name) is not None and options.model != model:
+                raise ValueError(f"--{name.replace('_', '-')} is given, but {options.model} takes none: leave it out, or use "
+                                 f"--model {model}")
+    given = {name: getattr(options, name) for name in own[options.model] if getattr(options, name) is not None}
+    generate(options.model, options.weights, options.seeds, options.out, batch=options.batch, **given)
     return 0
 
 

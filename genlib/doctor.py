@@ -27,7 +27,7 @@ MB = 1024**2
 SHARE_REACHED = {"cpu": 0.7, "cuda": 0.5, "mps": 0.5}  # of the rate of a large matrix product, by networks of this kind
 GPU_CONTEXT_BYTES = 500 * MB  # what the driver takes for a process beside torch's allocator
 # Images, counted in whole ones, that a notebook makes by default with warm-ups, growth, precision, audit; and seconds around them.
-IMAGES = {1: 32, 2: 12, 3: 64}
+IMAGES = {1: 32, 2: 12, 3: 73}
 AROUND_S = 15
 
 

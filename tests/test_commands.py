@@ -57,6 +57,21 @@ def test_run_passes_the_options_on_and_keeps_the_executed_notebook_as_ipynb_and_
     assert executed.cells[-1].execution_count and (results / "notebooks" / "1_stable_diffusion.html").stat().st_size > 1000
 
 
+def test_notebook_4_is_asked_for_the_weights_and_profile_that_are_named():
+    both = ["--weights", "demo", "--profile", "tuned"]
+    for given, weights, profile in ([], "", ""), (["--weights", "auto"], "", ""), (both, "demo", "tuned"):
+        options = commands._parser().parse_args(["run", *given])
+        taken = commands._parameters(options, 4, "r")
+        assert (taken["WEIGHTS"], taken["PROFILE"]) == (weights, profile)
+        assert commands._parameters(options, 1, "r")["PROFILE"] == (profile or "thesis")
+
+
+@pytest.mark.parametrize("option, only", [("--steps", "3"), ("--steps", "4"), ("--iterations", "4")])
+def test_an_option_that_no_notebook_takes_is_refused(capsys, tmp_path, option, only):
+    status, _, err = call(capsys, "run", "--only", only, option, "2", "--results", tmp_path / "results")
+    assert status == 1 and f"{option} is given, but none of the notebooks {only} takes it" in err and not (tmp_path / "results").exists()
+
+
 def test_a_notebook_that_fails_stops_the_run_with_cell_error_and_copy_and_keeps_what_was_measured(capsys, project):
     results = project / "results"
     status, out, err = call(capsys, "run", "--only", "1,2", "--iterations", "2", "--results", results)

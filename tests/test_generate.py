@@ -300,6 +300,14 @@ def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
     assert exit.value.code == 2 and complaint in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("model, option, other", [("stylegan2", "--steps", "stable-diffusion"),
+                                                  ("stable-diffusion", "--truncation-psi", "stylegan2")])
+def test_an_option_of_the_other_model_is_refused(capsys, tmp_path, model, option, other):
+    assert commands.main(["generate", "--model", model, "--seeds", "0-1", "--out", str(tmp_path / "out"), option, "1"]) == 1
+    assert f"{option} is given, but {model} takes none: leave it out, or use --model {other}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_prompts_are_refused_for_stylegan2_and_an_empty_file_anywhere(capsys, tmp_path):
     (tmp_path / "p.txt").write_text("a face\n")
     (tmp_path / "empty.txt").write_text("")
