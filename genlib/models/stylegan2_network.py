@@ -20,6 +20,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from genlib.models import winograd
+from genlib.models.low_pass import depthwise, low_pass, pooled, upsample2
 
 # What holds where a file's settings are silent. A width of None is that of w; without w_avg_beta there is no w_avg, nor truncation;
 # a resolution r has min(channel_base // r, channel_max) channels; the num_fp16_res highest resolutions run in float16;
@@ -66,36 +67,6 @@ def activate(x: Tensor, activation: str, gain: float, clamp: float | None = None
 def add(x: Tensor, y: Tensor) -> Tensor:
     """x + y. Overwrites x unless autograd needs it."""
     return x + y if x.requires_grad else x.add_(y)
-
-
-def low_pass(taps) -> Tensor:
-    """The filter as files hold it: [t, t], the outer product of the taps with sum 1; 8 or more taps stay a vector [t]."""
-    taps = torch.tensor(taps, dtype=torch.float32) / sum(taps)
-    return taps if len(taps) >= 8 else torch.outer(taps, taps)
-
-
-def depthwise(taps: Tensor, x: Tensor) -> Tensor:
-    """A filter as kernels [C, 1, t, t] for the channels of x, times 4 to make up for the zeros between samples."""
-    taps = torch.outer(taps, taps) if taps.ndim == 1 else taps
-    return (4 * taps).to(x.dtype).expand(x.shape[1], 1, -1, -1)
-
-
-def pooled(x: Tensor, padding: int) -> Tensor:
-    """The depthwise convolution with the taps 1, 3, 3, 1, times 4: (1, 1) * (1, 1) * (1, 1), so three means over 2 x 2 pixels.
-
-    [N, C, H, W] -> [N, C, H + 2 padding - 3, W + 2 padding - 3]
-    """
-    x = F.avg_pool2d(x, 2, stride=1, padding=min(padding, 1))
-    x = F.avg_pool2d(x, 2, stride=1, padding=max(padding - 1, 0))  # beyond the first row of zeros their means are zeros, too
-    return F.avg_pool2d(x, 2, stride=1, divisor_override=1)
-
-
-def upsample2(x: Tensor, taps: Tensor) -> Tensor:
-    """Zeros between the samples, then the low-pass filter. x [N, C, H, W] -> [N, C, 2H, 2W]"""
-    (H, W), t = x.shape[2:], len(taps)
-    crop = (t - 1) - (t + 1) // 2  # rows that the full convolution has too many at the top, columns at the left
-    x = F.conv_transpose2d(x, depthwise(taps, x), stride=2, padding=crop, groups=x.shape[1])
-    return x[:, :, : 2 * H, : 2 * W]
 
 
 class Dense(nn.Module):
