@@ -171,6 +171,18 @@ def test_ukrainian_tables_have_decimal_commas_and_no_english(df, tmp_path):
     assert csv.startswith(b"\xef\xbb\xbf") and ";8,10 ± 0,10;".encode() in csv
 
 
+def test_ukrainian_units_are_of_one_alphabet_but_for_the_thesiss_own_headings():
+    of_the_thesis = {"time_s", "vram_peak_bytes", "ram_bytes"}
+    explained = {"note", "evidence.gan_ram"}  # what those headings' MB are
+    for key, (_, ukrainian) in words.WORDS.items():
+        units = set(re.findall(r"(?<=[ (}])(?:s|MB|GB|GiB|J|dB|h|(?:GFLOP)(?:/.)?|сек\.)(?=[ ,.;:)\n]|$)", ukrainian))
+        assert units <= ({"MB", "сек."} if key in of_the_thesis else {"MB"} if key in explained else set()), key
+
+
+def test_nothing_is_said_of_noise_since_random_weights_of_a_gan_draw_smooth_blobs():
+    assert not [key for key, texts in words.WORDS.items() if re.search(r"\bnoise\b|\bшум", " ".join(texts))]
+
+
 def test_an_unknown_language_is_refused():
     with pytest.raises(ValueError, match="language is 'fr': use one of en, uk"):
         words.say("model", "fr")

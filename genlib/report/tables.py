@@ -164,8 +164,9 @@ def full_caption(number: str = "2", language: str = "en") -> str:
     return say("full_caption", language, number=number)
 
 
-def note(df: pd.DataFrame, language: str = "en") -> str:
-    """What a reader has to know of the table: machine, weights, profile, precision, n, the unit, and what the figures cannot tell."""
+def note(df: pd.DataFrame, language: str = "en", figures: str = "mean_sd") -> str:
+    """What a reader has to know of the table: machine, weights, profile, precision, what the figures are, n, the unit, and what the
+    figures cannot tell."""
     def names(column):
         return ", ".join(map(str, dict.fromkeys(df[column])))
 
@@ -179,7 +180,7 @@ def note(df: pd.DataFrame, language: str = "en") -> str:
     steps = sorted(_steps(df))
     conditions = "; ".join([names("dtype"), *([say("steps", language, steps=_span(steps))] if steps else [])])
     return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"),
-               conditions=conditions, n=_span(n), doubt=doubt)
+               conditions=conditions, figures=say(figures, language), n=_span(n), doubt=doubt)
 
 
 def _span(numbers: list[int]) -> str:
