@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genlib.report import summary, tables, thesis
-from genlib.report.growth import line_through, lines
+from genlib.report.growth import line_through, lines, unit
 from genlib.report.words import number, say, significant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
@@ -184,7 +184,7 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, lang
     good = conditions.dropna(subset=["time_s"])
     colour, marker = COLOURS[experiment], MARKERS[experiment]
     ax.set_title(_short(experiment, language), fontsize=9)
-    ax.set_xlabel(say(f"unit.{setting}", language))
+    ax.set_xlabel(unit(setting, conditions, language))
     ax.set_ylabel(say("time_axis", language))
     ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=colour, ecolor="black", marker=marker, ls="none", capsize=3,
                 markeredgecolor="black", markeredgewidth=0.5)
@@ -192,11 +192,12 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, lang
     for units in failed:
         ax.plot(units, 0, "x", color="black", clip_on=False)
         ax.annotate(say("did_not_fit", language), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
-    fixed, slope, r2 = line_through(good)
+    line = line_through(good)
+    fixed, slope, r2 = line[:3]
     if pd.isna(slope):
         ax.text(0.5, 0.5, fill(say("too_few_conditions", language), 18), ha="center", va="center", transform=ax.transAxes, fontsize=8)
     else:
-        ends = [0, good["units"].max()]
+        ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
         ax.plot(ends, [fixed + slope * units for units in ends], color=colour, lw=1)
         fixed, slope = significant(fixed, 2, language), significant(slope, 2, language)
         text = say("fit", language, fixed=fixed, slope=slope, r2=number(r2, 3, language))
