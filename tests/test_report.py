@@ -428,6 +428,18 @@ def test_a_price_below_zero_and_no_deadline_are_refused(df, wrong):
         conclusions.cost_at_scale(df, **wrong)
 
 
+@pytest.mark.parametrize("first, fourth", [("1", "4"), ("3.1", "3.4"), ("А.9", "А.12"), ("2.3.8", "2.3.11")])
+def test_tables_are_numbered_on_from_the_first(first, fourth):
+    assert [tables.number_after(first, 0), tables.number_after(first, 3)] == [first, fourth]
+
+
+def test_a_number_that_cannot_be_counted_on_is_refused(df, tmp_path, capsys):
+    with pytest.raises(ValueError, match="the number of Table 1 is '3.x': end it in a whole number, as in 1 or 3.1"):
+        tables.number_after("3.x", 1)
+    assert main(["table", str(tmp_path), "--number", "3.x", "--out", str(tmp_path / "out")]) == 1
+    assert "end it in a whole number" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusions(df, tmp_path, capsys):
     asked = ["--language", "uk", "--format", "docx,tex", "--number", "3.1", "--out", str(tmp_path / "out")]
     assert main(["table", str(tmp_path), *asked]) == 0
@@ -435,6 +447,8 @@ def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusio
     assert "Таблиця 3.1 –" in printed and "Керування текстом: запит приймає лише Stable Diffusion" in printed
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == [f"{n}.{k}" for n in ("audit", "full", "table1") for k in ("docx", "tex")]
+    captions = [Document(tmp_path / "out" / f"{name}.docx").paragraphs[0].text for name in ("table1", "full", "audit")]
+    assert [caption.split(" – ")[0] for caption in captions] == ["Таблиця 3.1", "Таблиця 3.2", "Таблиця 3.3"]
     with pytest.raises(SystemExit):
         main(["table", str(tmp_path), "--format", "pdf"])
     assert "there is no format 'pdf'" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Table 1 and the table beside the thesis; written as CSV, Markdown, LaTeX and Word."""
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -157,6 +158,14 @@ def _steps(df: pd.DataFrame) -> set[int]:
 def caption(number: str = "1", language: str = "en") -> str:
     """The caption above Table 1, with its number: "1", "3.1" ..."""
     return say("caption", language, number=number)
+
+
+def number_after(first: str, places: int) -> str:
+    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3. Raises ValueError if it cannot count."""
+    counted = re.fullmatch(r"(.*?)(\d+)", first.strip())
+    if not counted:
+        raise ValueError(f"the number of Table 1 is {first!r}: end it in a whole number, as in 1 or 3.1")
+    return f"{counted[1]}{int(counted[2]) + places}"
 
 
 def full_caption(number: str = "2", language: str = "en") -> str:
