@@ -245,6 +245,15 @@ def test_bars_show_the_means_and_the_deviations(df):
     assert plots.bars(df, "ram_bytes").get_yscale() == "linear"
 
 
+@pytest.mark.parametrize("weights, expected", [("published", ["дипломна робота"]), ("demo", [])])
+def test_the_dashed_line_of_the_thesis_has_one_entry_in_the_legend_where_it_is_drawn(tmp_path, weights, expected):
+    for experiment, times in TIMES.items():
+        save_run(tmp_path, experiment, times, weights=weights)
+    df = tables.pick(runs.load(tmp_path))
+    for figure in plots.bars_of_all(df, "uk"), plots.bars(df, "ram_bytes", "uk").figure:
+        assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == expected
+
+
 def test_a_panel_without_a_reading_says_so_and_the_other_figures_fall_back_to_ram(tmp_path):
     for experiment, times in TIMES.items():
         save_run(tmp_path, experiment, times, vram=None, weights="demo")
