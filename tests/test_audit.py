@@ -106,9 +106,17 @@ def test_runs_left_out_for_their_steps_are_the_reason_where_they_were_asked_and_
     assert verdict(table, "gan_time") == words.say("verdict.reproduced", "en"), "nothing is denoised there"
     shown = table["What shows it"]
     assert words.MISSING not in " ".join(shown)
-    assert shown["Stable Diffusion: time"] == "Published: 7.93 s. Not measured here."
-    assert shown["VAE: time"] == "Not measured here."
+    assert shown["Stable Diffusion: time"] == "Published: 7.93 s. Not measured here with 50 steps."
+    assert shown["VAE: time"] == "Not measured here with 50 steps."
     assert shown["A slow first image raises Stable Diffusion’s mean time?"].endswith("on average."), "it shows it by itself"
+
+
+def test_the_steps_of_loops_are_no_reason(tmp_path):
+    for variant, steps in ("", 20), ("steps-4", 4), ("batch-2", 5):
+        save_run(tmp_path, "stable-diffusion", [1.0], variant=variant, settings=dict(steps=steps))
+    table = thesis.audit(runs.load(tmp_path)).set_index("Figure of the thesis")
+    assert verdict(table, "sd_vram") == "cannot be judged here (20 steps instead of 50)"
+    assert table.loc["StyleGAN2-ADA: time", "What shows it"] == "Published: 0.15 s. Not measured here."
 
 
 def test_the_steps_stand_beside_the_other_reasons(tmp_path):

@@ -65,18 +65,18 @@ def audit(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
         reasons = [] if read == "published" else here.reasons_for(verdict, language)
         verdict = say("not_judged", language, reason="; ".join(reasons)) if reasons else say(f"verdict.{verdict}", language)
         rows.append({say("figure", language): say(f"audit.{name}", language), say("how_read", language): say(f"read.{read}", language),
-                     say("verdict", language): verdict, say("evidence", language): _evidence(name, read, values, language)})
+                     say("verdict", language): verdict, say("evidence", language): _evidence(name, read, values, here, language)})
     return pd.DataFrame(rows)
 
 
-def _evidence(name: str, read: str, values: dict, language: str) -> str:
+def _evidence(name: str, read: str, values: dict, here: "_Here", language: str) -> str:
     """The sentences that show it, without those whose figures were not measured; where no figure was measured here, it says so."""
     shown = {key: _shown(value, key, language) for key, value in values.items()}
     key = f"evidence.{name}" if f"evidence.{name}" in WORDS else "evidence.both_readings"
     sentences = re.split(r"(?<=\.) (?=[A-ZА-ЯІЇЄ])", say(key, language, **shown))
     sentences = [sentence for sentence in sentences if MISSING not in sentence]
     if read != "published" and all(text == MISSING for key, text in shown.items() if not key.startswith("published")):
-        sentences.append(say("not_measured_here", language))
+        sentences.append(say("not_measured_with_steps" if here.other_steps else "not_measured_here", language, published=STEPS))
     return " ".join(sentences)
 
 
@@ -90,7 +90,8 @@ class _Here:
         df = df[(df["experiment"] != "stable-diffusion") | (df["model"] == MODEL)]  # another MODEL_ID says nothing of its figures
         runs = summary.summarize(df).sort_values("started")  # of several the newest is asked
         steps = pd.Series([json.loads(settings).get("steps", STEPS) for settings in runs["settings"]], runs.index, dtype=float)
-        self.runs, self.left_out = runs[steps == STEPS], runs.assign(steps=steps)[steps != STEPS]
+        loops = runs["variant"].str.match("(steps|batch)-")  # their numbers of steps are no choice of the user's
+        self.runs, self.left_out = runs[steps == STEPS], runs.assign(steps=steps)[(steps != STEPS) & ~loops]
         self.other_steps: set[int] = set()
         found = {"demo": ~df["weights"].isin(["published", "random"]).all(), "no_gpu": df["vram_peak_bytes"].isna().all(),
                  "profile": ~(df["profile"] == "thesis").all()}

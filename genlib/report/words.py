@@ -262,7 +262,7 @@ WORDS = {  # key: (English, Ukrainian)
         "Published: {published_s} s. The thesis’s reading gives {theirs_s} s here. The finished image takes {ours_s} s here. The "
         "difference is {percent} % of that.",
         "Опубліковано: {published_s} с. Спосіб дипломної роботи дає тут {theirs_s} с. Готове зображення генерується тут за {ours_s} с. "
-        "Різниця – {percent} % цього часу."),
+        "Різниця становить {percent} % цього часу."),
     "evidence.gan_ram": (
         "Published: {published_mb} MB, divided by 1024³ and printed as MB. The least RSS of any run here is {least_mb} MB ({gib} GiB).",
         "Опубліковано: {published_mb} МБ (поділено на 1024³, надруковано MB). Найменший RSS тут – {least_mb} МБ ({gib} ГіБ)."),
@@ -283,6 +283,7 @@ WORDS = {  # key: (English, Ukrainian)
     "evidence.identical": ("One latent, no prompt. Different pictures among the iterations here: {different}.",
                            "Один латентний вектор, без запиту. Різних зображень серед ітерацій тут: {different}."),
     "not_measured_here": ("Not measured here.", "Тут не виміряно."),
+    "not_measured_with_steps": ("Not measured here with {published} steps.", "Тут за {published} кроків не виміряно."),
     "pictures_title": ("Generated images of the iterations", "Згенеровані зображення в ході ітерацій"),
 }
 
