@@ -145,7 +145,7 @@ def test_the_figure_has_a_panel_a_line_and_says_what_failed_and_where_too_little
     text = [[t.get_text() for t in ax.texts] for ax in (steps, batch, size, gan)]
     assert "0.50 s + 0.10 s × n\nR² = 1.000" in text[0] and "0.20 s + 0.30 s × n\nR² = 1.000" in text[1]
     assert any("fewer than" in t for t in text[2]) and "out of memory" in text[3]
-    assert [ax.get_xlabel() for ax in (steps, batch, size)] == ["steps", "images in a batch (5 steps)", "megapixels"]
+    assert [ax.get_xlabel() for ax in (steps, batch, size)] == ["steps", "images in a batch\n(5 steps)", "megapixels"]
 
 
 def test_where_no_loop_was_run_the_figure_says_so(tmp_path):

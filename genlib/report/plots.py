@@ -195,7 +195,7 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, lang
     good = conditions.dropna(subset=["time_s"])
     colour, marker = COLOURS[experiment], MARKERS[experiment]
     ax.set_title(_short(experiment, language), fontsize=9)
-    ax.set_xlabel(unit(setting, conditions, language))
+    ax.set_xlabel(unit(setting, conditions, language).replace(" (", "\n("))
     ax.set_ylabel(say("time_axis", language))
     ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=colour, ecolor="black", marker=marker, ls="none", capsize=3,
                 markeredgecolor="black", markeredgewidth=0.5)
