@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders or .zip files")
     table.add_argument("--language", choices=["en", "uk"], default="en")
     table.add_argument("--format", type=_formats, default=["csv", "md", "tex", "docx"], help="docx,tex,md,csv (all)", metavar="LIST")
-    table.add_argument("--number", default="1", help="of Table 1 in its caption (1)")
+    table.add_argument("--number", default="1", help="of Table 1 in its caption, from which the others count on (1)")
     table.add_argument("--out", type=Path, default=Path("results/tables"), metavar="DIR")
     convert = commands.add_parser("convert", help="turn one of NVIDIA's .pkl files into config.json and safetensors")
     convert.set_defaults(command=convert_network)
@@ -194,13 +194,14 @@ def write_table(options) -> int:
 
     everything, language = runs.load(*options.results), options.language
     df = tables.pick(everything)
-    caption, note, table = tables.caption(options.number, language), tables.note(df, language), tables.table1(df, language)
+    first, second, third = (tables.number_after(options.number, places) for places in range(3))
+    caption, note, table = tables.caption(first, language), tables.note(df, language), tables.table1(df, language)
     options.out.mkdir(parents=True, exist_ok=True)
-    full_caption = tables.full_caption(language=language)
+    full_caption = tables.full_caption(second, language)
     paths = tables.save(table, options.out / "table1", caption, note, language, options.format)
     paths += tables.save(tables.full(df, language), options.out / "full", full_caption, note, language, options.format)
     audit = thesis.audit(tables.companions(everything, df), language)
-    paths += tables.save(audit, options.out / "audit", words.say("audit_caption", language, number="3"), note, language, options.format)
+    paths += tables.save(audit, options.out / "audit", words.say("audit_caption", language, number=third), note, language, options.format)
     print(tables.markdown(table, caption, note))
     print("\n".join([*conclusions.conclude(df, language), "", *map(_short, paths)]))
     return 0

@@ -79,16 +79,63 @@ def test_without_a_gpu_or_with_demo_weights_only_what_the_publication_shows_is_j
     for name, (read, _) in thesis.SUSPECTS.items():
         expected = words.say(f"verdict.{VERDICTS[name]}", "en") if read == "published" else f"cannot be judged here ({reason})"
         assert verdict(table, name) == expected
+    assert words.MISSING not in " ".join(table["What shows it"])
     shown = table.loc["Stable Diffusion: time", "What shows it"]
     assert "7.93" in shown and "7.95 s" in shown, "what was measured is said nevertheless"
 
 
-def test_a_run_that_is_not_there_or_has_other_steps_judges_nothing(tmp_path):
+def test_a_run_that_is_not_there_or_has_other_steps_judges_nothing_and_the_verdict_says_which(tmp_path):
     save_run(tmp_path, "stable-diffusion", [7.9, 8.0], method="thesis", variant="as-in-thesis", settings=dict(steps=5))
     save_run(tmp_path, "stylegan2-ada", [0.1, 0.1])
     table = thesis.audit(runs.load(tmp_path)).set_index("Figure of the thesis")
-    for name in "sd_time", "sd_vram", "vae_time", "vae_vram", "gan_time", "guidance", "unet_calls", "identical":
+    for name in "vae_time", "vae_vram", "gan_time", "guidance", "unet_calls", "identical":
         assert verdict(table, name) == "cannot be judged here (no such run)", name
+    for name in "sd_time", "sd_vram":
+        assert verdict(table, name) == "cannot be judged here (5 steps instead of 50)", name
+
+
+OF_DIFFUSION = [f"{experiment} {kind}" for experiment, kind in AS_PUBLISHED if experiment != "stylegan2-ada"]
+OTHER_STEPS = {run: dict(settings=dict(steps=20)) for run in OF_DIFFUSION}
+
+
+def test_runs_left_out_for_their_steps_are_the_reason_where_they_were_asked_and_no_clause_has_dashes(tmp_path):
+    table = audit(tmp_path, **OTHER_STEPS)
+    for name, (read, _) in thesis.SUSPECTS.items():
+        if read != "published" and not name.startswith("gan"):
+            assert verdict(table, name) == "cannot be judged here (20 steps instead of 50)", name
+    assert verdict(table, "gan_time") == words.say("verdict.reproduced", "en"), "nothing is denoised there"
+    shown = table["What shows it"]
+    assert words.MISSING not in " ".join(shown)
+    assert shown["Stable Diffusion: time"] == "Published: 7.93 s. Not measured here with 50 steps."
+    assert shown["VAE: time"] == "Not measured here with 50 steps."
+    assert shown["A slow first image raises Stable Diffusion’s mean time?"].endswith("on average."), "it shows it by itself"
+
+
+def test_the_steps_of_loops_are_no_reason(tmp_path):
+    for variant, steps in ("", 20), ("steps-4", 4), ("batch-2", 5):
+        save_run(tmp_path, "stable-diffusion", [1.0], variant=variant, settings=dict(steps=steps))
+    table = thesis.audit(runs.load(tmp_path)).set_index("Figure of the thesis")
+    assert verdict(table, "sd_vram") == "cannot be judged here (20 steps instead of 50)"
+    assert table.loc["StyleGAN2-ADA: time", "What shows it"] == "Published: 0.15 s. Not measured here."
+
+
+def test_the_steps_stand_beside_the_other_reasons(tmp_path):
+    changes = {f"{experiment} {kind}": dict(weights="demo", vram=None, profile="tuned") for experiment, kind in AS_PUBLISHED}
+    table = audit(tmp_path, "uk", **{run: change | OTHER_STEPS.get(run, {}) for run, change in changes.items()})
+    assert table.loc["Stable Diffusion: час", "Висновок"] == (
+        "тут оцінити неможливо (демонстраційні ваги; немає графічного процесора; інший профіль, ніж у дипломній роботі; "
+        "кроків: 20 замість 50)")
+    assert "кроків" not in table.loc["StyleGAN2-ADA: час", "Висновок"]
+
+
+def test_of_two_figures_the_one_that_was_measured_is_said(tmp_path):
+    shown = audit(tmp_path, **{"stable-diffusion genlib": dict(settings=dict(steps=20))}).loc["Stable Diffusion: time", "What shows it"]
+    assert shown == "Published: 7.93 s. The thesis’s reading gives 7.95 s here."
+
+
+def test_without_any_run_of_the_thesiss_model_no_weights_are_blamed(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0], model="stabilityai/sdxl-turbo")
+    assert verdict(thesis.audit(runs.load(tmp_path)).set_index("Figure of the thesis"), "sd_time") == "cannot be judged here (no such run)"
 
 
 def test_runs_of_another_model_judge_no_figure_of_the_thesis(tmp_path):

@@ -1,6 +1,7 @@
 """Lines of growth with their fixed and per-unit time, and what precision costs: of made-up runs."""
 import re
 
+import numpy as np
 import pytest
 from docx import Document
 from saved_runs import MB, save_run
@@ -38,7 +39,7 @@ def grow(folder):
 def test_a_line_has_a_fixed_part_and_a_part_for_each_unit(tmp_path):
     df = grow(tmp_path)
     steps = growth.conditions(df, "stable-diffusion", "steps")
-    assert steps["units"].tolist() == [10, 20, 50] and growth.line_through(steps) == pytest.approx((0.5, 0.1, 1.0))
+    assert steps["units"].tolist() == [10, 20, 50] and growth.line_through(steps) == pytest.approx((0.5, 0.1, 1.0, 0, 0))
     sizes = growth.conditions(df, "vae-round-trip", "size")
     assert sizes["units"].tolist() == [1.0, 4.0], "megapixels; the faces are no condition of the loop"
     batches = growth.conditions(df, "stylegan2-ada", "batch_size")
@@ -65,7 +66,7 @@ def test_a_generators_resolutions_are_of_networks_of_several_names(tmp_path):
                  model=f"StyleGAN2-ADA {side} px")
     [(_, setting, conditions)] = growth.lines(runs.load(tmp_path))
     assert setting == "resolution" and conditions["units"].tolist() == [1, 4, 9], "megapixels"
-    assert growth.line_through(conditions) == pytest.approx((0, 1, 1))
+    assert growth.line_through(conditions) == pytest.approx((0, 1, 1, 0, 0), abs=1e-9)
 
 
 def test_of_one_condition_measured_twice_the_newer_counts(tmp_path):
@@ -95,10 +96,46 @@ def test_a_run_in_another_precision_is_on_no_line(tmp_path):
 def test_the_table_has_fixed_and_per_unit_time_and_counts_what_did_not_fit(tmp_path):
     table = growth.table(grow(tmp_path)).set_index(["Model", "Unit"])
     assert list(table.columns) == ["Fixed time (s)", "Time a unit (s)", "R²", "Conditions", "Out of memory"]
-    assert table.loc[("Stable Diffusion", "steps")].tolist() == ["0.500", "0.100", "1.000", "3", "0"]
-    assert table.loc[("Stable Diffusion", "images in a batch")].tolist() == ["0.200", "0.300", "1.000", "3", "0"]
+    assert table.loc[("Stable Diffusion", "steps")].tolist() == ["0.500 ± 0.000", "0.100 ± 0.000", "1.000", "3", "0"]
+    batches = table.loc[("Stable Diffusion", "images in a batch (5 steps)")]
+    assert batches.tolist() == ["0.200 ± 0.000", "0.300 ± 0.000", "1.000", "3", "0"]
     assert table.loc[("VAE", "megapixels")].tolist() == ["—", "—", "—", "2", "0"], "two conditions make no line"
     assert table.loc[("StyleGAN2 ADA", "images in a batch")].tolist() == ["—", "—", "—", "2", "1"]
+
+
+def batches_of_a_generator(folder, times):
+    """Runs of a GAN of 1, 2, 4 ... images that took these times."""
+    for n, time in enumerate(times):
+        save_run(folder, "stylegan2-ada", [time, time], settings=dict(batch_size=2**n), variant=f"batch-{2**n}" if n else "")
+    return runs.load(folder)
+
+
+def test_both_parts_have_their_standard_errors_to_as_many_decimals(tmp_path):
+    df = batches_of_a_generator(tmp_path, [1.0, 2.2, 4.0, 8.3])
+    n, times = np.array([1, 2, 4, 8]), np.array([1.0, 2.2, 4.0, 8.3])
+    (slope, fixed), covariance = np.polyfit(n, times, 1, cov="unscaled")
+    residual = ((times - fixed - slope * n) ** 2).sum() / 2  # over the degrees of freedom, 4 - 2
+    slope_error, fixed_error = (covariance.diagonal() * residual) ** 0.5
+    [(_, _, found)] = growth.lines(df)
+    assert growth.line_through(found)[3:] == pytest.approx((fixed_error, slope_error))
+    [row] = growth.table(df).to_numpy()
+    assert row[2] == f"{fixed:.3f} ± {fixed_error:.3f}" and row[3] == f"{slope:.2f} ± {slope_error:.2f}"
+
+
+@pytest.mark.parametrize("times, below", [([0.07, 0.2262, 0.54, 1.165], True), ([0.9, 2.2, 4.4, 8.3], False), ([1.1, 1.9, 4, 8.2], False)])
+def test_a_fixed_part_below_zero_by_more_than_its_error_is_called_no_time(tmp_path, times, below):
+    df = batches_of_a_generator(tmp_path, times)
+    assert ("does not reach down to zero units (StyleGAN2 ADA, images in a batch)" in growth.note(df, "growth")) == below
+    assert ("не доходить до нуля одиниць" in growth.note(df, "growth", "uk")) == below
+    [ax] = plots.growth(df).axes
+    [line] = [line for line in ax.lines if line.get_linestyle() == "-"]
+    assert (min(line.get_ydata()) >= 0) == (below or growth.line_through(next(growth.lines(df))[2]).fixed_s >= 0)
+
+
+def test_the_growth_note_calls_the_error_a_standard_error_and_no_deviation(tmp_path):
+    note = growth.note(grow(tmp_path), "growth")
+    assert "Part of the line ± its standard error, n = 1 … 2" in note and "deviation" not in note
+    assert "deviation" in growth.note(round_off(tmp_path / "precisions"), "precisions")
 
 
 # --- the figure
@@ -108,7 +145,7 @@ def test_the_figure_has_a_panel_a_line_and_says_what_failed_and_where_too_little
     text = [[t.get_text() for t in ax.texts] for ax in (steps, batch, size, gan)]
     assert "0.50 s + 0.10 s × n\nR² = 1.000" in text[0] and "0.20 s + 0.30 s × n\nR² = 1.000" in text[1]
     assert any("fewer than" in t for t in text[2]) and "out of memory" in text[3]
-    assert [ax.get_xlabel() for ax in (steps, batch, size)] == ["steps", "images in a batch", "megapixels"]
+    assert [ax.get_xlabel() for ax in (steps, batch, size)] == ["steps", "images in a batch\n(5 steps)", "megapixels"]
 
 
 def test_where_no_loop_was_run_the_figure_says_so(tmp_path):

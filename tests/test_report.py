@@ -171,6 +171,18 @@ def test_ukrainian_tables_have_decimal_commas_and_no_english(df, tmp_path):
     assert csv.startswith(b"\xef\xbb\xbf") and ";8,10 ± 0,10;".encode() in csv
 
 
+def test_ukrainian_units_are_of_one_alphabet_but_for_the_thesiss_own_headings():
+    of_the_thesis = {"time_s", "vram_peak_bytes", "ram_bytes"}
+    explained = {"note", "evidence.gan_ram"}  # what those headings' MB are
+    for key, (_, ukrainian) in words.WORDS.items():
+        units = set(re.findall(r"(?<=[ (}])(?:s|MB|GB|GiB|J|dB|h|(?:GFLOP)(?:/.)?|сек\.)(?=[ ,.;:)\n]|$)", ukrainian))
+        assert units <= ({"MB", "сек."} if key in of_the_thesis else {"MB"} if key in explained else set()), key
+
+
+def test_nothing_is_said_of_noise_since_random_weights_of_a_gan_draw_smooth_blobs():
+    assert not [key for key, texts in words.WORDS.items() if re.search(r"\bnoise\b|\bшум", " ".join(texts))]
+
+
 def test_an_unknown_language_is_refused():
     with pytest.raises(ValueError, match="language is 'fr': use one of en, uk"):
         words.say("model", "fr")
@@ -231,6 +243,15 @@ def test_bars_show_the_means_and_the_deviations(df):
     assert [bar.get_height() for bar in ax.patches] == pytest.approx([8.1, 8.4, 0.2, 0.02])
     assert [text.get_text() for text in ax.texts] == ["8.1", "8.4", "0.20", "0.020"] and ax.get_yscale() == "log"
     assert plots.bars(df, "ram_bytes").get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("weights, expected", [("published", ["дипломна робота"]), ("demo", [])])
+def test_the_dashed_line_of_the_thesis_has_one_entry_in_the_legend_where_it_is_drawn(tmp_path, weights, expected):
+    for experiment, times in TIMES.items():
+        save_run(tmp_path, experiment, times, weights=weights)
+    df = tables.pick(runs.load(tmp_path))
+    for figure in plots.bars_of_all(df, "uk"), plots.bars(df, "ram_bytes", "uk").figure:
+        assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == expected
 
 
 def test_a_panel_without_a_reading_says_so_and_the_other_figures_fall_back_to_ram(tmp_path):
@@ -416,6 +437,18 @@ def test_a_price_below_zero_and_no_deadline_are_refused(df, wrong):
         conclusions.cost_at_scale(df, **wrong)
 
 
+@pytest.mark.parametrize("first, fourth", [("1", "4"), ("3.1", "3.4"), ("А.9", "А.12"), ("2.3.8", "2.3.11")])
+def test_tables_are_numbered_on_from_the_first(first, fourth):
+    assert [tables.number_after(first, 0), tables.number_after(first, 3)] == [first, fourth]
+
+
+def test_a_number_that_cannot_be_counted_on_is_refused(df, tmp_path, capsys):
+    with pytest.raises(ValueError, match="the number of Table 1 is '3.x': end it in a whole number, as in 1 or 3.1"):
+        tables.number_after("3.x", 1)
+    assert main(["table", str(tmp_path), "--number", "3.x", "--out", str(tmp_path / "out")]) == 1
+    assert "end it in a whole number" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusions(df, tmp_path, capsys):
     asked = ["--language", "uk", "--format", "docx,tex", "--number", "3.1", "--out", str(tmp_path / "out")]
     assert main(["table", str(tmp_path), *asked]) == 0
@@ -423,6 +456,8 @@ def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusio
     assert "Таблиця 3.1 –" in printed and "Керування текстом: запит приймає лише Stable Diffusion" in printed
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == [f"{n}.{k}" for n in ("audit", "full", "table1") for k in ("docx", "tex")]
+    captions = [Document(tmp_path / "out" / f"{name}.docx").paragraphs[0].text for name in ("table1", "full", "audit")]
+    assert [caption.split(" – ")[0] for caption in captions] == ["Таблиця 3.1", "Таблиця 3.2", "Таблиця 3.3"]
     with pytest.raises(SystemExit):
         main(["table", str(tmp_path), "--format", "pdf"])
     assert "there is no format 'pdf'" in capsys.readouterr().err

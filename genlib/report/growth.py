@@ -1,6 +1,7 @@
 """How cost grows: lines with a fixed and a per-unit time through the conditions of a loop; and what another precision costs."""
 import json
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -31,14 +32,16 @@ def _rows(df: pd.DataFrame, experiment: str, setting: str) -> pd.DataFrame:
 
 
 def conditions(df: pd.DataFrame, experiment: str, setting: str) -> pd.DataFrame:
-    """The conditions of a loop over a setting: units (steps, megapixels or images in a batch), time_s (NaN out of memory), time_s_sd.
+    """The conditions of a loop over a setting: units (steps, megapixels or images in a batch), time_s (NaN out of memory), time_s_sd,
+    and the steps of denoising, where the loop varies another setting.
 
     df: runs of one machine, weights and profile (tables.companions). All are of the model, dtype and other settings of the loop's
     newest run; of several runs of a condition the newest counts. No rows where no loop was run.
     """
     rows = _rows(df, experiment, setting)
     runs = summary.summarize(rows).assign(units=rows.drop_duplicates("started")["units"].to_numpy())
-    return runs.sort_values("units", ignore_index=True)[["units", "time_s", "time_s_sd"]]
+    runs["steps"] = [None if setting == "steps" else json.loads(text).get("steps") for text in runs["settings"]]
+    return runs.sort_values("units", ignore_index=True)[["units", "time_s", "time_s_sd", "steps"]]
 
 
 def lines(df: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -48,28 +51,54 @@ def lines(df: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
             yield experiment, setting, found
 
 
-def line_through(found: pd.DataFrame) -> tuple[float, float, float]:
-    """Fixed time (s), time a unit (s) and R² of the least-squares line through `conditions`; NaN for fewer than three that succeeded."""
+class Line(NamedTuple):
+    """A line through the conditions of a loop: its two parts, R², and the standard errors of the parts."""
+    fixed_s: float
+    unit_s: float
+    r2: float
+    fixed_error: float
+    unit_error: float
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the fixed part is negative beyond its error: no time is, so that the line does not reach down to zero units."""
+        return self.fixed_s + self.fixed_error < 0
+
+
+def line_through(found: pd.DataFrame) -> Line:
+    """The least-squares line through `conditions`; NaN for fewer than three that succeeded."""
     from scipy.stats import linregress
 
     good = found.dropna(subset=["time_s"])
     if len(good) < LINE:
-        return (float("nan"),) * 3
+        return Line(*[float("nan")] * 5)
     line = linregress(good["units"], good["time_s"])
-    return float(line.intercept), float(line.slope), float(line.rvalue**2)
+    return Line(*map(float, (line.intercept, line.slope, line.rvalue**2, line.intercept_stderr, line.stderr)))
+
+
+def unit(setting: str, found: pd.DataFrame, language: str) -> str:
+    """What a loop counts; with the steps of denoising, if there are any: a loop may have fewer than Table 1's runs."""
+    steps = found["steps"].dropna()
+    return say(f"unit.{setting}", language) + (f" ({say('steps', language, steps=int(steps.iloc[0]))})" if len(steps) else "")
 
 
 def table(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
-    """The lines as numbers, a row a loop, as text: model, unit, fixed time and time a unit (s), R², how many conditions were measured
-    and how many ran out of memory."""
+    """The lines as numbers, a row a loop, as text: model, unit, fixed time and time a unit (s) ± their standard errors, R², how many
+    conditions were measured and how many ran out of memory."""
     names = [say(key, language) for key in ("model", "unit", "fixed_s", "unit_s", "r2", "conditions", "out_of_memory")]
     rows = []
     for experiment, setting, found in lines(df):
-        fixed, slope, r2 = line_through(found)
-        failed = int(found["time_s"].isna().sum())
-        rows.append([say(f"{experiment}.short", language), say(f"unit.{setting}", language), significant(fixed, 3, language),
-                     significant(slope, 3, language), number(r2, 3, language), str(len(found) - failed), str(failed)])
+        line, failed = line_through(found), int(found["time_s"].isna().sum())
+        rows.append([say(f"{experiment}.short", language), unit(setting, found, language),
+                     _with_error(line.fixed_s, line.fixed_error, language), _with_error(line.unit_s, line.unit_error, language),
+                     number(line.r2, 3, language), str(len(found) - failed), str(failed)])
     return pd.DataFrame(rows, columns=names)
+
+
+def _with_error(value: float, error: float, language: str) -> str:
+    """Both to the decimals that three digits of the larger take, but for less than a microsecond, which is no time that was read."""
+    decimals = min(6, len(significant(max(abs(value), error), 3, "en").partition(".")[2]))
+    return MISSING if pd.isna(value) else f"{number(value, decimals, language)} ± {number(error, decimals, language)}"
 
 
 def _precision_rows(df: pd.DataFrame) -> pd.DataFrame:
@@ -107,4 +136,15 @@ def note(df: pd.DataFrame, kind: str, language: str = "en") -> str:
     """What a reader has to know of the table of `kind` "growth" or "precisions"."""
     rows = _precision_rows(df) if kind == "precisions" else pd.concat([df.iloc[:0], *(_rows(df, *loop) for loop in LOOPS)])
     good = rows[rows["error"].isna()].drop_duplicates(["folder", "iteration"])  # one run may be on two lines
-    return f"{say(f'note_{kind}', language)} {tables.note(good, language)}" if len(good) else say(f"no_{kind}", language)
+    if good.empty:
+        return say(f"no_{kind}", language)
+    if kind == "precisions":
+        return f"{say('note_precisions', language)} {tables.note(good, language)}"
+    return " ".join([say("note_growth", language), *_below_zero(df, language), tables.note(good, language, figures="part_error")])
+
+
+def _below_zero(df: pd.DataFrame, language: str) -> list[str]:
+    """The sentence on lines whose fixed part is no time, if there are any."""
+    rows = [f"{say(f'{experiment}.short', language)}, {unit(setting, found, language)}" for experiment, setting, found in lines(df)
+            if line_through(found).below_zero]
+    return [say("note_below_zero", language, rows="; ".join(rows))] if rows else []

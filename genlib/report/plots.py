@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from genlib.report import summary, tables, thesis
-from genlib.report.growth import line_through, lines
+from genlib.report.growth import line_through, lines, unit
 from genlib.report.words import number, say, significant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
@@ -35,7 +35,10 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
     The axis is logarithmic where the largest is over 20 times the smallest. Where the machine has no such reading the panel says so.
     The thesis's figure is a line across the bar where it is comparable (see tables.comparable).
     """
-    ax = _figure().subplots() if ax is None else ax
+    if ax is None:
+        ax = bars(df, reading, language, _figure().subplots())
+        _explain_line(ax.figure)
+        return ax
     runs = summary.summarize(tables.rows_of_table1(df))
     scale = tables.MB if reading.endswith("_bytes") else 1
     runs = runs[runs[reading].notna()].set_index("experiment").reindex(tables.EXPERIMENTS).dropna(subset=[reading])
@@ -53,7 +56,7 @@ def bars(df: pd.DataFrame, reading: str = "time_s", language: str = "en", ax=Non
         ax.annotate(text, (x, value + spread[experiment]), (0, 2), textcoords="offset points", ha="center", fontsize=8)
         published = thesis.PUBLISHED.get(experiment, {}).get(reading)
         if published and tables.comparable(df, experiment, reading):
-            ax.hlines(published / scale, x - 0.45, x + 0.45, colors="black", linestyles="dashed")
+            ax.hlines(published / scale, x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=say("thesis", language))
     if logarithmic:
         ax.set_yscale("log")
     ax.margins(y=0.15)
@@ -69,7 +72,15 @@ def bars_of_all(df: pd.DataFrame, language: str = "en") -> Figure:
     figure = _figure(height_in=3.4)
     for ax, reading in zip(figure.subplots(1, 3), tables.COLUMNS, strict=True):
         bars(df, reading, language, ax)
+    _explain_line(figure)
     return _title(figure, df, "bars_title", language)
+
+
+def _explain_line(figure: Figure) -> None:
+    """An entry in a legend for the thesis's lines across the bars, if there are any."""
+    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside lower center", frameon=False, fontsize=8)
 
 
 @_in_our_style
@@ -184,7 +195,7 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, lang
     good = conditions.dropna(subset=["time_s"])
     colour, marker = COLOURS[experiment], MARKERS[experiment]
     ax.set_title(_short(experiment, language), fontsize=9)
-    ax.set_xlabel(say(f"unit.{setting}", language))
+    ax.set_xlabel(unit(setting, conditions, language).replace(" (", "\n("))
     ax.set_ylabel(say("time_axis", language))
     ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=colour, ecolor="black", marker=marker, ls="none", capsize=3,
                 markeredgecolor="black", markeredgewidth=0.5)
@@ -192,11 +203,12 @@ def _growth_of(ax, conditions: pd.DataFrame, experiment: str, setting: str, lang
     for units in failed:
         ax.plot(units, 0, "x", color="black", clip_on=False)
         ax.annotate(say("did_not_fit", language), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
-    fixed, slope, r2 = line_through(good)
+    line = line_through(good)
+    fixed, slope, r2 = line[:3]
     if pd.isna(slope):
         ax.text(0.5, 0.5, fill(say("too_few_conditions", language), 18), ha="center", va="center", transform=ax.transAxes, fontsize=8)
     else:
-        ends = [0, good["units"].max()]
+        ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
         ax.plot(ends, [fixed + slope * units for units in ends], color=colour, lw=1)
         fixed, slope = significant(fixed, 2, language), significant(slope, 2, language)
         text = say("fit", language, fixed=fixed, slope=slope, r2=number(r2, 3, language))

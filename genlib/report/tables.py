@@ -1,12 +1,13 @@
 """Table 1 and the table beside the thesis; written as CSV, Markdown, LaTeX and Word."""
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
 from genlib.files import write_atomically
-from genlib.report import summary, thesis
+from genlib.report import layout, summary, thesis
 from genlib.report.words import MISSING, WORDS, number, say, significant
 
 EXPERIMENTS = ["stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada"]  # the rows, in the thesis's order
@@ -17,7 +18,6 @@ FULL = {  # the rows of the full table, and what a figure is divided by
     "vram_reserved_bytes": MB, "vram_device_bytes": MB, "ram_bytes": MB, "ram_peak_bytes": MB, "ram_private_bytes": MB, "energy_j": 1,
     "flops_per_image": 1e9, "flops_per_s": 1e9, "machine_share": 0.01, "load_time_s": 1, "parameters": 1e6, "weights_bytes": MB}
 TWIP = 635  # Word's unit of length, in python-docx's
-SENTENCE = 30  # letters; a column with longer texts is set at the left
 FORMATS = ("csv", "md", "tex", "docx")
 GROUP = ["machine", "weights", "profile"]  # a table is of one, and of own runs or of reference runs
 
@@ -159,13 +159,22 @@ def caption(number: str = "1", language: str = "en") -> str:
     return say("caption", language, number=number)
 
 
+def number_after(first: str, places: int) -> str:
+    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3. Raises ValueError if it cannot count."""
+    counted = re.fullmatch(r"(.*?)(\d+)", first.strip())
+    if not counted:
+        raise ValueError(f"the number of Table 1 is {first!r}: end it in a whole number, as in 1 or 3.1")
+    return f"{counted[1]}{int(counted[2]) + places}"
+
+
 def full_caption(number: str = "2", language: str = "en") -> str:
     """The caption above the full table, with its number."""
     return say("full_caption", language, number=number)
 
 
-def note(df: pd.DataFrame, language: str = "en") -> str:
-    """What a reader has to know of the table: machine, weights, profile, precision, n, the unit, and what the figures cannot tell."""
+def note(df: pd.DataFrame, language: str = "en", figures: str = "mean_sd") -> str:
+    """What a reader has to know of the table: machine, weights, profile, precision, what the figures are, n, the unit, and what the
+    figures cannot tell."""
     def names(column):
         return ", ".join(map(str, dict.fromkeys(df[column])))
 
@@ -179,7 +188,7 @@ def note(df: pd.DataFrame, language: str = "en") -> str:
     steps = sorted(_steps(df))
     conditions = "; ".join([names("dtype"), *([say("steps", language, steps=_span(steps))] if steps else [])])
     return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"),
-               conditions=conditions, n=_span(n), doubt=doubt)
+               conditions=conditions, figures=say(figures, language), n=_span(n), doubt=doubt)
 
 
 def _span(numbers: list[int]) -> str:
@@ -192,7 +201,7 @@ def styled(frame: pd.DataFrame, caption: str):
     table = frame.style.hide(axis="index").set_caption(caption).set_uuid("genlib")
     table.cell_ids = False
     return table.set_table_styles([{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"},
-                                   {"selector": ", ".join(f"td.col{i}, th.col{i}" for i, (_, left) in enumerate(_layout(frame)) if left),
+                                   {"selector": ", ".join(f"td.col{i}, th.col{i}" for i, left in enumerate(layout.is_left(frame)) if left),
                                     "props": "text-align: left"}])
 
 
@@ -231,8 +240,9 @@ def _latex(frame: pd.DataFrame, caption: str, note: str) -> str:
         "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "²": "\\textsuperscript{2}",
         "³": "\\textsuperscript{3}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
     style = frame.map(lambda cell: str(cell).translate(special)).rename(columns=lambda name: name.translate(special)).style
-    columns = "".join(_latex_column(share, "right" if left else "left") for share, left in _layout(frame))
-    long = sum(left for _, left in _layout(frame)) > 1  # with sentences it may take more than a page, which a float cannot
+    lefts = layout.is_left(frame)
+    columns = "".join(_latex_column(share, "right" if left else "left") for share, left in zip(layout.shares(frame), lefts, strict=True))
+    long = sum(lefts) > 1  # with sentences it may take more than a page, which a float cannot
     body = style.hide(axis="index").to_latex(hrules=True, column_format=columns, environment="longtable" if long else None)
     body = body.replace("Continued on next page", "").strip()
     caption = f"{{\\raggedright {caption.translate(special)}\\par}}\\smallskip"
@@ -244,18 +254,6 @@ def _latex(frame: pd.DataFrame, caption: str, note: str) -> str:
         return "\n".join([*lines, caption, f"{{{small}", f"{body}}}", note, ""])
     lines += ["\\begin{table}[ht]", caption, "\\centering", *([small] if len(frame.columns) > 4 else []), body, note, "\\end{table}", ""]
     return "\n".join(lines)
-
-
-def _layout(frame: pd.DataFrame) -> list[tuple[float, bool]]:
-    """Of each column: its share of the page's width, and whether its text is set at the left, as names and sentences are."""
-    longest = [max(map(len, map(str, [name, *frame[name]]))) for name in frame.columns]
-    roots = [length**0.5 for length in longest]  # a longer text gets more room, and more lines too
-    return [(root / sum(roots), not i or length > SENTENCE) for i, (root, length) in enumerate(zip(roots, longest, strict=True))]
-
-
-def _is_large(frame: pd.DataFrame) -> bool:
-    """Whether it fits a page in small print only."""
-    return len(frame.columns) > 4 or sum(left for _, left in _layout(frame)) > 1
 
 
 def _latex_column(share: float, ragged: str) -> str:
@@ -273,10 +271,10 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     from docx.shared import Cm, Pt
 
     document = Document()
-    page, layout, size = document.sections[0], _layout(frame), Pt(10 if _is_large(frame) else 12)
+    page, size, lefts = document.sections[0], Pt(layout.size_pt(frame)), layout.is_left(frame)
     page.page_width, page.page_height, page.left_margin, page.right_margin = Cm(21), Cm(29.7), Cm(2.5), Cm(2)  # A4
     text_width = page.page_width - page.left_margin - page.right_margin
-    widths = [int(text_width * share) // TWIP * TWIP for share, _ in layout]
+    widths = [int(text_width * share) // TWIP * TWIP for share in layout.shares(frame)]
     font = document.styles["Normal"].font
     font.name, font.size = "Times New Roman", Pt(14)
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
@@ -288,8 +286,8 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     for cells, values in [(table.rows[0].cells, frame.columns), *((table.add_row().cells, row) for row in frame.to_numpy())]:
         for i, (cell, value) in enumerate(zip(cells, values, strict=True)):
             paragraph = cell.paragraphs[0]
-            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if layout[i][1] else WD_ALIGN_PARAGRAPH.CENTER
-            paragraph.add_run(str(value).replace(" ± ", "\N{NO-BREAK SPACE}± ")).font.size = size
+            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if lefts[i] else WD_ALIGN_PARAGRAPH.CENTER
+            paragraph.add_run(layout.unbroken(str(value))).font.size = size
             cell.width = widths[i]
     document.add_paragraph().add_run(note).font.size = Pt(11)
     data = io.BytesIO()

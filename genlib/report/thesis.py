@@ -3,13 +3,14 @@
 Colab, the GPU not named; 50 steps at 6.5 to 6.9 UNet calls a second. MB are 1024² bytes. What it did not print is None.
 """
 import json
+import re
 from math import isnan, nan
 from pathlib import Path
 
 import pandas as pd
 
 from genlib.report import summary
-from genlib.report.words import MISSING, number, say, significant
+from genlib.report.words import MISSING, WORDS, number, say, significant
 from genlib.runs import Iteration, Machine, ModelInfo, Run
 
 MB = 1024**2
@@ -53,41 +54,71 @@ def audit(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     """What to think of each published figure: how it was read, a verdict, the measurement that shows it; a row a figure, as text.
 
     df: runs of one machine, weights and profile, of every method and variant (tables.companions). What the publication shows by itself
-    is judged anywhere. All else needs runs at full size on a GPU: elsewhere the verdict is "cannot be judged here", with what was
-    measured nevertheless.
+    is judged anywhere. All else needs runs at full size on a GPU, of the thesis's number of steps: elsewhere the verdict is "cannot be
+    judged here" with the reasons, and what was measured nevertheless.
     """
     here = _Here(df)
     rows = []
     for name, (read, judge) in SUSPECTS.items():
+        here.other_steps = set()
         verdict, values = judge(here)
-        reason = "" if read == "published" else here.reason or ("no_run" if verdict is None else "")
-        if reason:
-            verdict = say("not_judged", language, reason=say(f"reason_{reason}", language))
-        else:
-            verdict = say(f"verdict.{verdict}", language)
-        values = {key: _shown(value, key, language) for key, value in values.items()}
+        reasons = [] if read == "published" else here.reasons_for(verdict, language)
+        verdict = say("not_judged", language, reason="; ".join(reasons)) if reasons else say(f"verdict.{verdict}", language)
         rows.append({say("figure", language): say(f"audit.{name}", language), say("how_read", language): say(f"read.{read}", language),
-                     say("verdict", language): verdict, say("evidence", language): say(f"evidence.{name}", language, **values)})
+                     say("verdict", language): verdict, say("evidence", language): _evidence(name, read, values, here, language)})
     return pd.DataFrame(rows)
 
 
+def _evidence(name: str, read: str, values: dict, here: "_Here", language: str) -> str:
+    """The sentences that show it, without those whose figures were not measured; where no figure was measured here, it says so."""
+    shown = {key: _shown(value, key, language) for key, value in values.items()}
+    key = f"evidence.{name}" if f"evidence.{name}" in WORDS else "evidence.both_readings"
+    sentences = re.split(r"(?<=\.) (?=[A-ZА-ЯІЇЄ])", say(key, language, **shown))
+    sentences = [sentence for sentence in sentences if MISSING not in sentence]
+    if read != "published" and all(text == MISSING for key, text in shown.items() if not key.startswith("published")):
+        sentences.append(say("not_measured_with_steps" if here.other_steps else "not_measured_here", language, published=STEPS))
+    return " ".join(sentences)
+
+
 class _Here:
-    """The runs at hand of the thesis's model and number of steps, asked for by experiment, method and variant."""
+    """The runs at hand of the thesis's model and number of steps, asked for by experiment, method and variant.
+
+    other_steps: of runs that were asked for, and are there with other numbers of steps only.
+    """
 
     def __init__(self, df: pd.DataFrame):
         df = df[(df["experiment"] != "stable-diffusion") | (df["model"] == MODEL)]  # another MODEL_ID says nothing of its figures
-        of_its_steps = [json.loads(settings).get("steps", STEPS) == STEPS for settings in df["settings"]]
-        self.runs = summary.summarize(df[of_its_steps]).sort_values("started")  # of several the newest is asked
-        full_size = len(df) and df["weights"].isin(["published", "random"]).all()
-        its_profile = (df["profile"] == "thesis").all()
-        no_gpu = df["vram_peak_bytes"].isna().all()
-        self.reason = "demo" if not full_size else "no_gpu" if no_gpu else "" if its_profile else "profile"
+        runs = summary.summarize(df).sort_values("started")  # of several the newest is asked
+        steps = pd.Series([json.loads(settings).get("steps", STEPS) for settings in runs["settings"]], runs.index, dtype=float)
+        loops = runs["variant"].str.match("(steps|batch)-")  # their numbers of steps are no choice of the user's
+        self.runs, self.left_out = runs[steps == STEPS], runs.assign(steps=steps)[(steps != STEPS) & ~loops]
+        self.other_steps: set[int] = set()
+        found = {"demo": ~df["weights"].isin(["published", "random"]).all(), "no_gpu": df["vram_peak_bytes"].isna().all(),
+                 "profile": ~(df["profile"] == "thesis").all()}
+        self.reasons = [reason for reason, is_so in found.items() if is_so and len(df)]
+
+    def of(self, experiment: str, method: str = "", variant: str | None = None) -> pd.DataFrame:
+        """The runs of an experiment, of one method and one variant if they are named."""
+        def matching(runs):
+            return runs[(runs["experiment"] == experiment) & (runs["method"] == (method or runs["method"]))
+                        & (runs["variant"] == (runs["variant"] if variant is None else variant))]
+
+        if (found := matching(self.runs)).empty:
+            self.other_steps |= set(matching(self.left_out)["steps"].astype(int))
+        return found
 
     def mean(self, experiment: str, reading: str, method: str = "genlib", variant: str = "") -> float:
         """A run's mean, NaN where there is none."""
-        variant = "as-in-thesis" if method == "thesis" else variant
-        runs = self.runs[(self.runs["experiment"] == experiment) & (self.runs["method"] == method) & (self.runs["variant"] == variant)]
+        runs = self.of(experiment, method, "as-in-thesis" if method == "thesis" else variant)
         return float(runs.iloc[-1][reading]) if len(runs) and reading in runs and pd.notna(runs.iloc[-1][reading]) else nan
+
+    def reasons_for(self, verdict: str | None, language: str) -> list[str]:
+        """Why there is no such verdict; empty where there is one."""
+        if verdict is not None and not self.reasons:
+            return []
+        missing = "steps" if self.other_steps else "" if self.reasons else "no_run"
+        steps = ", ".join(map(str, sorted(self.other_steps)))
+        return [say(f"reason_{reason}", language, steps=steps, published=STEPS) for reason in [*self.reasons, missing] if reason]
 
 
 def _shown(value, key: str, language: str) -> str:
@@ -114,8 +145,8 @@ def _reproduces(experiment: str, reading: str, tolerance: float):
 
 def _vram_of_stable_diffusion(here: _Here):
     """By whichever of the runs at hand comes nearest: the thesis does not say its precision, nor whether its checker was there."""
-    published, runs = PUBLISHED["stable-diffusion"]["vram_peak_bytes"], here.runs
-    runs = runs[(runs["experiment"] == "stable-diffusion") & runs["vram_peak_bytes"].notna() & ~runs["variant"].str.startswith("batch-")]
+    published, runs = PUBLISHED["stable-diffusion"]["vram_peak_bytes"], here.of("stable-diffusion")
+    runs = runs[runs["vram_peak_bytes"].notna() & ~runs["variant"].str.startswith("batch-")]
     if runs.empty:
         return None, dict(published_mb=published, nearest_mb=nan, conditions=MISSING)
     nearest = runs.loc[(runs["vram_peak_bytes"] - published).abs().idxmin()]
