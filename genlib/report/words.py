@@ -1,8 +1,10 @@
-"""Every label that a reader of tables and figures sees, in English and Ukrainian, and how each language writes a number."""
-from math import floor, inf, log10
+"""Every label that a reader of tables and figures sees, in English and Ukrainian."""
+from genlib.report.numbers import LANGUAGES, check
+from genlib.report.numbers import MISSING as MISSING  # beside the labels for who needs both
+from genlib.report.numbers import number as number
+from genlib.report.numbers import significant as significant
+from genlib.report.numbers import span as span
 
-LANGUAGES = ("en", "uk")
-MISSING = "—"
 WORDS = {  # key: (English, Ukrainian)
     "model": ("Model", "Модель"),
     "time_s": ("Generation time (s)", "Час генерації (сек.)"),
@@ -292,26 +294,3 @@ def say(key: str, language: str, **values) -> str:
     """The label `key` in a language, with its {places} filled. Raises ValueError for a language that is not known."""
     check(language)
     return WORDS[key][LANGUAGES.index(language)].format(**values).strip()
-
-
-def check(language: str) -> None:
-    """Raises ValueError unless the language is one of LANGUAGES."""
-    if language not in LANGUAGES:
-        raise ValueError(f"language is {language!r}: use one of {', '.join(LANGUAGES)}")
-
-
-def number(value, digits: int, language: str) -> str:
-    """A number with this many decimals, a comma for a point in Ukrainian; a dash for what is missing."""
-    check(language)
-    if value is None or value != value:  # NaN
-        return MISSING
-    return f"{value:.{digits}f}".replace(".", "." if language == "en" else ",")
-
-
-def significant(value, digits: int, language: str) -> str:
-    """A number with this many significant digits, never in powers of ten: times and ratios span from milliseconds to minutes."""
-    if value == inf:  # dB between two pictures that are one and the same
-        return "∞"
-    if value is None or value != value or value == 0:
-        return number(value, 0, language)
-    return number(value, max(0, digits - 1 - floor(log10(abs(value)))), language)
