@@ -190,19 +190,22 @@ def _short(path: Path) -> str:
 def write_table(options) -> int:
     """Print Table 1 of the newest runs and write it, the full table and the audit in the formats asked for."""
     from genlib import runs
-    from genlib.report import conclusions, tables, thesis, words
+    from genlib.report import conclusions, summary, tables, thesis, words
 
     everything, language = runs.load(*options.results), options.language
     df = tables.pick(everything)
+    related = tables.companions(everything, df)
     caption, note, table = tables.caption(options.number, language), tables.note(df, language), tables.table1(df, language)
     options.out.mkdir(parents=True, exist_ok=True)
     full_caption = tables.full_caption(language=language)
     paths = tables.save(table, options.out / "table1", caption, note, language, options.format)
     paths += tables.save(tables.full(df, language), options.out / "full", full_caption, note, language, options.format)
-    audit = thesis.audit(tables.companions(everything, df), language)
+    audit = thesis.audit(related, language)
     paths += tables.save(audit, options.out / "audit", words.say("audit_caption", language, number="3"), note, language, options.format)
     print(tables.markdown(table, caption, note))
-    print("\n".join([*conclusions.conclude(df, language), "", *map(_short, paths)]))
+    doubts = summary.warnings_in_brief(related, language)
+    doubts = [words.say("doubtful", language), *doubts] if doubts else [words.say("no_warnings", language)]
+    print("\n".join([*conclusions.conclude(df, language, related), "", *doubts, "", *map(_short, paths)]))
     return 0
 
 

@@ -363,7 +363,7 @@ def test_other_data_give_other_conclusions(tmp_path):
     assert "Smallest is StyleGAN2 ADA, with 2 MB of VRAM" in one and "Smallest is Stable Diffusion, with 2 MB" in other
     assert "these serve: StyleGAN2 ADA." in one and "these serve: Stable Diffusion." in other
     assert "these fit: Stable Diffusion, VAE, StyleGAN2 ADA." in one and "these fit: Stable Diffusion, VAE." in other
-    assert "only Stable Diffusion takes a prompt, at 8.10 s" in one
+    assert "only Stable Diffusion takes a prompt; the 8.10 s an image are without one" in one
 
 
 def test_models_whose_intervals_overlap_are_not_ranked(tmp_path):
