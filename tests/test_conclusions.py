@@ -66,6 +66,7 @@ def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp
              "Generative Adversarial Networks"]
     assert list(tables.table1(chosen)["Model"]) == names and list(tables.beside_thesis(chosen)["Model"][::3]) == names
     assert "Stable Diffusion (4 steps)" in tables.full(chosen) and "VAE (+SD) (20 steps)" in tables.full(chosen)
+    assert "Stable Diffusion (4 steps)" in set(conclusions.cost_at_scale(chosen)["Model"])
     assert "Stable Diffusion (кроків: 4)" in list(tables.table1(chosen, "uk")["Модель"])
     text = concluded(tmp_path)
     assert "differ in their number of steps, so that nothing is ranked: Stable Diffusion (4 steps); VAE (faces of 20 steps)" in text

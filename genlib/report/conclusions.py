@@ -185,7 +185,7 @@ def cost_at_scale(df: pd.DataFrame, *, counts=(10**3, 10**6, 10**9), price_per_h
             hours, kwh = count * run["time_s"] / 3600, count * run["energy_j"] / 3.6e6
             money = hours * price_per_hour + (kwh * price_per_kwh if price_per_kwh else 0)
             rows.append({
-                say("model", language): _name(experiment, language), say("images", language): _grouped(count),
+                say("model", language): row_name(df, experiment, language, ".short"), say("images", language): _grouped(count),
                 say("images_per_hour", language): _plain(3600 / run["time_s"], digits, language),
                 say("device_hours", language): _plain(hours, digits, language), say("kwh", language): _plain(kwh, digits, language),
                 say("devices", language, hours=f"{deadline_h:g}"): _grouped(_rounded_up(ceil(hours / deadline_h), digits)),
