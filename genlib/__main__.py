@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="print Table 1 of saved runs; write it, the full table and the audit as files")
     table.set_defaults(command=write_table)
     table.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders or .zip files")
+    for name in "machine", "weights", "profile":
+        table.add_argument(f"--{name}", default="", help="of the runs (that of the newest)")
     table.add_argument("--language", choices=["en", "uk"], default="en")
     table.add_argument("--format", type=_formats, default=["csv", "md", "tex", "docx"], help="docx,tex,md,csv (all)", metavar="LIST")
     table.add_argument("--number", default="1", help="of Table 1 in its caption, from which the others count on (1)")
@@ -190,20 +192,27 @@ def _short(path: Path) -> str:
 def write_table(options) -> int:
     """Print Table 1 of the newest runs and write it, the full table and the audit in the formats asked for."""
     from genlib import runs
-    from genlib.report import conclusions, tables, thesis, words
+    from genlib.report import conclusions, summary, tables, thesis, words
 
+    if missing := [path for path in options.results if not path.exists()]:
+        raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
     everything, language = runs.load(*options.results), options.language
-    df = tables.pick(everything)
+    df = tables.pick(everything, options.machine, options.weights, options.profile)
+    related = tables.companions(everything, df)
     first, second, third = (tables.number_after(options.number, places) for places in range(3))
     caption, note, table = tables.caption(first, language), tables.note(df, language), tables.table1(df, language)
     options.out.mkdir(parents=True, exist_ok=True)
     full_caption = tables.full_caption(second, language)
     paths = tables.save(table, options.out / "table1", caption, note, language, options.format)
     paths += tables.save(tables.full(df, language), options.out / "full", full_caption, note, language, options.format)
-    audit = thesis.audit(tables.companions(everything, df), language)
+    audit = thesis.audit(related, language)
     paths += tables.save(audit, options.out / "audit", words.say("audit_caption", language, number=third), note, language, options.format)
     print(tables.markdown(table, caption, note))
-    print("\n".join([*conclusions.conclude(df, language), "", *map(_short, paths)]))
+    doubts = summary.warnings_in_brief(related, language)
+    doubts = [words.say("doubtful", language), *doubts] if doubts else [words.say("no_warnings", language)]
+    print("\n".join([*conclusions.conclude(df, language, related), "", *doubts, "", *map(_short, paths)]))
+    if others := tables.other_groups(everything, df):
+        print(f"left out, for --machine, --weights, --profile: {'; '.join(others)}")
     return 0
 
 

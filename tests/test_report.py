@@ -59,7 +59,7 @@ def test_unlike_runs_are_never_averaged(tmp_path, change):
 
 def test_no_runs_give_an_empty_summary_and_a_clear_sentence(tmp_path):
     assert len(summary.summarize(runs.load(tmp_path))) == 0
-    with pytest.raises(ValueError, match="no run of anything; there are: none"):
+    with pytest.raises(ValueError, match="there are no finished runs in what was given: run notebooks 1 to 3 first"):
         tables.pick(runs.load(tmp_path))
 
 
@@ -285,8 +285,26 @@ def test_table_is_printed_and_written_without_a_notebook(df, tmp_path, capsys):
     kinds = "csv", "docx", "md", "tex"
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == [f"{name}.{kind}" for name in ("audit", "full", "table1") for kind in kinds]
-    assert main(["table", str(tmp_path / "nothing"), "--out", str(tmp_path / "out2")]) == 1
-    assert "there is no run" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    for given, complaint in (["nothing"], "nothing is not here: give folders"), ([".", "away.zip"], "away.zip is not here"), (
+            ["empty"], "there are no finished runs in what was given"):
+        assert main(["table", *(str(tmp_path / name) for name in given), "--out", str(tmp_path / "out2")]) == 1
+        assert complaint in capsys.readouterr().err and not (tmp_path / "out2").exists()
+
+
+def test_the_command_takes_the_kind_of_runs_that_is_asked_for_and_names_the_others(tmp_path, capsys):
+    for weights, profile, time_s in ("demo", "thesis", 1.0), ("random", "thesis", 2.0), ("random", "tuned", 3.0):
+        save_run(tmp_path / "runs", "stable-diffusion", [time_s] * 2, weights=weights, profile=profile)
+    call = ["table", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "md"]
+    for asked, time_s, others in ([], "3.00", "tesla-t4 · random · thesis; tesla-t4 · demo · thesis"), (
+            ["--weights", "demo", "--profile", "thesis", "--machine", "tesla-t4"], "1.00",
+            "tesla-t4 · random · tuned; tesla-t4 · random · thesis"):
+        assert main([*call, *asked]) == 0
+        out = capsys.readouterr().out
+        assert f"| Stable Diffusion | {time_s} ± 0.00 |" in out and out.endswith(
+            f"left out, for --machine, --weights, --profile: {others}\n")
+    assert main([*call, "--weights", "published"]) == 1
+    assert "there is no run of published; there are: tesla-t4 · random · tuned; " in capsys.readouterr().err
 
 
 def test_a_reference_run_never_fills_in_for_an_own_one_even_of_the_same_machine_and_settings(tmp_path):
@@ -384,7 +402,7 @@ def test_other_data_give_other_conclusions(tmp_path):
     assert "Smallest is StyleGAN2 ADA, with 2 MB of VRAM" in one and "Smallest is Stable Diffusion, with 2 MB" in other
     assert "these serve: StyleGAN2 ADA." in one and "these serve: Stable Diffusion." in other
     assert "these fit: Stable Diffusion, VAE, StyleGAN2 ADA." in one and "these fit: Stable Diffusion, VAE." in other
-    assert "only Stable Diffusion takes a prompt, at 8.10 s" in one
+    assert "only Stable Diffusion takes a prompt; the 8.10 s an image are without one" in one
 
 
 def test_models_whose_intervals_overlap_are_not_ranked(tmp_path):

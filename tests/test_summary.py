@@ -138,3 +138,30 @@ def test_the_share_of_the_machine_is_work_over_time_over_its_rate(tmp_path):
 def test_without_known_work_or_rate_there_is_no_share(tmp_path):
     [row] = summary.summarize(save(tmp_path, [2.0, 2.0], flops=40e12)).to_dict("records")
     assert np.isnan(row["machine_share"]) and row["flops_per_s"] == pytest.approx(20e12)
+
+
+def test_the_share_of_the_machine_is_of_the_best_rate_that_its_runs_measured_in_that_precision(tmp_path):
+    """Each process measures the rate anew, and equal work in equal time is an equal share."""
+    save(tmp_path, [2.0, 2.0], flops=40e12, rate=50e12)
+    save(tmp_path, [2.0, 2.0], flops=40e12, rate=80e12, experiment="stylegan2-ada")
+    rows = summary.summarize(runs.load(tmp_path))
+    assert rows["machine_share"].tolist() == pytest.approx([0.25, 0.25])
+    shares = summary.summarize(runs.load(tmp_path).assign(dtype=["float32"] * 2 + ["bfloat16"] * 2))["machine_share"]
+    assert shares.tolist() == pytest.approx([0.4, 0.25]), "another precision has another rate"
+
+
+def test_in_brief_a_run_has_one_line_and_those_of_which_the_same_is_said_share_it(tmp_path):
+    save(tmp_path, STEADY[:2], swapped_bytes=10 * MB)
+    save(tmp_path, STEADY, experiment="vae-round-trip")
+    df = save(tmp_path, STEADY[:2], experiment="stylegan2-ada")
+    few, swapped, few_too = summary.warnings(df)
+    assert summary.warnings_in_brief(df) == [f"{few}; {swapped.removeprefix('Stable Diffusion: ')}", few_too]
+    variants = pd.concat([df, *(df.assign(variant=name, folder=name) for name in ("batch-2", "batch-4"))])
+    assert len(summary.warnings_in_brief(variants)) == 4
+    assert f"Stable Diffusion (batch-2, batch-4){few.removeprefix('Stable Diffusion')}" in "\n".join(summary.warnings_in_brief(variants))
+
+
+def test_runs_of_one_name_are_told_apart_by_when_they_were_started(tmp_path):
+    df = save(tmp_path, STEADY[:2])
+    both = pd.concat([df.assign(settings=f'{{"steps": {n}}}', folder=str(n), started=f"2020-01-0{n}T00:00:00+00:00") for n in (1, 2)])
+    assert [text[:39] for text in summary.warnings(both)] == [f"Stable Diffusion (2020-01-0{n}T00:00:00):" for n in (1, 2)]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from genlib.report import summary, tables, thesis
 from genlib.report.growth import line_through, lines, unit
+from genlib.report.steps import newest_alike
 from genlib.report.words import number, say, significant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
@@ -229,7 +230,7 @@ def machines(df: pd.DataFrame, chosen: pd.DataFrame, language: str = "en") -> Fi
     """
     rows = tables.rows_of_table1(df)
     rows = rows[(rows["weights"] == chosen["weights"].iloc[0]) & (rows["profile"] == chosen["profile"].iloc[0])]
-    newest = rows.loc[rows.groupby(["machine", "reference", "experiment"])["started"].idxmax(), "folder"]
+    newest = {folder for _, of_one in rows.groupby(["machine", "reference"]) for folder in newest_alike(of_one)}
     runs = summary.summarize(rows[rows["folder"].isin(newest)])
     where = list(dict.fromkeys(zip(runs["machine"], runs["reference"], strict=True)))
     names = [f"{machine}\n({say('reference', language)})" if reference else machine for machine, reference in where]

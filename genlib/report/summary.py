@@ -1,4 +1,6 @@
 """Mean, spread and interval of each run, and what makes its figures doubtful: one row a run from one row an iteration."""
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ READINGS = ["time_s", "cpu_time_s", "vram_peak_bytes", "vram_reserved_bytes", "v
             "ram_private_bytes", "energy_j"]
 ONCE = ["device", "started", "first_image_s", "flops_per_image", "parameters", "weights_bytes", "load_time_s", "matmul_flops_per_s",
         "bandwidth_bytes_per_s"]
+ONE_RATE = ["reference", "machine", "profile", "dtype"]  # a profile sets how exact a product is
 MB = 1024**2
 DRIFT, DRIFT_P = 0.03, 0.01  # share of the mean from the first iteration to the last; chance of such a slope without any drift
 OUTLIER, OUTLIER_P = 0.1, 0.01  # share of the median; chance that Grubbs's test finds one among normal times
@@ -23,12 +26,16 @@ def summarize(df: pd.DataFrame) -> pd.DataFrame:
 
     Columns: KEY; what a run has once (ONCE, quality.*); n, failed; `<reading>` (mean) and `<reading>_sd` (sample standard deviation,
     ddof=1, NaN for n = 1) of each of READINGS; time_s_median, time_s_low, time_s_high (95 % interval of the mean, Student's t),
-    time_s_cv (standard deviation over mean); flops_per_s (reached, at the mean time) and machine_share (of matmul_flops_per_s).
+    time_s_cv (standard deviation over mean); flops_per_s (reached, at the mean time) and machine_share (of the best
+    matmul_flops_per_s that runs in df of one machine, profile and dtype have: the rate is measured in each process, and some are slowed).
     Energy and work are those of a call: for a batch divide by its size. Iterations that failed are counted and not averaged; a
     reading that some iterations lack is averaged over the others, and `warnings` says so.
     """
     rows = [_one_run(dict(zip(KEY, key, strict=True)), group) for key, group in df.groupby(KEY, dropna=False, sort=False)]
-    return pd.DataFrame(rows) if rows else pd.DataFrame([_one_run(dict.fromkeys(KEY), df.reindex([0]))]).iloc[:0]
+    runs = pd.DataFrame(rows or [_one_run(dict.fromkeys(KEY), df.reindex([0]))])
+    runs["matmul_flops_per_s"] = runs["matmul_flops_per_s"].astype(float)
+    best = runs.groupby(ONE_RATE, dropna=False)["matmul_flops_per_s"].transform("max")
+    return runs.assign(machine_share=runs["flops_per_s"] / best).iloc[:len(rows)]
 
 
 def _one_run(row: dict, group: pd.DataFrame) -> dict:
@@ -44,7 +51,7 @@ def _one_run(row: dict, group: pd.DataFrame) -> dict:
     flops_per_s = float(row["flops_per_image"] or np.nan) / times.mean() if len(times) else np.nan
     return row | {"time_s_median": times.median(), "time_s_low": times.mean() - half, "time_s_high": times.mean() + half,
                   "time_s_cv": times.std() / times.mean() if len(times) else np.nan,
-                  "flops_per_s": flops_per_s, "machine_share": flops_per_s / float(row["matmul_flops_per_s"] or np.nan)}
+                  "flops_per_s": flops_per_s}
 
 
 def _student_95(n: int) -> float:
@@ -55,18 +62,38 @@ def _student_95(n: int) -> float:
 
 def warnings(df: pd.DataFrame, language: str = "en") -> list[str]:
     """What makes the figures of runs.load's table doubtful, a sentence each: the run, what was seen, what helps."""
-    sentences = []
+    return [f"{_with(name, where)}: {text}" for name, where, texts in _warned(df, language) for text in texts]
+
+
+def warnings_in_brief(df: pd.DataFrame, language: str = "en") -> list[str]:
+    """The same of many runs: a line each, or one for those runs of an experiment of which the very same is said.
+
+    Of tables.companions it names every run that notebook 4's tables and the audit may draw on.
+    """
+    alike = {}  # what is said of which runs
+    for name, where, texts in filter(lambda run: run[2], _warned(df, language)):
+        alike.setdefault((name, bool(where), "; ".join(texts)), []).append(where)
+    return [f"{_with(name, ', '.join(runs) if named else '')}: {text}" for (name, named, text), runs in alike.items()]
+
+
+def _with(name: str, where: str) -> str:
+    return f"{name} ({where})" if where else name
+
+
+def _warned(df: pd.DataFrame, language: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Of each run the experiment, what tells it apart from the others of that, and its warnings."""
+    firsts = df.drop_duplicates(KEY)
+    namesakes = set(firsts[firsts.duplicated(["experiment", "variant", "machine"], keep=False)]["folder"])
     for _, group in df.groupby(KEY, dropna=False, sort=False):
         first = group.iloc[0]
-        run = say(first["experiment"], language) if first["experiment"] in WORDS else first["experiment"]
-        where = ", ".join(filter(None, [first["variant"], first["machine"] if df["machine"].nunique() > 1 else ""]))
-        run += f" ({where})" if where else ""
+        name = say(first["experiment"], language) if first["experiment"] in WORDS else first["experiment"]
+        where = ", ".join(filter(None, [first["variant"], first["machine"] if df["machine"].nunique() > 1 else "",
+                                        first["started"][:19] if first["folder"] in namesakes else ""]))
         good = group[group["error"].isna()]
         seen = [say("failed_warning", language, failed=len(group) - len(good), n=len(group))] if len(good) < len(group) else []
         if len(good):
             seen += [*_unsteady(good, language), *_incomplete(good, language), *_disturbed(good, language)]
-        sentences += [f"{run}: {text}" for text in [*seen, *filter(None, [first["warnings"]])]]
-    return sentences
+        yield name, where, [*seen, *filter(None, [first["warnings"]])]
 
 
 def _unsteady(good: pd.DataFrame, language: str) -> list[str]:

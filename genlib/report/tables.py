@@ -1,5 +1,4 @@
 """Table 1 and the table beside the thesis; written as CSV, Markdown, LaTeX and Word."""
-import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +7,8 @@ import pandas as pd
 
 from genlib.files import write_atomically
 from genlib.report import layout, summary, thesis
-from genlib.report.words import MISSING, WORDS, number, say, significant
+from genlib.report.steps import newest_alike, numbers_of_steps, row_name
+from genlib.report.words import MISSING, WORDS, number, say, significant, span
 
 EXPERIMENTS = ["stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada"]  # the rows, in the thesis's order
 COLUMNS = ["time_s", "vram_peak_bytes", "ram_bytes"]
@@ -36,23 +36,33 @@ def groups(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick(df: pd.DataFrame, machine: str = "", weights: str = "", profile: str = "") -> pd.DataFrame:
-    """The iterations of one group: the first of `groups` that is asked for, and in it the newest settings of each experiment.
+    """The iterations of one group: the first of `groups` that is asked for, and in it `newest_alike`.
 
     Raises ValueError, naming what there is, if there is none.
     """
     found = groups(df)
+    if found.empty:
+        raise ValueError("there are no finished runs in what was given: run notebooks 1 to 3 first, or give the folder of their results")
     wanted = found
     for name, value in zip(GROUP, (machine, weights, profile), strict=True):
         wanted = wanted[wanted[name] == value] if value else wanted
     if wanted.empty:
-        there = "; ".join(" · ".join(row) for row in found[GROUP].to_numpy()) or "none"
-        asked = " · ".join(filter(None, (machine, weights, profile))) or "anything"
-        raise ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
+        asked = " · ".join(filter(None, (machine, weights, profile)))
+        raise ValueError(f"there is no run of {asked}; there are: {'; '.join(_named(found))}. Run notebooks 1 to 3, or choose another")
     rows = rows_of_table1(df)
     same = [*GROUP, "reference"]
     rows = rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
-    newest = rows.loc[rows.groupby("experiment")["started"].idxmax(), "folder"]
-    return rows[rows["folder"].isin(newest)]
+    return rows[rows["folder"].isin(newest_alike(rows))]
+
+
+def other_groups(df: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
+    """The names of the groups that `pick` did not choose."""
+    here = " · ".join(chosen[GROUP].iloc[0])
+    return [name for name in dict.fromkeys(_named(groups(df))) if name != here]
+
+
+def _named(found: pd.DataFrame) -> list[str]:
+    return [" · ".join(row) for row in found[GROUP].to_numpy()]
 
 
 def companions(df: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +76,7 @@ def table1(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     runs = summary.summarize(df).set_index("experiment")
     rows = []
     for experiment in EXPERIMENTS:
-        row = {say("model", language): say(experiment, language)}
+        row = {say("model", language): row_name(df, experiment, language)}
         for name in COLUMNS:
             row[say(name, language)] = cell(runs.loc[experiment], name, language) if experiment in runs.index else MISSING
         rows.append(row)
@@ -91,7 +101,7 @@ def cell(run: pd.Series, name: str, language: str) -> str:
 def full(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     """Every reading of the iterations of one group: a row a reading, a column an experiment, as text; a dash where there is none.
 
-    Energy and work are those of a call. The share of the machine's rate is that of a large matrix product in the same process.
+    Energy and work are those of a call. The share is of the fastest large matrix product of that machine and precision among the runs.
     """
     runs = summary.summarize(df).set_index("experiment")
     runs = runs.reindex([name for name in EXPERIMENTS if name in runs.index])
@@ -99,7 +109,8 @@ def full(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
     rows = []
     for name in [*FULL, *qualities]:
         row = {say("reading", language): say(name if name in qualities else f"full.{name}", language)}
-        rows.append(row | {say(f"{experiment}.short", language): _full_cell(run, name, language) for experiment, run in runs.iterrows()})
+        rows.append(row | {row_name(df, experiment, language, ".short"): _full_cell(run, name, language)
+                           for experiment, run in runs.iterrows()})
     return pd.DataFrame(rows)
 
 
@@ -134,7 +145,7 @@ def beside_thesis(df: pd.DataFrame, language: str = "en") -> pd.DataFrame:
             there = published.get(name)
             fair = there and not pd.isna(run[name]) and comparable(df, experiment, name)
             rows.append({
-                say("model", language): say(experiment, language), say("reading", language): say(name, language),
+                say("model", language): row_name(df, experiment, language), say("reading", language): say(name, language),
                 say("this_run", language): cell(run, name, language),
                 say("thesis", language): number(there and there / scale, 0 if scale == MB else 2, language),
                 say("ratio", language): significant(run[name] / there, 2, language) if fair else MISSING})
@@ -146,12 +157,7 @@ def comparable(df: pd.DataFrame, experiment: str, reading: str) -> bool:
     rows = df[df["experiment"] == experiment]
     full_size = rows["weights"].isin(["published", "random"]).all()
     its_model = experiment != "stable-diffusion" or (rows["model"] == thesis.MODEL).all()
-    return bool(full_size and its_model) and _steps(rows) <= {thesis.STEPS} and (experiment, reading) not in thesis.OTHER_READINGS
-
-
-def _steps(df: pd.DataFrame) -> set[int]:
-    """The numbers of denoising steps among the runs' settings; empty where nothing is denoised."""
-    return {steps for settings in df["settings"].unique() if (steps := json.loads(settings).get("steps")) is not None}
+    return bool(full_size and its_model) and numbers_of_steps(rows) <= {thesis.STEPS} and (experiment, reading) not in thesis.OTHER_READINGS
 
 
 def caption(number: str = "1", language: str = "en") -> str:
@@ -180,20 +186,14 @@ def note(df: pd.DataFrame, language: str = "en", figures: str = "mean_sd") -> st
 
     n = sorted(set(summary.summarize(df)["n"]))
     weights = df["weights"].iloc[0]
-    doubt = say(f"{weights}_doubt", language)
-    if df["vram_peak_bytes"].isna().all():
-        doubt = f"{say('no_vram', language)} {doubt}"
+    vram = say("no_vram" if df["vram_peak_bytes"].isna().all() else "vram_is", language)
+    doubt = f"{say('ram_is', language)} {vram} {say(f'{weights}_doubt', language)}"
     others = set(df[df["experiment"] == "stable-diffusion"]["model"]) - {thesis.MODEL}
     doubt = " ".join([*(say("other_model", language, model=model) for model in sorted(others)), doubt])
-    steps = sorted(_steps(df))
-    conditions = "; ".join([names("dtype"), *([say("steps", language, steps=_span(steps))] if steps else [])])
+    steps = sorted(numbers_of_steps(df))
+    conditions = "; ".join([names("dtype"), *([say("steps", language, steps=span(steps))] if steps else [])])
     return say("note", language, device=names("device"), weights=say(weights, language), profile=names("profile"),
-               conditions=conditions, figures=say(figures, language), n=_span(n), doubt=doubt)
-
-
-def _span(numbers: list[int]) -> str:
-    """The first and the last of sorted numbers, once if they are one."""
-    return " … ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+               conditions=conditions, figures=say(figures, language), n=span(n), doubt=doubt)
 
 
 def styled(frame: pd.DataFrame, caption: str):

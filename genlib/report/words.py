@@ -1,8 +1,10 @@
-"""Every label that a reader of tables and figures sees, in English and Ukrainian, and how each language writes a number."""
-from math import floor, inf, log10
+"""Every label that a reader of tables and figures sees, in English and Ukrainian."""
+from genlib.report.numbers import LANGUAGES, check
+from genlib.report.numbers import MISSING as MISSING  # beside the labels for who needs both
+from genlib.report.numbers import number as number
+from genlib.report.numbers import significant as significant
+from genlib.report.numbers import span as span
 
-LANGUAGES = ("en", "uk")
-MISSING = "—"
 # Units in Ukrainian text are Cyrillic: с, МБ, ГБ, ГіБ, ГФЛОП, Дж, дБ, год. Table 1's headings stay the thesis's own: сек., MB.
 WORDS = {  # key: (English, Ukrainian)
     "model": ("Model", "Модель"),
@@ -41,7 +43,14 @@ WORDS = {  # key: (English, Ukrainian)
     "published_doubt": ("", ""),
     "none_doubt": ("", ""),
     "no_pictures": ("there are no pictures", "зображень немає"),
+    "ram_is": ("RAM is what the process holds at the end of an iteration (VAE alone: with what ran in it before), unless a row says "
+               "otherwise.",
+               "RAM – пам’ять процесу наприкінці ітерації (для рядка «Лише VAE» – разом із тим, що працювало в ньому раніше), якщо в "
+               "рядку не зазначено інше."),
+    "vram_is": ("VRAM is the allocator’s peak, unless a row says otherwise.", "VRAM – пік розподілювача, якщо в рядку не зазначено інше."),
     "steps": ("{steps} steps", "кроків: {steps}"),
+    "of_steps": ("{model} ({steps} steps)", "{model} (кроків: {steps})"),
+    "of_faces": ("{model} (faces of {steps} steps)", "{model} (обличчя, кроків: {steps})"),
     "not_measured": ("not measured on this machine", "на цій машині не виміряно"),
     "iteration": ("Iteration", "Ітерація"),
     "first_image": ("first image", "перше зображення"),
@@ -85,6 +94,7 @@ WORDS = {  # key: (English, Ukrainian)
                 "машина перемістила {mb} МБ між пам’яттю та файлом підкачки: звільніть пам’ять і виміряйте знову"),
     "energy_window": ("an image takes less than a second, too short for the GPU’s energy counter: read the energy of a larger batch",
                       "зображення генерується менш ніж за секунду, що замало для лічильника енергії: вимірюйте енергію більшого пакета"),
+    "doubtful": ("What makes these figures doubtful:", "Що ставить ці дані під сумнів:"),
     "no_warnings": ("Nothing was seen that makes these figures doubtful.", "Нічого, що ставило б ці дані під сумнів, не помічено."),
     "full_caption": ("Table {number} – All readings", "Таблиця {number} – Усі показники"),
     "full.n": ("Iterations (failed)", "Ітерації (невдалі)"),
@@ -122,12 +132,22 @@ WORDS = {  # key: (English, Ukrainian)
     "tied_in_time": (
         "{first} ({first_s} s) and {second} ({second_s} s) cannot be told apart in time: the 95 % intervals overlap or are unknown.",
         "{first} ({first_s} с) і {second} ({second_s} с) за часом не розрізнити: довірчі інтервали 95 % перетинаються або невідомі."),
-    "smallest": ("Smallest is {model}, with {mb} MB {memory} at the peak; most takes {largest}: {largest_mb} MB.",
-                 "Найменше пам’яті потребує {model}: {mb} МБ {memory} на піку; найбільше – {largest}: {largest_mb} МБ."),
-    "of_vram": ("of VRAM", "відеопам’яті"),
-    "of_ram": ("of RAM", "оперативної пам’яті"),
-    "most_stable": ("Most stable is {model}: its time varies by {percent} %; that of {other} by {other_percent} %.",
-                    "Найстабільніша модель – {model}: її час коливається на {percent} %; час {other} – на {other_percent} %."),
+    "unlike_steps": ("The runs differ in their number of steps, so that nothing is ranked: {models}.",
+                     "Запуски різняться кількістю кроків, тому моделі не порівнюються: {models}."),
+    "smallest": ("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
+                 "Найменше пам’яті потребує {model}: {mb} МБ {memory}; найбільше – {largest}: {largest_mb} МБ."),
+    "vram_peak_bytes.of": ("of VRAM at the peak", "відеопам’яті на піку"),
+    "ram_bytes.of": ("of RAM at the end of an iteration", "оперативної пам’яті наприкінці ітерації"),
+    "ram_peak_bytes.of": ("of RAM at the peak", "оперативної пам’яті на піку"),
+    "ram_left_out": ("The RAM of {models} is left out: its process may hold what ran in it before.",
+                     "Оперативну пам’ять {models} не враховано: у його процесі могло залишитися те, що працювало раніше."),
+    "more_stable": (
+        "{model} is more stable than {other}: its time varies by {percent} %, that of {other} by {other_percent} % (Brown–Forsythe test, "
+        "p < {p}).",
+        "Модель {model} стабільніша за {other}: її час коливається на {percent} %, а час {other} – на {other_percent} % (критерій "
+        "Брауна – Форсайта, p < {p})."),
+    "tied_in_spread": ("The spreads of the times cannot be told apart at n = {n}: {figures}.",
+                       "За розкидом часу моделі не розрізнити (n = {n}): {figures}."),
     "quality_of": ("{measure}: {figures}{best}.", "{measure}: {figures}{best}."),
     "more_is": ("; the highest is that of {model}", "; найбільше значення має {model}"),
     "quality_limits": (
@@ -139,18 +159,22 @@ WORDS = {  # key: (English, Ukrainian)
                       "Для реального часу (25 зображень за секунду) придатні: {models}. Зображень за секунду: {figures}."),
     "use_real_time_none": ("For real time (25 images a second) none serves here. Images a second: {figures}.",
                            "Для реального часу (25 зображень за секунду) тут не придатна жодна модель. Зображень за секунду: {figures}."),
-    "use_weak": ("On a weak machine (4 GB) these fit: {models}. MB {memory} at the peak: {figures}.",
-                 "У пам’ять слабкої машини (4 ГБ) вміщуються: {models}. Пік {memory} (МБ): {figures}."),
-    "use_weak_none": ("On a weak machine (4 GB) none fits. MB {memory} at the peak: {figures}.",
-                      "У пам’ять слабкої машини (4 ГБ) не вміщується жодна модель. Пік {memory} (МБ): {figures}."),
-    "use_text": ("Control by text: only {models} takes a prompt, at {time} s an image.",
-                 "Керування текстом: запит приймає лише {models}; зображення генерується за {time} с."),
+    "use_weak": ("On a weak machine (4 GB) these fit: {models}. MB {memory}: {figures}.",
+                 "У пам’ять слабкої машини (4 ГБ) вміщуються: {models}. МБ {memory}: {figures}."),
+    "use_weak_none": ("On a weak machine (4 GB) none fits. MB {memory}: {figures}.",
+                      "У пам’ять слабкої машини (4 ГБ) не вміщується жодна модель. МБ {memory}: {figures}."),
+    "use_text": ("Control by text: only {models} takes a prompt; with one it takes {time} s an image.",
+                 "Керування текстом: запит приймає лише {models}; із запитом зображення генерується за {time} с."),
+    "use_text_without": ("Control by text: only {models} takes a prompt; the {time} s an image are without one.",
+                         "Керування текстом: запит приймає лише {models}; наведений час, {time} с на зображення, – без запиту."),
     "conclusions_are_of": ("These conclusions hold for {device}, with n = {n}. {doubt}",
                            "Ці висновки стосуються пристрою {device}, n = {n}. {doubt}"),
     "caption_cost": ("Table {number} – Cost of many images", "Таблиця {number} – Вартість великої кількості зображень"),
     "note_cost": (
-        "At the measured mean time an image; it is assumed that every image takes as long and that devices share the work without loss.",
-        "За виміряним середнім часом; припущено, що всі зображення генеруються однаково довго, а пристрої ділять роботу без втрат."),
+        "At the measured mean time an image, rounded to the digits that its 95 % interval bears; it is assumed that every image takes as "
+        "long and that devices share the work without loss.",
+        "За виміряним середнім часом, округлено відповідно до його довірчого інтервалу 95 %; припущено, що всі зображення генеруються "
+        "однаково довго, а пристрої ділять роботу без втрат."),
     "images": ("Images", "Зображень"),
     "images_per_hour": ("Images an hour", "Зображень за годину"),
     "device_hours": ("Device hours", "Годин роботи пристрою"),
@@ -292,26 +316,3 @@ def say(key: str, language: str, **values) -> str:
     """The label `key` in a language, with its {places} filled. Raises ValueError for a language that is not known."""
     check(language)
     return WORDS[key][LANGUAGES.index(language)].format(**values).strip()
-
-
-def check(language: str) -> None:
-    """Raises ValueError unless the language is one of LANGUAGES."""
-    if language not in LANGUAGES:
-        raise ValueError(f"language is {language!r}: use one of {', '.join(LANGUAGES)}")
-
-
-def number(value, digits: int, language: str) -> str:
-    """A number with this many decimals, a comma for a point in Ukrainian; a dash for what is missing."""
-    check(language)
-    if value is None or value != value:  # NaN
-        return MISSING
-    return f"{value:.{digits}f}".replace(".", "." if language == "en" else ",")
-
-
-def significant(value, digits: int, language: str) -> str:
-    """A number with this many significant digits, never in powers of ten: times and ratios span from milliseconds to minutes."""
-    if value == inf:  # dB between two pictures that are one and the same
-        return "∞"
-    if value is None or value != value or value == 0:
-        return number(value, 0, language)
-    return number(value, max(0, digits - 1 - floor(log10(abs(value)))), language)
