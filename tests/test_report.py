@@ -204,6 +204,7 @@ def test_the_readme_shows_table_1_of_the_reference_run():
     for row in tables.table1(chosen).to_numpy():
         assert " | ".join(row) in readme
     assert tables.note(chosen) in readme
+    assert all(warning in readme for warning in summary.warnings(chosen)), "what makes the figures doubtful is not kept back"
 
 
 def test_the_reference_runs_hold_the_thesiss_published_iterations():
