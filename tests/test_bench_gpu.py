@@ -36,6 +36,7 @@ def test_the_condition_nearest_to_the_theses_figure_is_named_with_its_distance()
     assert bench_gpu.nearest({"a": None}, 1) == "not measured, no GPU"
 
 
+@pytest.mark.slow
 def test_it_starts_and_runs_the_gpus_tests_where_genlib_is_not_installed_and_jupyter_and_docx_are_missing(tmp_path):
     for name in "nbformat", "docx", "papermill", "jupyter_client":
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r})")
@@ -58,7 +59,7 @@ def test_the_runs_of_each_notebook_are_kept_when_it_ends(tmp_path, monkeypatch):
     ("raise RuntimeError('CUDA error: no access\\nCompile with TORCH_USE_CUDA_DSA.')", "RuntimeError: CUDA error: no access"),
     ("print('2 failed, 5 passed in 3 s'); raise SystemExit(1)", "2 failed, 5 passed in 3 s"), ("import time; time.sleep(9)", "after 1 s")])
 def test_why_a_process_stopped_is_told(monkeypatch, code, fault):
-    monkeypatch.setattr(bench_gpu, "CHILD_S", 1)
+    monkeypatch.setattr(bench_gpu, "CHILD_S", 1 if "sleep" in code else 60)
     assert bench_gpu.of_child([sys.executable, "-c", code]) == (("b", "") if not fault else ("", f"Stopped: {fault}"))
 
 
@@ -102,6 +103,7 @@ def frozen(pipe):
     return pipe
 
 
+@pytest.mark.slow
 def test_the_peaks_that_are_compared_are_of_each_model_alone(monkeypatch):
     there = weakref.WeakSet()
     monkeypatch.setattr(bench_gpu, "peak", lambda iterations: len(there))
