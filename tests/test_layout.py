@@ -53,3 +53,11 @@ def test_a_long_word_beside_sentences_has_its_room_and_the_print_becomes_smaller
 def test_a_figure_stays_with_its_unit_and_its_plus_minus():
     text = layout.unbroken("8.10 ± 0.10; 7,93 с. Then 5 % of 4279 MB in 2 steps")
     assert text.replace("\N{NO-BREAK SPACE}", "_") == "8.10_± 0.10; 7,93_с. Then 5_% of 4279_MB in 2 steps"
+
+
+def test_no_row_is_cut_by_the_end_of_a_page_and_the_heads_stand_on_each(tmp_path):
+    frame = pd.DataFrame({"Model": ["a"] * 40, "What shows it": ["a sentence of some length, which takes several lines " * 3] * 40})
+    [path] = tables.save(frame, tmp_path / "long", "Table 1", "", "en", ["docx"])
+    rows = Document(path).tables[0].rows
+    rules = [[rule.tag.split("}")[1] for rule in row._tr.trPr] for row in rows]
+    assert rules == [["cantSplit", "tblHeader"]] + [["cantSplit"]] * 40

@@ -267,6 +267,7 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     from docx import Document
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.enum.text import WD_ALIGN_PARAGRAPH
+    from docx.oxml import OxmlElement
     from docx.oxml.ns import qn
     from docx.shared import Cm, Pt
 
@@ -289,6 +290,9 @@ def _docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
             paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if lefts[i] else WD_ALIGN_PARAGRAPH.CENTER
             paragraph.add_run(layout.unbroken(str(value))).font.size = size
             cell.width = widths[i]
+    for i, row in enumerate(table.rows):  # none is cut by the end of a page, and the first stands on each
+        for rule in ["w:cantSplit"] + ["w:tblHeader"] * (i == 0):
+            row._tr.get_or_add_trPr().append(OxmlElement(rule))
     document.add_paragraph().add_run(note).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)
