@@ -250,7 +250,7 @@ def compiling(weights: str, steps: int, rounds: int, left_s: float) -> list[str]
     expected = {"tuned": 1, "compiled": tuned.COMPILE_PAYS_FROM}
     pipes = {name: stable_diffusion.load(weights, profile="tuned", expected_images=count) for name, count in expected.items()}
     if not pipes["compiled"].info.switches["compile"]:
-        return ["Not measured: no GPU."]
+        return ["Not measured: torch's compiler has no GPU here, or does not work."]
     calls = {name: partial(denoise, pipe, steps, PROMPT, "pil") for name, pipe in pipes.items()}
     same = quality.psnr(*(call()[0] for call in calls.values()))
     longer_s = pipes["compiled"].info.load_time_s - pipes["tuned"].info.load_time_s

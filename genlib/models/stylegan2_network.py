@@ -259,7 +259,7 @@ class Synthesis(nn.Module):
             self.add_module(f"b{r}", Block(r, r == img_resolution, w_dim, img_channels, settings))
 
     def filter_by_pooling(self) -> None:
-        """Compute the default filter by pooling from now on: a GPU's libraries may take long for a depthwise convolution of 4 x 4."""
+        """Compute the default filter by pooling from now on: a GPU's library may take long for a depthwise convolution of 4 x 4."""
         default = low_pass(SYNTHESIS_DEFAULTS["resample_filter"])
         for layer in self.modules():
             if isinstance(layer, StyledConv) and layer.up:

@@ -6,7 +6,7 @@ of stable_diffusion.py:
     cudnn_attention     cuDNN's attention in the UNet, where it is quicker than torch's choice: timed at loading
     scheduler_on_cpu    PNDM's table of steps stays on the CPU, as its coefficients do: on a GPU each step would wait for the device
     unet_cuda_graph, cuda_graph   the network's hundreds of launches as one, at batch 1, where launching takes longer than computing
-    filter_by_pooling   StyleGAN2's low-pass filter by pooling, which GPUs' libraries do well in any layout
+    filter_by_pooling   StyleGAN2's low-pass filter as three poolings in place of a depthwise convolution (not measured yet)
     release_weights     on a CPU, weights that are mapped from files (they are unless another precision is asked for) leave memory when
                         they have done their part of a picture: the text encoder's, the UNet's; they come in again as they are used
     compile             the UNet and the decoder through torch.compile: a minute or more at loading, for many images only
