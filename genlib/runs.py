@@ -184,6 +184,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+def variant_of(setting: str, condition="") -> str:
+    """The variant of a run that differs from its experiment's own in one setting: "batch_size", 4 -> "batch-4"."""
+    return f"{setting.removesuffix('_size')}-{condition}"
+
+
 _used: set[Path] = set()  # results folders that this process has written to
 
 

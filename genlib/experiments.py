@@ -1,0 +1,124 @@
+"""What can be measured: one entry an experiment. Everything else iterates over these entries; none loads torch.
+
+To add an experiment, add an entry to EXPERIMENTS and measure a call under its slug. Tables, figures, conclusions, the
+commands and the doctor then show it.
+"""
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from genlib.locale import N_
+
+MB = 1024**2
+STEPS = 50  # the thesis's number of denoising steps
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A setting that a notebook varies to see how cost grows."""
+    setting: str  # in the run's settings
+    unit: str  # what a line counts
+    is_side: bool = False  # pixels of a square's side: the line counts megapixels
+
+
+@dataclass(frozen=True)
+class Published:
+    """The figures that the thesis published, in SI units. MB are 1024² bytes."""
+    averages: Mapping[str, float]  # of its Table 1, by reading
+    model: str | None = None  # the model that they are of, where a user can choose another
+    read_otherwise: frozenset[str] = frozenset()  # readings taken another way than ours: no ratio is formed of them
+    times_s: tuple[float, ...] = ()  # of each iteration, as printed
+    vram_bytes: int | None = None  # printed for every iteration
+    ram_bytes: int | None = None  # printed for every iteration
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is known of an experiment."""
+    slug: str
+    label: str  # in every table and figure but Table 1
+    family: str = ""  # the kind of model
+    thesis_label: str = ""  # in Table 1, whose note equates it with the label
+    notebook: str = ""  # the notebook that measures it
+    colour: str = "#999999"
+    hatch: str = "\\\\"
+    marker: str = "s"
+    table: str = "results"  # its main table: "results" is Table 1
+    takes_text: bool = False
+    prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
+    contains: str = ""  # the experiment whose whole call is inside this one's: conclusions rank it by that one alone
+    own_ram: bool = True  # False: its process has run another model before, whose memory its RAM may hold
+    steps_of_originals: bool = False  # its settings' steps are those by which its originals were drawn
+    loops: tuple[Loop, ...] = ()
+    loops_from: str = ""  # the variant from which the loops set out
+    published: Published | None = None
+    parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
+    images: Callable[[Mapping], float] | None = None  # whole images that its notebook draws, by the notebook's parameters
+
+    @property
+    def name_in_table1(self) -> str:
+        """The name by which Table 1 shows it."""
+        return self.thesis_label or self.label
+
+
+def _diffusion(steps: int) -> dict[str, float]:
+    """Guidance takes two prompts and a batch of two; PNDM calls the UNet once more than it has steps."""
+    return {"text_encoder": 2, "unet": steps + (steps > 1), "decoder": 1}
+
+
+def _images_of_stable_diffusion(p: Mapping) -> float:
+    n, steps = p["ITERATIONS"], p["STEPS"]
+    loops = sum(p["SHARES_OF_STEPS_TRIED"]) + sum({1, *p["BATCHES_TRIED"]}) * min(5, steps) / steps
+    without_guidance = (1 + n) / 2
+    return 2 * (1 + n) + 3 * loops + n + without_guidance + 1 + 4 * len(p["PRECISIONS_TRIED"])
+
+
+def _round_trips(p: Mapping) -> float:
+    loops = sum(scale**2 for scale in p["SCALES_TRIED"]) + sum(p["BATCHES_TRIED"])
+    return 2 * (1 + p["ITERATIONS"]) + 3 * loops + 9 + 4 * len(p["PRECISIONS_TRIED"])
+
+
+def _images_of_stylegan2(p: Mapping) -> float:
+    return 10 + 2 * p["ITERATIONS"] + 4 * sum(p["BATCHES_TRIED"]) + 4 * len(p["PRECISIONS_TRIED"]) + 9
+
+
+STABLE_DIFFUSION = Experiment(
+    "stable-diffusion", label=N_("Stable Diffusion"), family=N_("diffusion model"), notebook="1_stable_diffusion",
+    colour="#0072B2", hatch="", marker="o", takes_text=True, prompted_variant="face-prompt",
+    loops=(Loop("steps", N_("steps", "unit of a line")), Loop("batch_size", N_("images in a batch"))),
+    published=Published(
+        dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB), model="Stable Diffusion v1-4",
+        times_s=(7.79, 7.83, 7.94, 8.06, 8.05), vram_bytes=round(5619.66 * MB),
+        ram_bytes=round(4278.79 * MB)),  # so printed, though its table says 4271
+    parts=_diffusion, images=_images_of_stable_diffusion)
+
+VAE_AS_IN_THESIS = Experiment(
+    "vae-as-in-thesis", label=N_("VAE (+SD)"), family=N_("variational autoencoder"),
+    thesis_label=N_("Variational Autoencoders"), notebook="2_vae_round_trip",
+    colour="#E69F00", hatch="//", marker="s", contains=STABLE_DIFFUSION.slug,
+    published=Published(
+        dict(time_s=7.96, vram_peak_bytes=1136 * MB, ram_bytes=3917 * MB),
+        read_otherwise=frozenset({"vram_peak_bytes"}),  # GPUtil: the whole device, read once after the iteration
+        times_s=(7.86, 7.88, 8.07, 8.09, 7.94)),
+    parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
+    images=lambda p: 2 * p["ITERATIONS"] + 2)
+
+VAE_ROUND_TRIP = Experiment(
+    "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
+    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from="photograph",
+    loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
+    parts=lambda steps: {"encoder": 1, "decoder": 1}, images=_round_trips)
+
+STYLEGAN2_ADA = Experiment(
+    "stylegan2-ada", label=N_("StyleGAN2-ADA"), family=N_("generative adversarial network"),
+    thesis_label=N_("Generative Adversarial Networks"), notebook="3_stylegan2_ada",
+    colour="#009E73", hatch="xx", marker="v",  # colours: Okabe & Ito 2008
+    loops=(Loop("batch_size", N_("images in a batch")), Loop("resolution", N_("megapixels", "unit of a line"), is_side=True)),
+    published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB)),  # averages only
+    parts=lambda steps: {"generator": 1}, images=_images_of_stylegan2)
+
+EXPERIMENTS = [STABLE_DIFFUSION, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, STYLEGAN2_ADA]  # in the thesis's order
+
+
+def find(slug: str) -> Experiment:
+    """The entry of a slug; for one without an entry, one that shows its runs under the slug itself."""
+    return next((entry for entry in EXPERIMENTS if entry.slug == slug), Experiment(slug, label=slug))
