@@ -96,7 +96,7 @@ def _notebook_numbers(text: str) -> list[int]:
 
 
 def _formats(text: str) -> list[str]:
-    from genlib.report.tables import FORMATS
+    from genlib.report.formats import FORMATS
 
     formats = [part.strip() for part in text.split(",")]
     if wrong := [part for part in formats if part not in FORMATS]:
@@ -190,28 +190,17 @@ def _short(path: Path) -> str:
 
 
 def write_table(options) -> int:
-    """Print Table 1 of the newest runs and write it, the full table and the audit in the formats asked for."""
-    from genlib import runs
-    from genlib.report import conclusions, summary, tables, thesis, words
+    """Print Table 1 of the newest runs with what it says and what makes it doubtful; write every table in the formats asked for."""
+    from genlib.report import Report
 
     if missing := [path for path in options.results if not path.exists()]:
         raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
-    everything, language = runs.load(*options.results), options.language
-    df = tables.pick(everything, options.machine, options.weights, options.profile)
-    related = tables.companions(everything, df)
-    first, second, third = (tables.number_after(options.number, places) for places in range(3))
-    caption, note, table = tables.caption(first, language), tables.note(df, language), tables.table1(df, language)
-    options.out.mkdir(parents=True, exist_ok=True)
-    full_caption = tables.full_caption(second, language)
-    paths = tables.save(table, options.out / "table1", caption, note, language, options.format)
-    paths += tables.save(tables.full(df, language), options.out / "full", full_caption, note, language, options.format)
-    audit = thesis.audit(related, language)
-    paths += tables.save(audit, options.out / "audit", words.say("audit_caption", language, number=third), note, language, options.format)
-    print(tables.markdown(table, caption, note))
-    doubts = summary.warnings_in_brief(related, language)
-    doubts = [words.say("doubtful", language), *doubts] if doubts else [words.say("no_warnings", language)]
-    print("\n".join([*conclusions.conclude(df, language, related), "", *doubts, "", *map(_short, paths)]))
-    if others := tables.other_groups(everything, df):
+    report = Report(options.results, machine=options.machine, weights=options.weights, profile=options.profile,
+                    language=options.language, number=options.number)
+    paths = [path for name in report.tables for path in report.table(name).save(options.out, options.format)]
+    print(report.table("results"))
+    print("\n".join([*report.conclusions(), "", *report.doubts(), "", *map(_short, paths)]))
+    if others := report.left_out():
         print(f"left out, for --machine, --weights, --profile: {'; '.join(others)}")
     return 0
 

@@ -18,6 +18,7 @@ class Loop:
     setting: str  # in the run's settings
     unit: str  # what a line counts
     is_side: bool = False  # pixels of a square's side: the line counts megapixels
+    renames_model: bool = False  # a network of another name for each condition
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,11 @@ VAE_ROUND_TRIP = Experiment(
     parts=lambda steps: {"encoder": 1, "decoder": 1}, images=_round_trips)
 
 STYLEGAN2_ADA = Experiment(
-    "stylegan2-ada", label=N_("StyleGAN2-ADA"), family=N_("generative adversarial network"),
+    "stylegan2-ada", label=N_("StyleGAN2-ADA", "model"), family=N_("generative adversarial network"),
     thesis_label=N_("Generative Adversarial Networks"), notebook="3_stylegan2_ada",
     colour="#009E73", hatch="xx", marker="v",  # colours: Okabe & Ito 2008
-    loops=(Loop("batch_size", N_("images in a batch")), Loop("resolution", N_("megapixels", "unit of a line"), is_side=True)),
+    loops=(Loop("batch_size", N_("images in a batch")),
+           Loop("resolution", N_("megapixels", "unit of a line"), is_side=True, renames_model=True)),
     published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB)),  # averages only
     parts=lambda steps: {"generator": 1}, images=_images_of_stylegan2)
 

@@ -121,14 +121,14 @@ def unpack(archive: Path) -> Path:
     return folder
 
 
-def run_files(source: Path) -> list[Path]:
-    """The run.json files below a folder, and in the .zip files there, or in the .zip that `source` is."""
-    for archive in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip"):
+def run_files(source: Path) -> list[tuple[Path, Path | None]]:
+    """The run.json files below a folder, in the .zip files there, or in the .zip that `source` is; each with its .zip or None."""
+    archives = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip")
+    of_archive = {}
+    for archive in archives:
         try:
-            folder = unpack(archive)
+            of_archive |= dict.fromkeys(sorted(unpack(archive).rglob("run.json")), archive)
         except (ValueError, OSError) as error:
             warnings.warn(f"skipped {error}", stacklevel=4)
-            continue
-        if archive == source:
-            return sorted(folder.rglob("run.json"))
-    return sorted(source.rglob("run.json"))
+    own = [path for path in sorted(source.rglob("run.json")) if path not in of_archive]
+    return [*dict.fromkeys(own, None).items(), *of_archive.items()]

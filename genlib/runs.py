@@ -1,7 +1,7 @@
 """The record of a run: what was measured, on which machine, of which model; saved after every iteration, loaded as one table.
 
-A run lies in `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, its pictures beside it.
-Folders are only ever added. SI units; raw values; what a machine cannot tell is null, never 0.
+A run lies in `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, its pictures beside
+it. Folders are only ever added.
 """
 import hashlib
 import json
@@ -14,86 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from genlib.files import explain_full_disk, hold, release, run_files, write_atomically
+from genlib.record import READINGS, TABLE1, Iteration, Machine, ModelInfo, Picture
 
 SCHEMA = 1
 # Runs that differ in one of these are never averaged.
 KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
-
-
-@dataclass
-class ModelInfo:
-    """What was loaded: every loader leaves one as `.info` on the model."""
-    name: str  # as tables print it
-    weights: Literal["demo", "random", "published"]
-    profile: str  # thesis or tuned
-    source: str  # Hub name, address, folder, or the seed of random weights
-    revision: str | None = None
-    sha256: str | None = None
-    dtype: str = "float32"
-    parameters: dict[str, int] = field(default_factory=dict)  # by component
-    bytes: dict[str, int] = field(default_factory=dict)  # of the weights, by component
-    load_time_s: float | None = None
-    load_ram_bytes: int | None = None  # growth of RSS: mapped weights come in later, at the first image
-    switches: dict[str, bool] = field(default_factory=dict)
-
-
-@dataclass
-class Picture:
-    """A PNG beside the run.json."""
-    file: str
-    sha256: str
-
-
-@dataclass
-class Iteration:
-    """One repetition of the call that is measured."""
-    time_s: float | None = None
-    cpu_time_s: float | None = None  # of the whole process, all threads
-    vram_peak_bytes: int | None = None  # the allocator's peak since the start, with what CUDA graphs keep; on Apple's GPU a sample's
-    vram_reserved_bytes: int | None = None  # what the allocator held from the driver, at its peak
-    vram_device_bytes: int | None = None  # in use on the whole device, all processes, highest sample
-    vram_process_start_bytes: int | None = None  # this process's share, read before the call
-    vram_process_bytes: int | None = None  # the same, read after it
-    vram_source: str | None = None  # who told vram_device_bytes: nvml, GPUtil, torch
-    ram_bytes: int | None = None  # RSS at the end
-    ram_peak_bytes: int | None = None  # highest RSS while it ran
-    ram_private_bytes: int | None = None  # RSS that no file backs and nobody shares: without mapped weights
-    vram_others_bytes: int | None = None  # in use on the device beyond this process's share when the call began
-    energy_j: float | None = None  # of the whole GPU; its counter moves every 20 to 100 ms
-    temperature_start_c: float | None = None
-    temperature_c: float | None = None  # of the GPU after the call
-    clock_start_hz: float | None = None
-    clock_hz: float | None = None  # of the GPU's multiprocessors after the call
-    throttled: list[str] | None = None  # reasons, empty if it was not
-    other_cpu_s: float | None = None  # CPU time that other processes took meanwhile; None for less than 0.2 s
-    swapped_bytes: int | None = None  # moved between memory and swap meanwhile, by the whole machine
-    images: list[Picture] = field(default_factory=list)
-    error: str | None = None  # why there is no picture: out of memory ...
-
-
-@dataclass
-class Machine:
-    """The machine, described well enough to explain a difference."""
-    slug: str
-    device: str | None = None
-    driver: str | None = None
-    cuda: str | None = None
-    vram_bytes: int | None = None
-    power_limit_w: float | None = None
-    cpu: str | None = None
-    cores: int | None = None
-    threads: int | None = None  # that torch uses
-    ram_bytes: int | None = None
-    ram_limit_bytes: int | None = None  # a container's
-    cpu_limit: float | None = None  # a container's, in processor cores
-    os: str | None = None
-    container: str | None = None
-    python: str | None = None
-    packages: dict[str, str] = field(default_factory=dict)
-    commit: str | None = None
-    precision: dict[str, bool | str] = field(default_factory=dict)  # flags such as allow_tf32
-    matmul_flops_per_s: float | None = None  # of a large matrix product in the model's dtype, in the same process
-    bandwidth_bytes_per_s: float | None = None  # of a large copy, reading and writing counted
+NOT_WRITTEN = ("folder", "archive", "reference")  # fields that say where a run was read
 
 
 @dataclass
@@ -116,30 +42,50 @@ class Run:
     weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
     profile: str = "none"
     schema: int = SCHEMA
-    folder: Path | None = None  # where it lies; not written
-    reference: bool = False  # whether it was loaded as one to compare with; not written
+    folder: Path | None = None  # where it lies
+    archive: Path | None = None  # the .zip that it was unpacked from
+    reference: bool = False  # whether it was loaded as one to compare with
 
     def __post_init__(self):
         if self.model is not None:
             self.weights, self.profile = self.model.weights, self.model.profile
 
+    @property
+    def key(self) -> tuple:
+        """What tells it apart from runs that it may not be averaged with: the values of KEY."""
+        settings = json.dumps(self.settings, sort_keys=True, ensure_ascii=False)
+        model = (self.model.name, self.model.dtype) if self.model else ("", "")
+        return (self.reference, self.machine.slug, self.experiment, self.variant, self.weights, self.profile, self.method, settings, *model)
+
+    @property
+    def start(self) -> datetime:
+        """When it started; the beginning of time for what is no date."""
+        try:
+            start = datetime.fromisoformat(self.started or "")
+        except ValueError:
+            return datetime.min.replace(tzinfo=UTC)
+        return start if start.tzinfo else start.replace(tzinfo=UTC)
+
+    @property
+    def good(self) -> list[Iteration]:
+        """The iterations that succeeded."""
+        return [iteration for iteration in self.iterations if iteration.error is None]
+
     def table(self):
         """DataFrame in the tables' units: a row an iteration, then mean and standard deviation (ddof=1; n/a for one iteration)."""
         import pandas as pd
 
-        rows = pd.DataFrame({
-            "time (s)": [i.time_s for i in self.iterations],
-            "VRAM (MB)": [_mb(i.vram_peak_bytes) for i in self.iterations],
-            "RAM (MB)": [_mb(i.ram_bytes) for i in self.iterations],
-        }, index=pd.Index(range(1, len(self.iterations) + 1), name="iteration"), dtype=float)
+        shown = {f"{reading.short} ({reading.unit})": (name, reading.scale) for name in TABLE1 if (reading := READINGS[name])}
+        values = [[getattr(iteration, name) for name, _ in shown.values()] for iteration in self.iterations]
+        rows = pd.DataFrame(values, pd.Index(range(1, len(values) + 1), name="iteration"), list(shown), dtype=float)
+        rows /= [scale for _, scale in shown.values()]
         good = rows[[i.error is None for i in self.iterations]]
         summary = pd.DataFrame({"mean": good.mean(), "standard deviation": good.std()}).T
         return pd.concat([rows, summary]).rename_axis("iteration").dropna(axis="columns", how="all").round(3)
 
     def to_json(self) -> str:
         """The text of run.json."""
-        record = asdict(self)
-        del record["folder"], record["reference"]
+        record = {name: value for name, value in asdict(self).items() if name not in NOT_WRITTEN}
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
     def save(self) -> None:
@@ -173,10 +119,6 @@ class Run:
             raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
                              "fewer pixels, or dtype='float16'")
         return [self.folder / p.file for i in self.iterations for p in i.images]
-
-
-def _mb(number):
-    return None if number is None else number / 1024**2
 
 
 def slug(text: str) -> str:
@@ -273,41 +215,67 @@ def read(path) -> Run:
 
 
 def read_all(*folders, reference=None) -> list[Run]:
-    """Every finished run below the folders, the newest of each key (see KEY), in order of experiment and machine.
+    """Every finished run below the folders of which none of the same key counts more (see `winners`), by experiment and machine.
 
-    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Those below `reference` are runs to compare
-    with: they stay apart from others of the same key. What cannot be read is named in a warning and skipped.
+    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Those below `reference` are
+    runs to compare with: they stay apart from others of the same key. What cannot be read is named in a warning and skipped.
     """
-    newest = {}
+    found = []
     sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
-    for path, is_reference in [(path, flag) for source, flag in sources for path in run_files(Path(source))]:
+    for path, archive, is_reference in [(*file, flag) for source, flag in sources for file in run_files(Path(source))]:
         try:
             run = read(path)
         except (ValueError, OSError) as error:
             python_warnings.warn(f"skipped {error}", stacklevel=2)
             continue
-        if run.finished is None:
-            continue
-        run.reference = is_reference
-        key = _key(run)
-        if key not in newest or (run.started or "") >= (newest[key].started or ""):
-            newest[key] = run
-    return [newest[key] for key in sorted(newest, key=lambda k: (k[2], k[1], *k))]
+        run.reference, run.archive = is_reference, archive
+        if run.finished is not None:
+            found.append(run)
+    return sorted(winners(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
 
 
-def _key(run: Run) -> tuple:
-    settings = json.dumps(run.settings, sort_keys=True, ensure_ascii=False)
-    model = (run.model.name, run.model.dtype) if run.model else ("", "")
-    return (run.reference, run.machine.slug, run.experiment, run.variant, run.weights, run.profile, run.method, settings, *model)
+def winners(found: list[Run]) -> list[Run]:
+    """Of each key the run that counts: one's own before an archive's, then the one that started last.
+
+    Where two started at the same time, or one in the future, the time of the run.json decides, and a warning says so.
+    Reference runs have keys of their own, so that they never stand in for one's own.
+    """
+    best: dict[tuple, tuple[tuple, Run]] = {}
+    for run in found:
+        rank = _rank(run)
+        other_rank, other = best.setdefault(run.key, (rank, run))
+        if other is not run and rank[:2] == other_rank[:2]:
+            python_warnings.warn(f"{run.folder} and {other.folder} started at the same time: the file that was written last counts",
+                                 stacklevel=3)
+        if rank > other_rank:
+            best[run.key] = rank, run
+    return [run for _, run in best.values()]
+
+
+def _rank(run: Run) -> tuple[bool, float, float]:
+    """Of two runs of a key the one of greater rank counts: its own or not, when it started, the time of its file."""
+    return run.archive is None, when(run), _written(run)
+
+
+def when(run: Run) -> float:
+    """When a run started, in seconds since 1970; by its file where it says in the future, 0 where it says no date."""
+    start = max(0.0, run.start.timestamp()) if run.start.year >= 1970 else 0.0
+    if start > datetime.now(UTC).timestamp():
+        python_warnings.warn(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts",
+                             stacklevel=4)
+        return _written(run)
+    return start
+
+
+def _written(run: Run) -> float:
+    return (run.folder / "run.json").stat().st_mtime if run.folder else 0.0
 
 
 def load(*folders, reference=None):
     """One long table of `read_all(*folders, reference=reference)`: a row an iteration.
 
-    Columns: those of KEY; device, cores, matmul_flops_per_s, bandwidth_bytes_per_s; started, folder, warnings (of the instrument);
-    first_image_s (the first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`; iteration (from
-    1); the fields of Iteration, for its pictures `images` (their paths) and `image` (the first). Missing values are NaN. No rows if
-    there are no runs.
+    Columns: those of `facts`; iteration (from 1); the fields of Iteration, for its pictures `images` (their paths) and
+    `image` (the first). Missing values are NaN. No rows if there are no runs.
     """
     import pandas as pd
 
@@ -315,15 +283,22 @@ def load(*folders, reference=None):
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(next(_rows(Run("", Machine(""), iterations=[Iteration()])))))
 
 
-def _rows(run: Run):
+def facts(run: Run) -> dict:
+    """What a run has once: KEY; device, cores and the machine's rates; start, folder, the instrument's warnings;
+    first_image_s (of the first warm-up); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
+    """
     model, machine = run.model, run.machine
-    shared = dict(zip(KEY, _key(run), strict=True)) | {
+    return dict(zip(KEY, run.key, strict=True)) | {
         "device": machine.device, "cores": machine.cores or machine.threads, "matmul_flops_per_s": machine.matmul_flops_per_s,
         "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s, "started": run.started, "folder": str(run.folder),
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
         "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,
     } | {f"quality.{name}": value for name, value in run.quality.items()}
+
+
+def _rows(run: Run):
+    shared = facts(run)
     for number, iteration in enumerate(run.iterations, 1):
         values = {name: getattr(iteration, name) for name in Iteration.__dataclass_fields__ if name != "images"}
         files = [str(run.folder / picture.file) for picture in iteration.images]

@@ -183,7 +183,7 @@ def test_the_table_has_a_row_an_iteration_then_mean_and_sample_standard_deviatio
     run.iterations.append(runs.Iteration(time_s=100.0, error="out of memory"))
     table = run.table()
     assert list(table.index) == [1, 2, 3, "mean", "standard deviation"]
-    assert table.loc["mean", "time (s)"] == 2.0 and table.loc["standard deviation", "time (s)"] == 1.414
+    assert table.loc["mean", "Time (s)"] == 2.0 and table.loc["standard deviation", "Time (s)"] == 1.414
     assert "VRAM (MB)" not in table.columns, "a reading that the machine does not have is no column of zeros"
 
 

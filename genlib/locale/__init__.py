@@ -1,4 +1,16 @@
-"""What readers see, in their language: English is the text in the code, every other language is a catalogue beside this file."""
+"""What readers see, in their language: English is the text in the code, every other language is a catalogue beside this.
+
+A catalogue is `<code>/LC_MESSAGES/genlib.po` in gettext's format: a further language is one more such file.
+"""
+import gettext
+import io
+from functools import cache
+from pathlib import Path
+
+from genlib.locale import numbers
+
+FOLDER = Path(__file__).parent
+ENGLISH = "en"
 
 
 class Message(str):
@@ -12,3 +24,54 @@ def N_(text: str, context: str | None = None) -> Message:
     message = Message(text)
     message.context = context
     return message
+
+
+def languages() -> list[str]:
+    """The codes of the languages that there are, English first."""
+    return [ENGLISH, *sorted(path.parent.parent.name for path in FOLDER.glob("*/LC_MESSAGES/genlib.po"))]
+
+
+class Language:
+    """One language: its sentences and its way of writing numbers. Raises ValueError for one without a catalogue."""
+
+    def __init__(self, code: str):
+        if code not in languages():
+            raise ValueError(f"language is {code!r}: use one of {', '.join(languages())}")
+        self.code = code
+        self._catalogue = _catalogue(FOLDER / code / "LC_MESSAGES" / "genlib.po") if code != ENGLISH else gettext.NullTranslations()
+
+    def say(self, text: str, /, **values) -> str:
+        """The sentence in this language, with its {places} filled."""
+        context = getattr(text, "context", None)
+        found = self._catalogue.pgettext(context, text) if context else self._catalogue.gettext(text)
+        return found.format(**values) if values else str(found)
+
+    def count(self, one: str, many: str, n: int, /, **values) -> str:
+        """The sentence in the form that so many take, with its {places} filled, {n} among them."""
+        return self._catalogue.ngettext(one, many, n).format(**({"n": n} | values))
+
+    def number(self, value, decimals: int) -> str:
+        """A number with so many decimals; see `numbers.number`."""
+        return numbers.number(value, decimals, self.code)
+
+    def significant(self, value, digits: int) -> str:
+        """A number with so many significant digits; see `numbers.significant`."""
+        return numbers.significant(value, digits, self.code)
+
+    @property
+    def decimal_sign(self) -> str:
+        """A point or a comma."""
+        return self.number(0.5, 1)[1]
+
+
+@cache
+def _catalogue(path: Path) -> gettext.GNUTranslations:
+    """Read a .po file; compiled in memory, so that there is no compiled file that could be out of date."""
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, abort_invalid=True))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)

@@ -1,1 +1,4 @@
-"""Say what came out: tables, figures and sentences from saved runs, in English and Ukrainian. Never loads torch."""
+"""Say what came out: tables, figures and conclusions of saved runs. Never loads torch."""
+from genlib.report.report import Report
+
+__all__ = ["Report"]

@@ -1,0 +1,145 @@
+"""What a run's record holds, field by field; each reading says how it is shown. SI units, raw values, None where unknown."""
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from genlib.locale import N_
+
+MB = 1024**2
+SECONDS, MEGABYTES, J, DB = N_("s", "unit"), N_("MB", "unit"), N_("J", "unit"), N_("dB", "unit")
+DEGREES, MHZ, LEVELS = N_("°C", "unit"), N_("MHz", "unit"), N_("levels of 255")
+MILLIONS, GFLOP, GFLOP_A_SECOND, PERCENT = N_("millions", "unit"), N_("GFLOP", "unit"), N_("GFLOP/s", "unit"), "%"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a figure is shown in tables and figures."""
+    label: str
+    unit: str = ""
+    scale: float = 1  # a value of the record divided by it is in `unit`
+    digits: int | None = 3  # significant ones; None: whole units
+    short: str = ""  # the label where there is no other reading of its kind
+    heading: str = ""  # in Table 1, whose columns are the readings that have one
+    phrase: str = ""  # in sentences, behind a number of `unit`
+    shown: bool = True  # in the table of all readings
+    ranked: bool = False  # whether more of it is better, or at least more
+
+
+def _reading(label: str, unit: str, **how):
+    return field(default=None, metadata=vars(Reading(label, unit, **how)))
+
+
+def _seconds(label: str, **how):
+    return _reading(label, SECONDS, **how)
+
+
+def _megabytes(label: str, **how):
+    return _reading(label, MEGABYTES, scale=MB, digits=None, **how)
+
+
+@dataclass
+class ModelInfo:
+    """What was loaded: every loader leaves one as `.info` on the model."""
+    name: str  # as tables print it
+    weights: Literal["demo", "random", "published"]
+    profile: str  # thesis or tuned
+    source: str  # Hub name, address, folder, or the seed of random weights
+    revision: str | None = None
+    sha256: str | None = None
+    dtype: str = "float32"
+    parameters: dict[str, int] = field(default_factory=dict)  # by component
+    bytes: dict[str, int] = field(default_factory=dict)  # of the weights, by component
+    load_time_s: float | None = None
+    load_ram_bytes: int | None = None  # growth of RSS: mapped weights come in later, at the first image
+    switches: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass
+class Picture:
+    """A PNG beside the run.json."""
+    file: str
+    sha256: str
+
+
+@dataclass
+class Iteration:
+    """One repetition of the call that is measured."""
+    time_s: float | None = _seconds(N_("Mean time"), short=N_("Time", "reading"), heading=N_("Generation time (s)"))
+    cpu_time_s: float | None = _seconds(N_("Processor time"))  # of the whole process, all threads
+    # The allocator's peak since the start, with what CUDA graphs keep; on Apple's GPU the highest sample.
+    vram_peak_bytes: int | None = _megabytes(
+        N_("VRAM, allocator’s peak"), short=N_("VRAM", "reading"), heading=N_("VRAM use (MB)"), phrase=N_("of VRAM at the peak"))
+    vram_reserved_bytes: int | None = _megabytes(N_("VRAM, reserved"))  # the most that the allocator held from the driver
+    vram_device_bytes: int | None = _megabytes(N_("VRAM, whole device"))  # by all processes, highest sample
+    vram_process_start_bytes: int | None = _megabytes(N_("VRAM, this process, before"), shown=False)
+    vram_process_bytes: int | None = _megabytes(N_("VRAM, this process, after"), shown=False)
+    vram_source: str | None = None  # who told vram_device_bytes: nvml, GPUtil, torch
+    ram_bytes: int | None = _megabytes(  # RSS
+        N_("RAM, at the end"), short=N_("RAM", "reading"), heading=N_("RAM use (MB)"), phrase=N_("of RAM at the end of an iteration"))
+    ram_peak_bytes: int | None = _megabytes(N_("RAM, peak"), phrase=N_("of RAM at the peak"))  # highest RSS while it ran
+    # RSS that no file backs and nobody shares: without mapped weights.
+    ram_private_bytes: int | None = _megabytes(N_("RAM, private"))
+    # In use on the device beyond this process's share when the call began.
+    vram_others_bytes: int | None = _megabytes(N_("VRAM, other processes"), shown=False)
+    energy_j: float | None = _reading(N_("Energy", "reading"), J)  # of the whole GPU; its counter moves every 20 to 100 ms
+    temperature_start_c: float | None = _reading(N_("Temperature before"), DEGREES, shown=False)
+    temperature_c: float | None = _reading(N_("Temperature after"), DEGREES, shown=False)  # of the GPU
+    clock_start_hz: float | None = _reading(N_("Clock before"), MHZ, scale=1e6, shown=False)
+    clock_hz: float | None = _reading(N_("Clock after"), MHZ, scale=1e6, shown=False)  # of the GPU's multiprocessors
+    throttled: list[str] | None = None  # reasons, empty if it was not
+    # CPU time that other processes took meanwhile; None in less than 0.2 s.
+    other_cpu_s: float | None = _seconds(N_("Processor time of other processes"), shown=False)
+    # Moved between memory and swap meanwhile, by the whole machine.
+    swapped_bytes: int | None = _megabytes(N_("Swapped"), shown=False)
+    images: list[Picture] = field(default_factory=list)
+    error: str | None = None  # why there is no picture: out of memory ...
+
+
+@dataclass
+class Machine:
+    """The machine, described well enough to explain a difference."""
+    slug: str
+    device: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    vram_bytes: int | None = None
+    power_limit_w: float | None = None
+    cpu: str | None = None
+    cores: int | None = None
+    threads: int | None = None  # that torch uses
+    ram_bytes: int | None = None
+    ram_limit_bytes: int | None = None  # a container's
+    cpu_limit: float | None = None  # a container's, in processor cores
+    os: str | None = None
+    container: str | None = None
+    python: str | None = None
+    packages: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    precision: dict[str, bool | str] = field(default_factory=dict)  # flags such as allow_tf32
+    matmul_flops_per_s: float | None = None  # of a large matrix product in the model's dtype, in the same process
+    bandwidth_bytes_per_s: float | None = None  # of a large copy, reading and writing counted
+
+
+READINGS: dict[str, Reading] = {f.name: Reading(**f.metadata) for f in fields(Iteration) if f.metadata}
+SHOWN = [name for name, reading in READINGS.items() if reading.shown]
+TABLE1 = [name for name, reading in READINGS.items() if reading.heading]
+ONCE = {  # what `runs.facts` and `summary.summarize` know of a run beside the means of its readings
+    "first_image_s": Reading(N_("First image"), SECONDS),
+    "time_s_median": Reading(N_("Median time"), SECONDS),
+    "time_s_cv": Reading(N_("Coefficient of variation"), PERCENT, scale=0.01),
+    "flops_per_image": Reading(N_("Work", "reading"), GFLOP, scale=1e9),
+    "flops_per_s": Reading(N_("Rate reached"), GFLOP_A_SECOND, scale=1e9),
+    "machine_share": Reading(N_("Share of the machine’s rate"), PERCENT, scale=0.01),
+    "load_time_s": Reading(N_("Load time"), SECONDS),
+    "parameters": Reading(N_("Parameters", "reading"), MILLIONS, scale=1e6),
+    "weights_bytes": Reading(N_("Weights", "reading"), MEGABYTES, scale=MB),
+}
+QUALITIES = {  # the figures that `Run.quality` may hold
+    "psnr_db": Reading(N_("PSNR", "quality"), DB, ranked=True),
+    "ssim": Reading(N_("SSIM", "quality"), ranked=True),
+    "sharpness": Reading(N_("Sharpness", "quality"), ranked=True),
+    "diversity": Reading(N_("Diversity", "quality"), ranked=True),
+    "clip_iqa": Reading(N_("CLIP-IQA", "quality")),
+    "different_pictures": Reading(N_("Different pictures"), digits=None),
+    "unet_calls": Reading(N_("UNet calls"), digits=None),
+    "largest_difference": Reading(N_("Largest difference"), LEVELS, digits=None),
+}

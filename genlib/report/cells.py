@@ -1,0 +1,107 @@
+"""What the cells, heads and notes of tables say: figures with their spread, names with their steps, what a reader must know."""
+import pandas as pd
+
+from genlib import experiments
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
+from genlib.record import READINGS, Reading
+
+MODEL, READING = N_("Model", "column"), N_("Reading", "column")
+THESIS, RATIO = N_("thesis", "column"), N_("ratio", "column")
+WEIGHTS = {  # what they are called, and what has to be said of their figures
+    "demo": (N_("demonstration weights"),
+             N_("These are small models for trying things out: their figures say nothing of the published ones.")),
+    "random": (N_("random weights at full size"), N_("Random weights draw no faces; the time and memory are real.")),
+    "published": (N_("published weights"), ""),
+    "none": (N_("no model"), ""),
+}
+
+
+def head(report, reading: Reading) -> str:
+    """A reading's name with its unit."""
+    label, unit = report.say(reading.label), reading.unit and report.say(reading.unit)
+    return f"{label} ({unit})" if unit else label
+
+
+def short_head(report, name: str) -> str:
+    """The name, with its unit, of a reading that is the only one of its kind in a table or figure."""
+    return f"{report.say(READINGS[name].short)} ({report.say(READINGS[name].unit)})"
+
+
+def mean(report, row: pd.Series, name: str) -> str:
+    """The mean of a reading of a run with its standard deviation, both to the place where they begin to vary."""
+    reading = READINGS[name]
+    value, spread = row[name] / reading.scale, row[f"{name}_sd"] / reading.scale
+    if is_missing(value):
+        return MISSING
+    decimals = decimals_of(value, reading.digits) if reading.digits else 1 if spread < 0.5 else 0
+    text = report.number(value, decimals)
+    return text if is_missing(spread) else f"{text} ± {report.number(spread, decimals)}"
+
+
+def figure(report, value, reading: Reading) -> str:
+    """One figure in the reading's unit and digits."""
+    if is_missing(value):
+        return MISSING
+    scaled = float(value) / reading.scale
+    return report.significant(scaled, reading.digits) if reading.digits else report.number(scaled, 0)
+
+
+def interval(report, row: pd.Series) -> str:
+    """The 95 % interval of the mean time; a dash where it is not known."""
+    ends = [report.significant(row[end], 3) for end in ("time_s_low", "time_s_high")]
+    return MISSING if MISSING in ends else " … ".join(ends)
+
+
+def name(report, experiment: str, *, in_table1: bool = False) -> str:
+    """An experiment's label, with its number of steps where the report's rows differ in it."""
+    entry, steps = experiments.find(experiment), report.rows["steps"].dropna()
+    label = report.text(entry.name_in_table1 if in_table1 else entry.label)
+    if experiment not in steps.index or steps.nunique() < 2:
+        return label
+    own = steps_text(report, [int(steps[experiment])])
+    if entry.steps_of_originals:
+        return report.say("{model} (faces of {steps})", model=label, steps=own)
+    return f"{label} ({own})"
+
+
+def steps_text(report, steps: list[int]) -> str:
+    """A number of denoising steps, or the first and the last of several, in words."""
+    return report.count("{steps} step", "{steps} steps", steps[-1], steps=span(steps))
+
+
+def note(report, rows: pd.DataFrame, figures: str = N_("Mean ± standard deviation")) -> str:
+    """What a reader has to know of a table of these runs: machine, weights, profile, precision and steps, what the figures
+    are and of how many iterations, the unit, and what the figures cannot tell."""
+    def values(column):
+        return ", ".join(map(str, dict.fromkeys(rows[column])))
+
+    weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
+    steps = sorted(set(rows["steps"].dropna().astype(int)))
+    conditions = "; ".join([values("dtype"), *([steps_text(report, steps)] if steps else [])])
+    return " ".join(filter(None, [
+        report.say("{device}; {weights}; profile “{profile}”; {conditions}.", device=values("device"), weights=report.say(weights),
+                   profile=values("profile"), conditions=conditions),
+        report.say("{figures}, n = {n}.", figures=report.say(figures), n=span(sorted(set(rows["n"])))),
+        report.say("1 MB = 1024² bytes."), *_of_other_models(report, rows), _of_memory(report, rows), doubt and report.say(doubt)]))
+
+
+def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
+    """Of rows whose model is not the one that the thesis has there."""
+    sentences = []
+    for _, row in rows.drop_duplicates(["experiment", "model"]).iterrows():
+        entry = experiments.find(row["experiment"])
+        if entry.published and entry.published.model and row["model"] != entry.published.model:
+            sentences.append(report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label),
+                                        model=row["model"]))
+    return sentences
+
+
+def _of_memory(report, rows: pd.DataFrame) -> str:
+    shared = [report.text(entry.label) for entry in experiments.EXPERIMENTS if not entry.own_ram and entry.slug in set(rows["experiment"])]
+    ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
+                     "otherwise.", models=", ".join(shared)) if shared else \
+        report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
+    vram = report.say("This machine has no GPU, hence no VRAM.") if rows["vram_peak_bytes"].isna().all() else \
+        report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
+    return f"{ram} {vram}"

@@ -1,0 +1,63 @@
+"""Which runs a report is of: one machine, weights and profile; and of each experiment the run that its main tables show."""
+import pandas as pd
+
+from genlib import experiments
+
+GROUP = ["machine", "weights", "profile"]  # a report is of one, and of own runs or of reference runs
+SEPARATOR = " · "
+
+
+def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs that count for Table 1: our method, no variant, of experiments whose main table it is."""
+    of_table1 = rows["experiment"].map(lambda slug: experiments.find(slug).table == "results").astype(bool)
+    return rows[(rows["method"] == "genlib") & (rows["variant"] == "") & of_table1]
+
+
+def groups(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a report can be made of, best first: groups with runs for Table 1, own before reference runs, the newest."""
+    ours = rows[rows["method"] == "genlib"]
+    ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
+    found = ours.groupby([*GROUP, "reference"], as_index=False).agg(
+        main=("main", "any"), when=("when", "max"), started=("started", "max"), experiments=("experiment", "nunique"))
+    found = found.sort_values(["main", "reference", "when"], ascending=[False, True, False], ignore_index=True)
+    return found.assign(started=found["started"].str[:19])[[*GROUP, "reference", "started", "experiments"]]
+
+
+def choose(rows: pd.DataFrame, machine: str, weights: str, profile: str) -> pd.DataFrame:
+    """The runs, of every variant and method, of the best group that is asked for; "" asks for none in particular.
+
+    Raises ValueError, naming what there is, if there is none.
+    """
+    found = groups(rows)
+    if found.empty:
+        raise ValueError("there are no finished runs in what was given: run notebooks 1 to 3 first, or give the folder of their results")
+    wanted = found
+    for name, value in zip(GROUP, (machine, weights, profile), strict=True):
+        wanted = wanted[wanted[name] == value] if value else wanted
+    if wanted.empty:
+        asked = SEPARATOR.join(filter(None, (machine, weights, profile)))
+        raise ValueError(f"there is no run of {asked}; there are: {'; '.join(names(found))}. Run notebooks 1 to 3, or choose another")
+    same = [*GROUP, "reference"]
+    return rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
+
+
+def names(found: pd.DataFrame) -> list[str]:
+    """A group of `groups` a line, each once."""
+    return list(dict.fromkeys(SEPARATOR.join(row) for row in found[GROUP].to_numpy()))
+
+
+def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of the main rows of one group one an experiment: all of the newest number of steps that every experiment with steps has.
+
+    An experiment that lacks it, and each where there is none, gives its newest run; the steps then stand beside its name.
+    """
+    rows = main_rows(rows).sort_values("when", kind="stable")
+    denoised = rows.dropna(subset=["steps"])
+    shared = denoised.groupby("steps")["experiment"].nunique() == denoised["experiment"].nunique()
+    candidates = denoised[denoised["steps"].map(shared).astype(bool)] if shared.any() else denoised
+    alike = rows["steps"].isna() | rows["steps"].isin(candidates["steps"].tail(1))
+    rows = rows.assign(alike=alike).sort_values("alike", kind="stable").drop_duplicates("experiment", keep="last")
+    known = [entry.slug for entry in experiments.EXPERIMENTS]
+    place = rows["experiment"].map(lambda slug: known.index(slug) if slug in known else len(known))
+    rows = rows.assign(place=place).sort_values(["place", "experiment"]).drop(columns=["alike", "place"])
+    return rows.set_index("experiment", drop=False).rename_axis(None)

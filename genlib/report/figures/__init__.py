@@ -1,0 +1,37 @@
+"""The figures of a report: a function each, in the order of the notebook."""
+from collections.abc import Callable
+from typing import NamedTuple
+
+from genlib.locale import N_
+from genlib.report.cells import WEIGHTS
+from genlib.report.figures import charts, pictures
+from genlib.report.figures.figure import Figure, in_our_style
+
+
+class Kind(NamedTuple):
+    """A figure that a report can draw. `make(report)` returns matplotlib's figure and the runs that it shows."""
+    name: str
+    title: str
+    make: Callable
+
+    @in_our_style
+    def draw(self, report) -> Figure:
+        """The figure, with what it shows, the device and the weights above it."""
+        canvas, rows = self.make(report)
+        rows = rows if len(rows) else report.summary
+        device, first = ", ".join(dict.fromkeys(rows["device"])), rows.iloc[0]
+        weights, _ = WEIGHTS[first["weights"]]
+        profile = report.say("profile “{profile}”", profile=first["profile"])
+        canvas.suptitle(f"{report.say(self.title)}\n{device} · {report.say(weights)} · {profile}", fontsize=10)
+        return Figure(self.name, canvas)
+
+
+FIGURES = [
+    Kind("bars", N_("Time and memory of an image"), charts.bars),
+    Kind("iterations", N_("Time by iteration"), charts.iterations),
+    Kind("time_against_memory", N_("Time against memory"), charts.time_against_memory),
+    Kind("pictures", N_("Generated images of the iterations"), pictures.pictures),
+    Kind("vae", N_("What the VAE gives back"), pictures.vae),
+    Kind("growth", N_("How time grows, with fitted fixed and per-unit time"), charts.growth),
+    Kind("machines", N_("The machines side by side"), charts.machines),
+]

@@ -1,0 +1,62 @@
+"""A figure with its title: readable in print, in grey, and by colour-blind readers; shown in a notebook, saved as files."""
+import io
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure as Canvas
+
+WIDTH_IN = 6.3  # the text width of an A4 page
+STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
+         "svg.hashsalt": "genlib", "pdf.fonttype": 42, "hatch.linewidth": 0.6}
+UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}}
+
+
+def in_our_style(function):
+    """Make or save a figure with STYLE, and leave the user's own settings as they were."""
+    @wraps(function)
+    def wrapped(*arguments, **options):
+        with matplotlib.rc_context(STYLE):
+            return function(*arguments, **options)
+    return wrapped
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure; `canvas` is matplotlib's."""
+    name: str
+    canvas: Canvas
+
+    def __repr__(self) -> str:
+        return f"figure {self.name}: {self.canvas.get_suptitle()}".replace("\n", " – ")
+
+    @in_our_style
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.canvas.savefig(data, format="png", metadata=UNDATED["png"])
+        return data.getvalue()
+
+    @in_our_style
+    def save(self, folder) -> list[Path]:
+        """Write it into a folder as .png (300 dpi), .pdf and .svg, the same bytes each time; the files."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        paths = {kind: Path(folder) / f"{self.name}.{kind}" for kind in UNDATED}
+        for kind, path in paths.items():
+            self.canvas.savefig(path, dpi=300, metadata=UNDATED[kind])
+        return list(paths.values())
+
+
+def blank(height_in: float = 3.2) -> Canvas:
+    """An empty figure as wide as the text of a page."""
+    return Canvas(figsize=(WIDTH_IN, height_in), layout="constrained")
+
+
+def numbers_on(axis, decimal_sign: str, logarithmic: bool) -> None:
+    """Plain numbers, with the language's decimal sign, on an axis; few enough to be read."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}".replace(".", decimal_sign).replace("-", "−")))
+    if logarithmic:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,119 @@
+"""A table as HTML, CSV, Markdown, LaTeX and Word. Every text that goes into one of these is escaped here and nowhere else."""
+import html
+import io
+
+import pandas as pd
+
+from genlib.report import layout
+
+FORMATS = ("csv", "md", "tex", "docx")
+TWIP = 635  # Word's unit of length, in python-docx's
+LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "²": "\\textsuperscript{2}",
+    "³": "\\textsuperscript{3}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
+ESCAPE = {
+    "html": lambda text: html.escape(text).replace("\n", "<br>"),
+    "md": lambda text: text.replace("|", "\\|"),
+    "tex": lambda text: text.translate(LATEX),
+}
+
+
+def escaped(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The table with its cells and heads escaped for "html", "md" or "tex"."""
+    escape = ESCAPE[kind]
+    return frame.map(lambda cell: escape(str(cell))).rename(columns=escape)
+
+
+def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
+    """The table for a notebook, caption above and note below; the same each time, and of no effect on other tables' style."""
+    escape = ESCAPE["html"]
+    style = escaped(frame, "html").style.hide(axis="index").set_caption(escape(caption)).set_uuid(name)
+    style.cell_ids = False
+    left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
+    caption_style = "font-weight: bold; text-align: left; padding-bottom: 4px"
+    styles = [{"selector": "caption", "props": caption_style}, {"selector": left, "props": "text-align: left"}]
+    return f"{style.set_table_styles(styles).to_html()}<p style='max-width: 50em; font-size: smaller'>{escape(note)}</p>"
+
+
+def to_csv(frame: pd.DataFrame, decimal_sign: str) -> bytes:
+    """The table as Excel opens it in a language that writes numbers with this decimal sign."""
+    separator, encoding = (";", "utf-8-sig") if decimal_sign == "," else (",", "utf-8")
+    return frame.to_csv(index=False, sep=separator).encode(encoding)
+
+
+def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
+    """The table as Markdown, caption above, note below."""
+    def line(cells):
+        return "| " + " | ".join(cells) + " |"
+
+    frame, escape = escaped(frame, "md"), ESCAPE["md"]
+    rules = ["---"] + ["---:"] * (len(frame.columns) - 1)
+    return "\n".join([f"**{escape(caption)}**", "", line(frame.columns), line(rules), *map(line, frame.to_numpy()), "", escape(note), ""])
+
+
+def to_latex(frame: pd.DataFrame, caption: str, note: str) -> str:
+    """The table as LaTeX; as a longtable where it holds sentences, since it may take more than a page, which a float cannot."""
+    escape, lefts = ESCAPE["tex"], layout.is_left(frame)
+    columns = "".join(_latex_column(share, "right" if left else "left") for share, left in zip(layout.shares(frame), lefts, strict=True))
+    long = sum(lefts) > 1
+    style = escaped(frame, "tex").style.hide(axis="index")
+    body = style.to_latex(hrules=True, column_format=columns, environment="longtable" if long else None)
+    body = body.replace("Continued on next page", "").strip()
+    caption = f"{{\\raggedright {escape(caption)}\\par}}\\smallskip"
+    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape(note)}\\par}}"
+    small = "\\footnotesize\\setlength{\\tabcolsep}{3pt}"
+    packages = "\\usepackage{booktabs,array" + (",longtable}" if long else "}")
+    lines = [f"% needs {packages}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{{fontenc}}"]
+    if long:
+        return "\n".join([*lines, caption, f"{{{small}", f"{body}}}", note, ""])
+    lines += ["\\begin{table}[ht]", caption, "\\centering", *([small] if len(frame.columns) > 4 else []), body, note, "\\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _latex_column(share: float, ragged: str) -> str:
+    """A column that wraps, of a share of the line's width."""
+    return f">{{\\ragged{ragged}\\arraybackslash}}p{{\\dimexpr {share - 5e-5:.4f}\\linewidth-2\\tabcolsep\\relax}}"
+
+
+def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
+    """The table on an A4 page of its own, in Times New Roman, as theses in Ukraine have it."""
+    from docx import Document
+    from docx.oxml.ns import qn
+    from docx.shared import Cm, Pt
+
+    document = Document()
+    page = document.sections[0]
+    page.page_width, page.page_height, page.left_margin, page.right_margin = Cm(21), Cm(29.7), Cm(2.5), Cm(2)
+    font = document.styles["Normal"].font
+    font.name, font.size = "Times New Roman", Pt(14)
+    document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
+    document.add_paragraph(caption).paragraph_format.keep_with_next = True
+    _add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
+    document.add_paragraph().add_run(note).font.size = Pt(11)
+    data = io.BytesIO()
+    document.save(data)
+    return data.getvalue()
+
+
+def _add_word_table(document, frame: pd.DataFrame, text_width: int) -> None:
+    """No row is cut by the end of a page, and the heads stand on each."""
+    from docx.enum.table import WD_TABLE_ALIGNMENT
+    from docx.enum.text import WD_ALIGN_PARAGRAPH
+    from docx.oxml import OxmlElement
+    from docx.shared import Pt
+
+    size, lefts = Pt(layout.size_pt(frame)), layout.is_left(frame)
+    widths = [int(text_width * share) // TWIP * TWIP for share in layout.shares(frame)]
+    table = document.add_table(rows=1, cols=len(frame.columns), style="Table Grid")
+    table.alignment, table.autofit = WD_TABLE_ALIGNMENT.CENTER, False
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width  # LibreOffice goes by the columns, Word by the cells
+    for cells, values in [(table.rows[0].cells, frame.columns), *((table.add_row().cells, row) for row in frame.to_numpy())]:
+        for cell, value, width, left in zip(cells, values, widths, lefts, strict=True):
+            paragraph = cell.paragraphs[0]
+            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if left else WD_ALIGN_PARAGRAPH.CENTER
+            paragraph.add_run(layout.unbroken(str(value))).font.size = size
+            cell.width = width
+    for i, row in enumerate(table.rows):
+        for rule in ["w:cantSplit"] + ["w:tblHeader"] * (i == 0):
+            row._tr.get_or_add_trPr().append(OxmlElement(rule))

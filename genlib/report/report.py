@@ -1,0 +1,121 @@
+"""A report: the runs that count, summarised once, with the reader's language and the numbers of the tables."""
+import re
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+import pandas as pd
+
+from genlib import runs
+from genlib.locale import Language, Message
+from genlib.report import choice, conclusions, warnings
+from genlib.report.figures import FIGURES, Figure
+from genlib.report.summary import summarize
+from genlib.report.tables import TABLES, Table
+
+
+class Report:
+    """The runs of one machine, weights and profile below `results`, a folder or .zip of runs or several of them.
+
+    reference: a folder of runs to compare with, which never fill in for runs of one's own.
+    machine, weights, profile: of the runs; by default those of the newest run that Table 1 takes.
+    language: a code of `genlib.locale.languages()`. number: of the first table, from which the others count on ("1", "3.1");
+    without one the captions have no numbers.
+    price_per_hour, price_per_kwh, deadline_h: of a device, of energy, and for how long many images may take.
+    Raises ValueError, saying what there is, where no run fits.
+
+    Attributes: `everything`, a row a run (see `summary.summarize`); `summary`, the rows of this machine, weights and
+    profile, of every variant and method; `rows`, those that Table 1 shows, by experiment.
+    """
+
+    def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
+                 number: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
+        words = Language(language)
+        self.say, self.count, self.number, self.significant = words.say, words.count, words.number, words.significant
+        self.decimal_sign = words.decimal_sign
+        if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
+            raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
+                             "use a deadline above 0, prices from 0 up")
+        self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
+        self._first_number = _counted(number) if number else None
+        folders = [results] if isinstance(results, (str, PathLike)) else results
+        self.everything = summarize(runs.read_all(*folders, reference=reference))
+        self.summary = choice.choose(self.everything, machine, weights, profile)
+        self.rows = choice.one_of_each(self.summary)
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """What else a report could be made of: a row a machine, weights and profile, best first."""
+        return choice.groups(self.everything)
+
+    def left_out(self) -> list[str]:
+        """The names of the groups that this report is not of."""
+        here = choice.names(self.summary)[0]
+        return [name for name in choice.names(self.groups) if name != here]
+
+    def text(self, label: str) -> str:
+        """A label in the reader's language; one that comes from a record, such as an unknown slug, as it is."""
+        return self.say(label) if isinstance(label, Message) else label
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        made, numbered = {}, 0
+        for kind in TABLES:
+            data, note = kind.make(self)
+            caption = self.say(kind.title)
+            if len(data) and self._first_number:
+                caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, numbered), title=caption)
+            numbered += bool(len(data))
+            made[kind.name] = Table(kind.name, data, caption, note, kind.file or kind.name, self.decimal_sign)
+        return made
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables that these runs fill, in order; they are numbered consecutively."""
+        return [name for name, table in self._tables.items() if len(table.data)]
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of the figures, in order."""
+        return [kind.name for kind in FIGURES]
+
+    def table(self, name: str) -> Table:
+        """A table by its name; empty, with a note that says why, where these runs have nothing for it."""
+        return _named(self._tables, name, "table")
+
+    def figure(self, name: str) -> Figure:
+        """A figure by its name, with its title, the device and the weights above it."""
+        kind = _named({kind.name: kind for kind in FIGURES}, name, "figure")
+        return kind.draw(self)
+
+    def save(self, folder) -> list[Path]:
+        """Write every table that these runs fill into <folder>/tables, every figure into <folder>/figures; the files."""
+        folder = Path(folder)
+        return [path for name in self.tables for path in self.table(name).save(folder / "tables")] + \
+               [path for name in self.figures for path in self.figure(name).save(folder / "figures")]
+
+    def doubts(self) -> list[str]:
+        """What makes the figures doubtful, with what helps: a sentence a run, or one that says that nothing was seen."""
+        return warnings.doubts(self) or [self.say("Nothing was seen that makes these figures doubtful.")]
+
+    def conclusions(self) -> list[str]:
+        """What the figures say, in sentences; the last one says what they cannot tell."""
+        return conclusions.conclude(self)
+
+
+def _named(things: dict, name: str, kind: str):
+    if name not in things:
+        raise ValueError(f"there is no {kind} {name!r}: use one of {', '.join(things)}")
+    return things[name]
+
+
+def _counted(number: str) -> tuple[str, int]:
+    """What stands before the last whole number of a table's number, and that."""
+    counted = re.fullmatch(r"(.*?)(\d+)", number.strip())
+    if not counted:
+        raise ValueError(f"the number of Table 1 is {number!r}: end it in a whole number, as in 1 or 3.1")
+    return counted[1], int(counted[2])
+
+
+def _number_after(first: tuple[str, int], places: int) -> str:
+    return f"{first[0]}{first[1] + places}"

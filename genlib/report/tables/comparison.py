@@ -1,0 +1,149 @@
+"""The models beside each other: Table 1, the same beside the thesis's figures, all readings, and the cost of many images."""
+from math import ceil, floor, log10
+
+import pandas as pd
+
+from genlib import experiments
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING, grouped, is_missing
+from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
+from genlib.report import cells
+
+COUNTS = (10**3, 10**6, 10**9)  # of images
+PRECISE = 0.01  # half the 95 % interval over the mean, up to which three digits of what follows from it are worth printing
+AROUND_TIME = ["first_image_s", "time_s", "time_s_median", "interval", "time_s_cv"]  # what is said of the time, together
+
+
+def results(report) -> tuple[pd.DataFrame, str]:
+    """Table 1 as the thesis prints it: a row a model, measured or not, "mean ± standard deviation"."""
+    if report.rows.empty:
+        return pd.DataFrame(), nothing(report)
+    entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
+    rows = []
+    for slug in dict.fromkeys([*entries, *report.rows.index]):
+        row = {report.say(cells.MODEL): cells.name(report, slug, in_table1=True)}
+        for name in TABLE1:
+            measured = slug in report.rows.index
+            row[report.say(READINGS[name].heading)] = cells.mean(report, report.rows.loc[slug], name) if measured else MISSING
+        rows.append(row)
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_the_thesis(report), *_without_entry(report)])
+
+
+def nothing(report) -> str:
+    """What stands under a table that no run fills."""
+    return report.say("There is no run that this table takes.")
+
+
+def _names_of_the_thesis(report) -> list[str]:
+    """Table 1 keeps the thesis's names of the rows: which models of the other tables they are."""
+    pairs = [report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
+             for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label]
+    return [report.say("The rows are named as in the thesis: {pairs}.", pairs=", ".join(pairs))] if pairs else []
+
+
+def _without_entry(report) -> list[str]:
+    known = [entry.slug for entry in experiments.EXPERIMENTS]
+    return [report.say("{experiment} is no experiment that genlib knows: it is shown under the name in its record.", experiment=slug)
+            for slug in report.rows.index if slug not in known]
+
+
+def beside_thesis(report) -> tuple[pd.DataFrame, str]:
+    """Each reading of Table 1, the thesis's figure, and their ratio where the two are of the same thing."""
+    rows = []
+    for slug, row in report.rows.iterrows():
+        published = experiments.find(slug).published
+        for name in TABLE1:
+            reading, there = READINGS[name], published and published.averages[name]
+            ratio = report.significant(row[name] / there, 2) if comparable(row, name) and not is_missing(row[name]) else MISSING
+            rows.append({
+                report.say(cells.MODEL): cells.name(report, slug, in_table1=True), report.say(cells.READING): report.say(reading.heading),
+                report.say("this run"): cells.mean(report, row, name),
+                report.say(cells.THESIS): report.number(there and there / reading.scale, 2 if reading.digits else 0),
+                report.say(cells.RATIO): ratio})
+    return pd.DataFrame(rows), cells.note(report, report.rows) if rows else nothing(report)
+
+
+def comparable(row: pd.Series, name: str) -> bool:
+    """Whether a reading of a run may be held against the thesis's: weights of full size, its model, its number of steps,
+    and read the same way. The demo's figures are of other models; the thesis has none for the VAE alone."""
+    published = experiments.find(row["experiment"]).published
+    if published is None or row["weights"] not in ("published", "random") or name in published.read_otherwise:
+        return False
+    its_steps = is_missing(row["steps"]) or row["steps"] == experiments.STEPS
+    return bool(its_steps and published.model in (None, row["model"]))
+
+
+def readings(report) -> tuple[pd.DataFrame, str]:
+    """Every reading, a row each, and a column a model; a dash where there is none. Energy and work are those of a call."""
+    if report.rows.empty:
+        return pd.DataFrame(), nothing(report)
+    qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
+    qualities = [name for name in dict.fromkeys(qualities) if name in report.rows and report.rows[name].notna().any()]
+    rest = [name for name in ONCE if name not in AROUND_TIME]
+    rows = []
+    for name in ["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]:
+        row = {report.say(cells.READING): _reading_name(report, name)}
+        rows.append(row | {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()})
+    return pd.DataFrame(rows), cells.note(report, report.rows)
+
+
+def _reading_name(report, name: str) -> str:
+    if name == "n":
+        return report.say("Iterations (failed)")
+    if name == "interval":
+        return report.say("95 % interval of the mean (s)")
+    return cells.head(report, _reading(name))
+
+
+def _reading(name: str) -> Reading:
+    quality = name.removeprefix("quality.")
+    return READINGS.get(name) or ONCE.get(name) or QUALITIES.get(quality) or Reading(quality)
+
+
+def _reading_cell(report, row: pd.Series, name: str) -> str:
+    if name == "n":
+        return f"{row['n']} ({row['failed']})"
+    if name == "interval":
+        return cells.interval(report, row)
+    return cells.mean(report, row, name) if name in READINGS else cells.figure(report, row[name], _reading(name))
+
+
+def cost(report) -> tuple[pd.DataFrame, str]:
+    """What many images take at the measured mean time: a row a model and count.
+
+    Money is hours and kWh at their prices; a dash without a price, or where a priced energy was not read. It is assumed
+    that every image takes as long as those measured and that devices share the work without loss.
+    """
+    rows = []
+    for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
+        precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # no interval: not
+        rows += [_cost_of(report, cells.name(report, slug), run, count, 3 if precise else 2) for count in COUNTS]
+    note = report.say("At the measured mean time an image, rounded to the digits that its 95 % interval bears; it is assumed that every "
+                      "image takes as long and that devices share the work without loss.")
+    return pd.DataFrame(rows), f"{note} {cells.note(report, report.rows)}" if rows else nothing(report)
+
+
+def _cost_of(report, name: str, run: pd.Series, count: int, digits: int) -> dict[str, str]:
+    hours, kwh = count * run["time_s"] / 3600, count * run["energy_j"] / 3.6e6
+    money = hours * report.price_per_hour + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
+    priced = report.price_per_hour or report.price_per_kwh
+    devices = ceil(hours / report.deadline_h)
+    return {
+        report.say(cells.MODEL): name, report.say(N_("Images", "column")): grouped(count),
+        report.say("Images an hour"): _plain(report, 3600 / run["time_s"], digits),
+        report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
+        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(_rounded_up(devices, digits)),
+        report.say(N_("Money", "column")): _plain(report, money, digits) if priced else MISSING}
+
+
+def _plain(report, value: float, digits: int) -> str:
+    """In so many significant digits, of which the rest are zeros."""
+    if value > 0:
+        value = round(value, digits - 1 - floor(log10(value)))
+    return grouped(value) if value >= 1000 else report.significant(value, digits)
+
+
+def _rounded_up(count: int, digits: int) -> int:
+    """A count to so many significant digits, never fewer than are needed."""
+    place = 10 ** max(0, len(str(count)) - digits)
+    return ceil(count / place) * place

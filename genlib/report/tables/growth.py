@@ -1,0 +1,145 @@
+"""How cost grows: lines with a fixed and a per-unit time through the conditions of a loop; and what another precision costs."""
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from genlib.experiments import EXPERIMENTS, Experiment, Loop, find
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING, decimals_of
+from genlib.record import QUALITIES, TABLE1
+from genlib.report import cells
+from genlib.report.summary import settings_but
+from genlib.runs import variant_of
+
+LINE = 3  # conditions: a line goes through any two
+
+
+def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataFrame:
+    """The runs that are conditions of a loop, by `units` (steps, megapixels or images in a batch).
+
+    They are variants named after the setting, and the run from which the loop set out. All are of the model, dtype and
+    other settings of the loop's newest run; of several runs of a condition the newest counts. No rows where no loop was run.
+    """
+    rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+    in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
+    rows = rows.assign(in_loop=in_loop)[in_loop | (rows["variant"] == entry.loops_from)]
+    without = 1 if loop.setting == "batch_size" else None
+    units = pd.Series([run.settings.get(loop.setting, without) for run in rows["run"]], rows.index, dtype=float)
+    alike = rows["dtype"] + [settings_but(run, loop.setting) for run in rows["run"]]
+    rows = rows.assign(units=units**2 / 1e6 if loop.is_side else units, alike=alike if loop.renames_model else alike + rows["model"])
+    newest = rows.loc[rows["in_loop"], "alike"].tail(1)
+    rows = rows[rows["units"].notna() & rows["alike"].isin(newest)]
+    return rows.drop_duplicates("units", keep="last").sort_values("units", ignore_index=True)
+
+
+def loops(summary: pd.DataFrame) -> Iterator[tuple[Experiment, Loop, pd.DataFrame]]:
+    """Every loop that was run, with its conditions."""
+    for entry in EXPERIMENTS:
+        for loop in entry.loops:
+            if len(found := conditions(summary, entry, loop)):
+                yield entry, loop, found
+
+
+class Line(NamedTuple):
+    """A line through the conditions of a loop: its two parts, R², and the standard errors of the parts."""
+    fixed_s: float
+    unit_s: float
+    r2: float
+    fixed_error: float
+    unit_error: float
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the fixed part is negative beyond its error: no time is, so that the line does not reach down to zero units."""
+        return self.fixed_s + self.fixed_error < 0
+
+
+def line_through(found: pd.DataFrame) -> Line:
+    """The least-squares line through `conditions`; NaN for fewer than three that succeeded."""
+    from scipy.stats import linregress
+
+    good = found.dropna(subset=["time_s"])
+    if len(good) < LINE:
+        return Line(*[float("nan")] * 5)
+    line = linregress(good["units"], good["time_s"])
+    return Line(*map(float, (line.intercept, line.slope, line.rvalue**2, line.intercept_stderr, line.stderr)))
+
+
+def unit(report, loop: Loop, found: pd.DataFrame) -> str:
+    """What a loop counts; with the steps of denoising, if there are any: a loop may have fewer than Table 1's runs."""
+    steps = found["steps"].dropna()
+    label = report.text(loop.unit)
+    return label if loop.setting == "steps" or steps.empty else f"{label} ({cells.steps_text(report, [int(steps.iloc[0])])})"
+
+
+def growth(report) -> tuple[pd.DataFrame, str]:
+    """The lines as numbers, a row a loop: fixed time and time a unit ± their standard errors, R², how many conditions were
+    measured and how many ran out of memory."""
+    rows, used, below = [], [], []
+    for entry, loop, found in loops(report.summary):
+        line, failed = line_through(found), int(found["time_s"].isna().sum())
+        name, counted = report.text(entry.label), unit(report, loop, found)
+        rows.append({
+            report.say(cells.MODEL): name, report.say(N_("Unit", "column")): counted,
+            report.say("Fixed time (s)"): _with_error(report, line.fixed_s, line.fixed_error),
+            report.say("Time a unit (s)"): _with_error(report, line.unit_s, line.unit_error), "R²": report.number(line.r2, 3),
+            report.say(N_("Conditions", "column")): str(len(found) - failed), report.say("Out of memory"): str(failed)})
+        used.append(found[found["n"] > 0])
+        below += [f"{name}, {counted}"] if line.below_zero else []
+    if not rows:
+        return pd.DataFrame(), report.say("no loop over conditions was measured")
+    sentences = [report.say("Time ≈ fixed time + time a unit × units, by least squares over three conditions or more (few leave a wide "
+                            "error); where R² is far from 1 it is no line.")]
+    if below:
+        sentences.append(report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero "
+                                    "units ({rows}).", rows="; ".join(below)))
+    note = cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"))
+    return pd.DataFrame(rows), " ".join([*sentences, note])
+
+
+def _with_error(report, value: float, error: float) -> str:
+    """Both to the decimals that three digits of the larger take, but for less than a microsecond, which is no time that was read."""
+    decimals = min(6, decimals_of(max(abs(value), error), 3))
+    return MISSING if pd.isna(value) else f"{report.number(value, decimals)} ± {report.number(error, decimals)}"
+
+
+def _pairs_of_precisions(summary: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
+    """Each experiment's own run, and the same in other precisions; of experiments that have both."""
+    for entry in EXPERIMENTS:
+        rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+        rows = rows.assign(alike=rows["model"] + rows["settings"])
+        tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
+        tried = tried[tried["alike"].isin(tried["alike"].tail(1))]
+        own = rows[(rows["variant"] == entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
+        others = tried[~tried["dtype"].isin(own["dtype"])]  # asked for by two names, it may be one precision
+        if len(own) and len(others):
+            yield own.iloc[0], others
+
+
+def precisions(report) -> tuple[pd.DataFrame, str]:
+    """Each experiment's own precision and those tried beside it: time, its ratio to the first row's, memory, and PSNR of
+    the same latent's picture against the first row's."""
+    rows, used = [], []
+    for own, others in _pairs_of_precisions(report.summary):
+        rows.append(_precision(report, own, own))
+        rows += [_precision(report, run, own) for _, run in others.iterrows()]
+        used += [own.to_frame().T, others]
+    if not rows:
+        return pd.DataFrame(), report.say("no run in another precision was measured")
+    note = report.say("The ratio is the time over that of the model’s first row, the precision of its other runs; PSNR holds the picture "
+                      "of the same latent, of the VAE of the same photograph, against that row’s. RAM is of the whole process, with "
+                      "what ran in it before.")
+    used = pd.concat(used)
+    return pd.DataFrame(rows), f"{note} {cells.note(report, used[used['n'] > 0])}"
+
+
+def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
+    means = {cells.short_head(report, name): cells.mean(report, run, name) if run["n"] else MISSING for name in TABLE1}
+    if not run["n"]:
+        means[cells.short_head(report, "time_s")] = report.say("out of memory")
+    (time_head, time), *memories = means.items()
+    psnr = MISSING if run["run"] is own["run"] else cells.figure(report, run.get("quality.psnr_db"), QUALITIES["psnr_db"])
+    return {report.say(cells.MODEL): report.text(find(run["experiment"]).label), report.say(N_("Precision", "column")): run["dtype"],
+            "n": str(run["n"]), time_head: time, report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),
+            **dict(memories), cells.head(report, QUALITIES["psnr_db"]): psnr}
