@@ -89,7 +89,7 @@ class Iteration:
     # CPU time that other processes took meanwhile; None in less than 0.2 s.
     other_cpu_s: float | None = _seconds(N_("Processor time of other processes"), shown=False)
     # Moved between memory and swap meanwhile, by the whole machine.
-    swapped_bytes: int | None = _megabytes(N_("Swapped"), shown=False)
+    swapped_bytes: int | None = _megabytes(N_("Swapped", "reading"), shown=False)
     images: list[Picture] = field(default_factory=list)
     error: str | None = None  # why there is no picture: out of memory ...
 

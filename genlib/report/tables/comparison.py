@@ -117,19 +117,19 @@ def cost(report) -> tuple[pd.DataFrame, str]:
     rows = []
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
         precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # no interval: not
-        rows += [_cost_of(report, cells.name(report, slug), run, count, 3 if precise else 2) for count in COUNTS]
+        rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
     note = report.say("At the measured mean time an image, rounded to the digits that its 95 % interval bears; it is assumed that every "
                       "image takes as long and that devices share the work without loss.")
     return pd.DataFrame(rows), f"{note} {cells.note(report, report.rows)}" if rows else nothing(report)
 
 
-def _cost_of(report, name: str, run: pd.Series, count: int, digits: int) -> dict[str, str]:
-    hours, kwh = count * run["time_s"] / 3600, count * run["energy_j"] / 3.6e6
+def _cost_of(report, name: str, run: pd.Series, images: int, digits: int) -> dict[str, str]:
+    hours, kwh = images * run["time_s"] / 3600, images * run["energy_j"] / 3.6e6
     money = hours * report.price_per_hour + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
     priced = report.price_per_hour or report.price_per_kwh
     devices = ceil(hours / report.deadline_h)
     return {
-        report.say(cells.MODEL): name, report.say(N_("Images", "column")): grouped(count),
+        report.say(cells.MODEL): name, report.say(N_("Images", "column")): grouped(images),
         report.say("Images an hour"): _plain(report, 3600 / run["time_s"], digits),
         report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
         report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(_rounded_up(devices, digits)),
@@ -143,7 +143,7 @@ def _plain(report, value: float, digits: int) -> str:
     return grouped(value) if value >= 1000 else report.significant(value, digits)
 
 
-def _rounded_up(count: int, digits: int) -> int:
-    """A count to so many significant digits, never fewer than are needed."""
-    place = 10 ** max(0, len(str(count)) - digits)
-    return ceil(count / place) * place
+def _rounded_up(devices: int, digits: int) -> int:
+    """A number of devices to so many significant digits, never fewer than are needed."""
+    place = 10 ** max(0, len(str(devices)) - digits)
+    return ceil(devices / place) * place
