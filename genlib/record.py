@@ -1,8 +1,19 @@
 """What a run's record holds, field by field; each reading says how it is shown. SI units, raw values, None where unknown."""
-from dataclasses import dataclass, field, fields
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
+from genlib.files import explain_full_disk, release, write_atomically
 from genlib.locale import N_
+
+SCHEMA = 1
+# Runs that differ in one of these are never averaged.
+KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
+NOT_WRITTEN = ("folder", "archive", "reference")  # fields that say where a run was read
 
 MB = 1024**2
 SECONDS, MEGABYTES, J, DB = N_("s", "unit"), N_("MB", "unit"), N_("J", "unit"), N_("dB", "unit")
@@ -143,3 +154,102 @@ QUALITIES = {  # the figures that `Run.quality` may hold
     "unet_calls": Reading(N_("UNet calls"), digits=None),
     "largest_difference": Reading(N_("Largest difference"), LEVELS, digits=None),
 }
+
+
+@dataclass
+class Run:
+    """One experiment: the warm-up, then the iterations that count."""
+    experiment: str
+    machine: Machine
+    model: ModelInfo | None = None
+    settings: dict = field(default_factory=dict)
+    variant: str = ""
+    method: str = "genlib"
+    started: str | None = None
+    finished: str | None = None
+    resumed: bool = False
+    warmup: list[Iteration] = field(default_factory=list)
+    iterations: list[Iteration] = field(default_factory=list)
+    flops_per_image: float | None = None
+    quality: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
+    profile: str = "none"
+    schema: int = SCHEMA
+    folder: Path | None = None  # where it lies
+    archive: Path | None = None  # the .zip that it was unpacked from
+    reference: bool = False  # whether it was loaded as one to compare with
+
+    def __post_init__(self):
+        if self.model is not None:
+            self.weights, self.profile = self.model.weights, self.model.profile
+
+    @property
+    def key(self) -> tuple:
+        """What tells it apart from runs that it may not be averaged with: the values of KEY."""
+        settings = json.dumps(self.settings, sort_keys=True, ensure_ascii=False)
+        model = (self.model.name, self.model.dtype) if self.model else ("", "")
+        return (self.reference, self.machine.slug, self.experiment, self.variant, self.weights, self.profile, self.method, settings, *model)
+
+    @property
+    def start(self) -> datetime:
+        """When it started; the beginning of time for what is no date."""
+        try:
+            start = datetime.fromisoformat(self.started or "")
+        except ValueError:
+            return datetime.min.replace(tzinfo=UTC)
+        return start if start.tzinfo else start.replace(tzinfo=UTC)
+
+    @property
+    def good(self) -> list[Iteration]:
+        """The iterations that succeeded."""
+        return [iteration for iteration in self.iterations if iteration.error is None]
+
+    def table(self):
+        """DataFrame in the tables' units: a row an iteration, then mean and standard deviation (ddof=1; n/a for one iteration)."""
+        import pandas as pd
+
+        shown = {f"{reading.short} ({reading.unit})": (name, reading.scale) for name in TABLE1 if (reading := READINGS[name])}
+        values = [[getattr(iteration, name) for name, _ in shown.values()] for iteration in self.iterations]
+        rows = pd.DataFrame(values, pd.Index(range(1, len(values) + 1), name="iteration"), list(shown), dtype=float)
+        rows /= [scale for _, scale in shown.values()]
+        good = rows[[i.error is None for i in self.iterations]]
+        summary = pd.DataFrame({"mean": good.mean(), "standard deviation": good.std()}).T
+        return pd.concat([rows, summary]).rename_axis("iteration").dropna(axis="columns", how="all").round(3)
+
+    def to_json(self) -> str:
+        """The text of run.json."""
+        record = {name: value for name, value in asdict(self).items() if name not in NOT_WRITTEN}
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+    def save(self) -> None:
+        """Write run.json atomically: a kill at any moment leaves the previous one or this one, whole.
+
+        Raises OSError, saying what helps, when the disk is full.
+        """
+        write_atomically(self.folder / "run.json", self.to_json().encode())
+
+    def finish(self) -> None:
+        """Save the run as finished, and let other processes have its folder. Raises OSError as `save`."""
+        self.finished = datetime.now(UTC).isoformat(timespec="seconds")
+        self.save()
+        release(self.folder)
+
+    def save_images(self, images, stem: str) -> list[Picture]:
+        """Save PIL images as PNGs named after `stem` beside run.json; nothing for None."""
+        pictures = []
+        for i, image in enumerate(images or []):
+            file = f"{stem}.png" if len(images) == 1 else f"{stem}_{i}.png"
+            temporary = self.folder / f".{file}.part"
+            with explain_full_disk(self.folder):
+                image.save(temporary, format="PNG")
+                os.replace(temporary, self.folder / file)
+            pictures.append(Picture(file, hashlib.sha256((self.folder / file).read_bytes()).hexdigest()))
+        return pictures
+
+    def image_files(self) -> list[Path]:
+        """The pictures of the iterations, in order. Raises ValueError, saying why, if every iteration failed."""
+        if self.iterations and all(i.error for i in self.iterations):
+            raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
+                             "fewer pixels, or dtype='float16'")
+        return [self.folder / p.file for i in self.iterations for p in i.images]

@@ -1,124 +1,20 @@
-"""The record of a run: what was measured, on which machine, of which model; saved after every iteration, loaded as one table.
+"""Runs on disk: begun, taken up again after an interruption, read, chosen by one rule, loaded as one table.
 
 A run lies in `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, its pictures beside
-it. Folders are only ever added.
+it. Folders are only ever added. What the record holds is in record.py.
 """
-import hashlib
 import json
 import os
 import re
 import warnings as python_warnings
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-from genlib.files import explain_full_disk, hold, release, run_files, write_atomically
-from genlib.record import READINGS, TABLE1, Iteration, Machine, ModelInfo, Picture
+from genlib.files import explain_full_disk, hold, run_files
+from genlib.record import KEY, SCHEMA, Iteration, Machine, ModelInfo, Picture, Run
 
-SCHEMA = 1
-# Runs that differ in one of these are never averaged.
-KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
-NOT_WRITTEN = ("folder", "archive", "reference")  # fields that say where a run was read
-
-
-@dataclass
-class Run:
-    """One experiment: the warm-up, then the iterations that count."""
-    experiment: str
-    machine: Machine
-    model: ModelInfo | None = None
-    settings: dict = field(default_factory=dict)
-    variant: str = ""
-    method: str = "genlib"
-    started: str | None = None
-    finished: str | None = None
-    resumed: bool = False
-    warmup: list[Iteration] = field(default_factory=list)
-    iterations: list[Iteration] = field(default_factory=list)
-    flops_per_image: float | None = None
-    quality: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
-    profile: str = "none"
-    schema: int = SCHEMA
-    folder: Path | None = None  # where it lies
-    archive: Path | None = None  # the .zip that it was unpacked from
-    reference: bool = False  # whether it was loaded as one to compare with
-
-    def __post_init__(self):
-        if self.model is not None:
-            self.weights, self.profile = self.model.weights, self.model.profile
-
-    @property
-    def key(self) -> tuple:
-        """What tells it apart from runs that it may not be averaged with: the values of KEY."""
-        settings = json.dumps(self.settings, sort_keys=True, ensure_ascii=False)
-        model = (self.model.name, self.model.dtype) if self.model else ("", "")
-        return (self.reference, self.machine.slug, self.experiment, self.variant, self.weights, self.profile, self.method, settings, *model)
-
-    @property
-    def start(self) -> datetime:
-        """When it started; the beginning of time for what is no date."""
-        try:
-            start = datetime.fromisoformat(self.started or "")
-        except ValueError:
-            return datetime.min.replace(tzinfo=UTC)
-        return start if start.tzinfo else start.replace(tzinfo=UTC)
-
-    @property
-    def good(self) -> list[Iteration]:
-        """The iterations that succeeded."""
-        return [iteration for iteration in self.iterations if iteration.error is None]
-
-    def table(self):
-        """DataFrame in the tables' units: a row an iteration, then mean and standard deviation (ddof=1; n/a for one iteration)."""
-        import pandas as pd
-
-        shown = {f"{reading.short} ({reading.unit})": (name, reading.scale) for name in TABLE1 if (reading := READINGS[name])}
-        values = [[getattr(iteration, name) for name, _ in shown.values()] for iteration in self.iterations]
-        rows = pd.DataFrame(values, pd.Index(range(1, len(values) + 1), name="iteration"), list(shown), dtype=float)
-        rows /= [scale for _, scale in shown.values()]
-        good = rows[[i.error is None for i in self.iterations]]
-        summary = pd.DataFrame({"mean": good.mean(), "standard deviation": good.std()}).T
-        return pd.concat([rows, summary]).rename_axis("iteration").dropna(axis="columns", how="all").round(3)
-
-    def to_json(self) -> str:
-        """The text of run.json."""
-        record = {name: value for name, value in asdict(self).items() if name not in NOT_WRITTEN}
-        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-
-    def save(self) -> None:
-        """Write run.json atomically: a kill at any moment leaves the previous one or this one, whole.
-
-        Raises OSError, saying what helps, when the disk is full.
-        """
-        write_atomically(self.folder / "run.json", self.to_json().encode())
-
-    def finish(self) -> None:
-        """Save the run as finished, and let other processes have its folder. Raises OSError as `save`."""
-        self.finished = datetime.now(UTC).isoformat(timespec="seconds")
-        self.save()
-        release(self.folder)
-
-    def save_images(self, images, stem: str) -> list[Picture]:
-        """Save PIL images as PNGs named after `stem` beside run.json; nothing for None."""
-        pictures = []
-        for i, image in enumerate(images or []):
-            file = f"{stem}.png" if len(images) == 1 else f"{stem}_{i}.png"
-            temporary = self.folder / f".{file}.part"
-            with explain_full_disk(self.folder):
-                image.save(temporary, format="PNG")
-                os.replace(temporary, self.folder / file)
-            pictures.append(Picture(file, hashlib.sha256((self.folder / file).read_bytes()).hexdigest()))
-        return pictures
-
-    def image_files(self) -> list[Path]:
-        """The pictures of the iterations that count, in order. Raises ValueError, saying why, if every iteration failed."""
-        if self.iterations and all(i.error for i in self.iterations):
-            raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
-                             "fewer pixels, or dtype='float16'")
-        return [self.folder / p.file for i in self.iterations for p in i.images]
+__all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",
+           "variant_of", "when", "winners"]
 
 
 def slug(text: str) -> str:
@@ -147,16 +43,8 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
         results.mkdir(parents=True, exist_ok=True)
     _used.add(results.absolute())
     group = results / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
-    for path in sorted(group.glob("*/run.json"), reverse=True):
-        try:
-            earlier = read(path)
-        except (ValueError, OSError):
-            continue  # load() names it; here a run that cannot be read is one that cannot be continued
-        too_many = iterations is not None and len(earlier.iterations) > iterations
-        if earlier.finished is None and not too_many and _same(earlier, run) and hold(earlier.folder):
-            earlier.resumed = True
-            earlier.warmup = []
-            return earlier
+    if earlier := _unfinished(run, group, iterations):
+        return earlier
     run.started = datetime.now(UTC).isoformat(timespec="microseconds")
     stem = run.started[:19].replace(":", "-")
     for number in range(1, 1000):
@@ -169,6 +57,19 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
             continue
     run.save()
     return run
+
+
+def _unfinished(run: Run, group: Path, iterations: int | None) -> Run | None:
+    for path in sorted(group.glob("*/run.json"), reverse=True):
+        try:
+            earlier = read(path)
+        except (ValueError, OSError):
+            continue  # load() names it; here a run that cannot be read is one that cannot be continued
+        too_many = iterations is not None and len(earlier.iterations) > iterations
+        if earlier.finished is None and not too_many and _same(earlier, run) and hold(earlier.folder):
+            earlier.resumed, earlier.warmup = True, []
+            return earlier
+    return None
 
 
 def _same(a: Run, b: Run) -> bool:

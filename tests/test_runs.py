@@ -1,13 +1,17 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from saved_runs import save_run
 
-from genlib import runs
+from genlib import files, runs
+from genlib.report import Report
 
 
 def make_run(tmp_path, **changes):
@@ -188,7 +192,7 @@ def test_the_table_has_a_row_an_iteration_then_mean_and_sample_standard_deviatio
 
 
 def test_neither_the_package_nor_the_record_nor_reports_load_torch():
-    code = ("import sys, genlib, genlib.runs, genlib.notebook, genlib.__main__, genlib.report.tables, genlib.report.plots\n"
+    code = ("import sys, genlib.experiments, genlib.runs, genlib.notebook, genlib.__main__, genlib.report\n"
             "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules), 'a heavy import'")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -243,3 +247,76 @@ def test_a_run_is_not_continued_under_other_threads_precision_power_or_cuda(tmp_
     make_run(tmp_path)
     machine = runs.Machine("some-gpu", device="Some GPU", **change)
     assert not make_run(tmp_path, machine=machine).resumed and make_run(tmp_path).resumed
+
+
+# --- runs of earlier versions
+
+EARLIER = Path(__file__).parent / "data" / "schema1"  # as genlib 0.1.0 wrote them, before experiments had entries
+
+
+def test_runs_of_an_earlier_version_are_read_to_the_figures_that_it_printed():
+    report = Report(EARLIER)
+    assert report.table("results").data.to_numpy().tolist() == [
+        ["Stable Diffusion", "0.722 ± 0.091", "—", "538 ± 2"], ["Variational Autoencoders", "0.596 ± 0.045", "—", "542 ± 2"],
+        ["VAE alone", "0.0170 ± 0.0014", "—", "551.2 ± 0.0"], ["Generative Adversarial Networks", "0.00766 ± 0.00028", "—", "409.4 ± 0.1"]]
+    readings = report.table("readings").data.set_index("Reading")["Stable Diffusion"]
+    assert readings[["First image (s)", "95 % interval of the mean (s)", "Work (GFLOP)", "UNet calls"]].tolist() == [
+        "0.639", "0.609 … 0.835", "18.9", "51"]
+    assert report.table("growth").data.iloc[0].tolist()[2:] == ["−0.0193 ± 0.0461", "0.0141 ± 0.0014", "0.982", "4", "0"]
+    assert report.table("precisions").data.iloc[1].tolist()[3:] == ["0.616 ± 0.035", "0.85", "—", "580.2 ± 0.0", "48.1"]
+    assert "The thesis’s reading gives 0.604 s here." in report.table("audit").data.iloc[0, 3]
+
+
+def test_a_run_of_an_earlier_version_is_written_back_as_it_was():
+    for file in (EARLIER / "cpu-amd-epyc").rglob("run.json"):
+        assert json.loads(runs.read(file).to_json()) == json.loads(file.read_text(encoding="utf-8")), file
+
+
+# --- which run counts
+
+def save_at(folder, time_s, started, written=None, **changes):
+    """A finished run, with the time of its file set to `written` (seconds since 1970)."""
+    run = save_run(folder, "stable-diffusion", [time_s, time_s], **changes)
+    run.started = started
+    run.save()
+    if written:
+        os.utime(run.folder / "run.json", (written, written))
+    return run
+
+
+def counting(*folders, **options):
+    return [run.iterations[0].time_s for run in runs.read_all(*folders, **options)]
+
+
+def test_one_s_own_run_counts_before_an_archives_though_that_claims_a_later_start(tmp_path):
+    save_at(tmp_path / "theirs", 9.0, "2024-01-01T00:00:00+00:00")
+    files.pack(tmp_path / "theirs").rename(tmp_path / "theirs.zip_")
+    shutil.rmtree(tmp_path / "theirs")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "theirs.zip_").rename(tmp_path / "results" / "theirs.zip")
+    assert counting(tmp_path / "results") == [9.0], "there is no other"
+    save_at(tmp_path / "results", 1.0, "2020-01-01T00:00:00+00:00")
+    assert counting(tmp_path / "results") == [1.0]
+
+
+def test_of_two_runs_that_claim_one_start_the_file_written_last_counts_and_a_line_says_so(tmp_path):
+    start = "2024-01-01T00:00:00+00:00"
+    save_at(tmp_path / "a", 2.0, start, written=2e9 - 1)
+    save_at(tmp_path / "b", 1.0, start, written=1e9)
+    for order in ("a", "b"), ("b", "a"):
+        with pytest.warns(UserWarning, match="started at the same time: the file that was written last counts"):
+            assert counting(*(tmp_path / name for name in order)) == [2.0]
+
+
+def test_a_start_in_the_future_does_not_hide_the_newest_run_and_a_line_says_so(tmp_path):
+    save_at(tmp_path / "wrong-clock", 9.0, "2199-01-01T00:00:00+00:00", written=1e9)
+    save_at(tmp_path / "newest", 1.0, "2024-01-01T00:00:00+00:00", written=1.7e9)
+    with pytest.warns(UserWarning, match="claims to have started in the future .*: the time of its file counts"):
+        assert counting(tmp_path) == [1.0]
+
+
+@pytest.mark.parametrize("started", ["published", "", None, "2024-13-45", "0001-01-01T00:00:00"])
+def test_what_is_no_date_comes_before_any_date(tmp_path, started):
+    save_at(tmp_path / "no-date", 9.0, started, written=1.9e9)
+    save_at(tmp_path / "dated", 1.0, "1999-01-01T00:00:00+00:00", written=1e9)
+    assert counting(tmp_path) == [1.0]

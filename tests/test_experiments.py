@@ -1,0 +1,117 @@
+"""An experiment is one entry: what has an entry is found everywhere, what has none is shown and said."""
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from saved_runs import MB, save_run
+
+import genlib
+from genlib.experiments import EXPERIMENTS, Experiment, Loop
+from genlib.locale import N_
+from genlib.report import Report
+
+PACKAGE = Path(genlib.__file__).parent
+MADE_UP = Experiment("tidal-flow", label=N_("Tidal flow"), family=N_("normalising flow"), colour="#123456", marker="*", takes_text=True,
+                     loops=(Loop("batch_size", N_("images in a batch")), Loop("steps", N_("steps", "unit of a line"))))
+
+
+@pytest.fixture
+def made_up():
+    """The entry, and nothing else."""
+    EXPERIMENTS.append(MADE_UP)
+    yield
+    EXPERIMENTS.remove(MADE_UP)
+
+
+def texts(figure):
+    """Everything written in a figure."""
+    return " ".join(text.get_text() for text in figure.canvas.findobj(lambda artist: hasattr(artist, "get_text"))).replace("\n", " ")
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_a_new_entry_with_a_saved_run_is_in_every_table_and_figure_of_the_models(tmp_path, made_up, language):
+    save_run(tmp_path, "stable-diffusion", [8.0, 8.1, 8.2], settings=dict(steps=50))
+    save_run(tmp_path, "tidal-flow", [2.0, 2.1, 2.2], settings=dict(steps=50, prompt="a face"), ram=300 * MB)
+    report = Report(tmp_path, language=language)
+    results = report.table("results").data
+    assert results[results.iloc[:, 0] == "Tidal flow"].iloc[0, 1] in ("2.10 ± 0.10", "2,10 ± 0,10")
+    assert "Tidal flow" in report.table("readings").data.columns
+    assert "Tidal flow" in set(report.table("cost").data.iloc[:, 0])
+    for name in "bars", "iterations", "time_against_memory", "pictures", "machines":
+        assert "Tidal flow" in texts(report.figure(name)), name
+    conclusions = " ".join(report.conclusions())
+    assert re.search("Fastest is Tidal flow|Найшвидша модель – Tidal flow", conclusions)
+    assert re.search("Tidal flow takes a prompt; with one|приймає Tidal flow; із запитом", conclusions)
+    assert "Tidal flow" not in str(report.table("audit")), "the thesis has no figure of it"
+    assert "Tidal flow" not in str(report.table("growth")) + str(report.table("precisions")), "no loop was run"
+
+
+def test_its_label_is_translated_like_any_other(tmp_path, made_up, monkeypatch):
+    from genlib import locale
+
+    folder = tmp_path / "locale" / "uk" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    catalogue = (locale.FOLDER / "uk" / "LC_MESSAGES" / "genlib.po").read_text(encoding="utf-8")
+    (folder / "genlib.po").write_text(f'{catalogue}\nmsgid "Tidal flow"\nmsgstr "Припливний потік"\n', encoding="utf-8")
+    monkeypatch.setattr(locale, "FOLDER", tmp_path / "locale")
+    save_run(tmp_path / "runs", "tidal-flow", [2.0, 2.1])
+    report = Report(tmp_path / "runs", language="uk")
+    assert "Припливний потік" in set(report.table("results").data.iloc[:, 0]) and "Припливний потік" in report.table("readings").data
+    assert "Припливний потік" in texts(report.figure("bars")) and "Припливний потік" in " ".join(report.conclusions())
+
+
+def test_once_its_runs_have_loops_it_is_in_the_tables_of_growth_and_precision(tmp_path, made_up):
+    save_run(tmp_path, "tidal-flow", [2.0, 2.0], settings=dict(steps=10))
+    for n in 2, 4:
+        save_run(tmp_path, "tidal-flow", [2.0 * n], settings=dict(steps=10, batch_size=n), variant=f"batch-{n}")
+        save_run(tmp_path, "tidal-flow", [0.2 * n], settings=dict(steps=n), variant=f"steps-{n}")
+    save_run(tmp_path, "tidal-flow", [1.0], settings=dict(steps=10), variant="precision-bfloat16", dtype="bfloat16")
+    report = Report(tmp_path)
+    growth, precisions = report.table("growth").data, report.table("precisions").data
+    assert growth[["Model", "Unit"]].to_numpy().tolist() == [["Tidal flow", "images in a batch (10 steps)"], ["Tidal flow", "steps"]]
+    assert precisions["Model"].tolist() == ["Tidal flow"] * 2 and precisions["ratio"].tolist() == ["1.0", "0.50"]
+    assert "Tidal flow" in texts(report.figure("growth"))
+
+
+def test_a_run_without_an_entry_is_shown_under_its_slug_and_a_line_says_so(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [0.1, 0.1])
+    save_run(tmp_path, "who-knows", [2.0, 2.1])
+    report = Report(tmp_path)
+    table = report.table("results")
+    assert table.data.set_index("Model").loc["who-knows", "Generation time (s)"] == "2.05 ± 0.07"
+    assert "who-knows is no experiment that genlib knows" in table.note
+    assert "who-knows" in report.table("readings").data and "who-knows" in texts(report.figure("bars"))
+    assert "no experiment that genlib knows" not in Report(tmp_path / "tesla-t4" / "stylegan2-ada").table("results").note
+
+
+def test_no_two_entries_share_a_slug_a_label_or_a_look():
+    for values in ([e.slug for e in EXPERIMENTS], [e.label for e in EXPERIMENTS], [e.colour for e in EXPERIMENTS],
+                   [e.hatch for e in EXPERIMENTS], [e.marker for e in EXPERIMENTS]):
+        assert len(set(values)) == len(values)
+
+
+def test_a_slug_is_written_in_at_most_two_files_of_the_package():
+    """Its entry and its loader: everything else goes through the entries."""
+    files = {path: {node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)}
+             for path in PACKAGE.rglob("*.py")}
+    for entry in EXPERIMENTS:
+        writing = [path.name for path, constants in files.items() if entry.slug in constants]
+        assert "experiments.py" in writing and len(writing) <= 2, (entry.slug, writing)
+
+
+def test_the_entries_load_no_torch():
+    code = "import sys, genlib.experiments, genlib.runs, genlib.report; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
+
+
+def test_each_entry_names_a_notebook_that_is_there_and_whose_parameters_count_its_images():
+    for entry in EXPERIMENTS:
+        notebook = nbformat.read(PACKAGE.parent / "notebooks" / f"{entry.notebook}.ipynb", as_version=4)
+        cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+        parameters = {statement.targets[0].id: ast.literal_eval(statement.value) for statement in ast.parse(cell.source).body}
+        assert entry.images(parameters) > parameters["ITERATIONS"], entry.slug
+        assert entry.images(parameters | {"ITERATIONS": parameters["ITERATIONS"] + 1}) > entry.images(parameters)
