@@ -1,7 +1,7 @@
-"""What can be measured: one entry an experiment. Everything else iterates over these entries; none loads torch.
+"""What can be measured: one entry for each experiment, which everything else iterates over. Loads no torch.
 
-To add an experiment, add an entry to EXPERIMENTS and measure a call under its slug. Tables, figures, conclusions, the
-commands and the doctor then show it.
+To add an experiment, add an entry to EXPERIMENTS and measure a call under its slug. Tables, figures,
+conclusions, the commands and the doctor then show it.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class Experiment:
     table: str = "results"  # its main table: "results" is Table 1
     takes_text: bool = False
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
-    contains: str = ""  # the experiment whose whole call is inside this one's: conclusions rank it by that one alone
-    own_ram: bool = True  # False: its process has run another model before, whose memory its RAM may hold
+    contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
+    own_ram: bool = True  # False: its process has run another model before, whose memory may still count
     steps_of_originals: bool = False  # its settings' steps are those by which its originals were drawn
     loops: tuple[Loop, ...] = ()
     loops_from: str = ""  # the variant from which the loops set out

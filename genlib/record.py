@@ -1,4 +1,4 @@
-"""What a run's record holds, field by field; each reading says how it is shown. SI units, raw values, None where unknown."""
+"""What the record of a run holds, and how each reading is shown. SI units; raw values; None where unknown."""
 import hashlib
 import json
 import os
@@ -206,7 +206,7 @@ class Run:
         return [iteration for iteration in self.iterations if iteration.error is None]
 
     def table(self):
-        """DataFrame in the tables' units: a row an iteration, then mean and standard deviation (ddof=1; n/a for one iteration)."""
+        """A row for each iteration, in the units of Table 1, then their mean and standard deviation (ddof=1)."""
         import pandas as pd
 
         shown = {f"{reading.short} ({reading.unit})": (name, reading.scale) for name in TABLE1 if (reading := READINGS[name])}
@@ -248,7 +248,7 @@ class Run:
         return pictures
 
     def image_files(self) -> list[Path]:
-        """The pictures of the iterations, in order. Raises ValueError, saying why, if every iteration failed."""
+        """The pictures of the iterations, in order. Raises ValueError with the reason if every iteration failed."""
         if self.iterations and all(i.error for i in self.iterations):
             raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
                              "fewer pixels, or dtype='float16'")

@@ -1,7 +1,7 @@
-"""Runs on disk: begun, taken up again after an interruption, read, chosen by one rule, loaded as one table.
+"""Runs on disk: begin one or go on with it, read them, choose those that count, load them as one table.
 
-A run lies in `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, its pictures beside
-it. Folders are only ever added. What the record holds is in record.py.
+A run is `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, with its
+pictures beside it. Folders are only ever added. record.py says what a record holds.
 """
 import json
 import os
@@ -23,7 +23,7 @@ def slug(text: str) -> str:
 
 
 def variant_of(setting: str, condition="") -> str:
-    """The variant of a run that differs from its experiment's own in one setting: "batch_size", 4 -> "batch-4"."""
+    """The variant that a run has in a loop over one setting: "batch_size", 4 -> "batch-4"."""
     return f"{setting.removesuffix('_size')}-{condition}"
 
 
@@ -31,15 +31,16 @@ _used: set[Path] = set()  # results folders that this process has written to
 
 
 def begin(run: Run, results, iterations: int | None = None) -> Run:
-    """Give the run its folder: the newest unfinished run of the same machine, versions and settings, else a new one.
+    """Go on with the newest unfinished run of the same machine, versions and settings, or begin a new one.
 
-    A run that is taken up again keeps its iterations; `resumed` says so. One that has more than `iterations` of them, or that another
-    process is at work on, is left alone. Raises OSError if the results folder, used before, has gone: an unmounted drive, mostly.
+    A run that is continued keeps its iterations, and `resumed` says so. It is left alone if it has more than
+    `iterations` of them already, or if another process is at work on it. Raises OSError if the results folder
+    has disappeared since this process used it, as an unmounted drive does.
     """
     results = Path(results)
     with explain_full_disk(results):
         if results.absolute() in _used:
-            os.stat(results)  # made anew, an empty folder would stand where the drive has to be mounted again
+            os.stat(results)  # making it again would leave an empty folder where the drive belongs
         results.mkdir(parents=True, exist_ok=True)
     _used.add(results.absolute())
     group = results / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
@@ -64,7 +65,7 @@ def _unfinished(run: Run, group: Path, iterations: int | None) -> Run | None:
         try:
             earlier = read(path)
         except (ValueError, OSError):
-            continue  # load() names it; here a run that cannot be read is one that cannot be continued
+            continue  # load() names it; here it only matters that it cannot be continued
         too_many = iterations is not None and len(earlier.iterations) > iterations
         if earlier.finished is None and not too_many and _same(earlier, run) and hold(earlier.folder):
             earlier.resumed, earlier.warmup = True, []
@@ -76,17 +77,20 @@ def _same(a: Run, b: Run) -> bool:
     def identity(run):
         model = run.model and (run.model.name, run.model.source, run.model.revision, run.model.sha256, run.model.dtype, run.model.switches)
         m = run.machine
-        speed = (m.threads, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # may be set anew in a kernel that goes on
+        speed = (m.threads, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # a user may change these between runs
         return (run.method, run.settings, model, m.device, m.driver, m.python, m.packages, m.commit, speed)
     return identity(_plain(a)) == identity(_plain(b))
 
 
 def _plain(run: Run) -> Run:
-    return parse(run.to_json())  # tuples become lists and so on, as in what was read from disk
+    return parse(run.to_json())  # so that tuples are lists, as in a run that was read from disk
 
 
 def parse(text: str | bytes) -> Run:
-    """The run in a run.json's text. Raises ValueError in one sentence: broken, incomplete, of an older or a newer genlib."""
+    """The run in the text of a run.json.
+
+    Raises ValueError, in one sentence, if it is broken, incomplete, or of an older or newer genlib.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -116,10 +120,10 @@ def read(path) -> Run:
 
 
 def read_all(*folders, reference=None) -> list[Run]:
-    """Every finished run below the folders of which none of the same key counts more (see `winners`), by experiment and machine.
+    """The finished runs below the folders that count (see `winners`), sorted by experiment and machine.
 
-    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Those below `reference` are
-    runs to compare with: they stay apart from others of the same key. What cannot be read is named in a warning and skipped.
+    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Runs below `reference`
+    are there to compare with, and never stand in for others. What cannot be read is skipped with a warning.
     """
     found = []
     sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
@@ -136,10 +140,10 @@ def read_all(*folders, reference=None) -> list[Run]:
 
 
 def winners(found: list[Run]) -> list[Run]:
-    """Of each key the run that counts: one's own before an archive's, then the one that started last.
+    """For each key the run that counts: one's own rather than an archive's, and of several the one started last.
 
-    Where two started at the same time, or one in the future, the time of the run.json decides, and a warning says so.
-    Reference runs have keys of their own, so that they never stand in for one's own.
+    If two started at the same time, or one in the future, the time of its run.json decides, and a warning says
+    so. Reference runs have keys of their own.
     """
     best: dict[tuple, tuple[tuple, Run]] = {}
     for run in found:
@@ -154,12 +158,12 @@ def winners(found: list[Run]) -> list[Run]:
 
 
 def _rank(run: Run) -> tuple[bool, float, float]:
-    """Of two runs of a key the one of greater rank counts: its own or not, when it started, the time of its file."""
+    """What makes one run of a key count rather than another; the greater rank wins."""
     return run.archive is None, when(run), _written(run)
 
 
 def when(run: Run) -> float:
-    """When a run started, in seconds since 1970; by its file where it says in the future, 0 where it says no date."""
+    """When a run started, in seconds since 1970: by its file if it claims the future, 0 if it gives no date."""
     start = max(0.0, run.start.timestamp()) if run.start.year >= 1970 else 0.0
     if start > datetime.now(UTC).timestamp():
         python_warnings.warn(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts",
@@ -173,10 +177,10 @@ def _written(run: Run) -> float:
 
 
 def load(*folders, reference=None):
-    """One long table of `read_all(*folders, reference=reference)`: a row an iteration.
+    """The runs of `read_all` as one long table with a row for each iteration.
 
-    Columns: those of `facts`; iteration (from 1); the fields of Iteration, for its pictures `images` (their paths) and
-    `image` (the first). Missing values are NaN. No rows if there are no runs.
+    Columns: those of `facts`; iteration (from 1); the fields of Iteration, with its pictures as `images` (their
+    paths) and `image` (the first). Missing values are NaN. Without runs there are no rows.
     """
     import pandas as pd
 
@@ -185,8 +189,10 @@ def load(*folders, reference=None):
 
 
 def facts(run: Run) -> dict:
-    """What a run has once: KEY; device, cores and the machine's rates; start, folder, the instrument's warnings;
-    first_image_s (of the first warm-up); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
+    """What is the same for all iterations of a run.
+
+    KEY; device, cores and the machine's rates; start and folder; the instrument's warnings; first_image_s (the
+    first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {

@@ -1,6 +1,7 @@
-"""What readers see, in their language: English is the text in the code, every other language is a catalogue beside this.
+"""The reader's language. English is the text in the code; every other language is a catalogue in this folder.
 
-A catalogue is `<code>/LC_MESSAGES/genlib.po` in gettext's format: a further language is one more such file.
+A catalogue is `<code>/LC_MESSAGES/genlib.po` in gettext's format. A further language is one more such file;
+tests/locale/test_language.py names the sentences that a catalogue lacks, and those that nothing says any more.
 """
 import gettext
 import io
@@ -20,7 +21,7 @@ class Message(str):
 
 
 def N_(text: str, context: str | None = None) -> Message:
-    """Mark a text that is kept as data, to be translated when it is shown. A single word says in which context it stands."""
+    """Mark a text that is kept as data, to be translated when it is shown. A single word says its context."""
     message = Message(text)
     message.context = context
     return message
@@ -32,7 +33,7 @@ def languages() -> list[str]:
 
 
 class Language:
-    """One language: its sentences and its way of writing numbers. Raises ValueError for one without a catalogue."""
+    """A language's sentences and its way of writing numbers. Raises ValueError for one without a catalogue."""
 
     def __init__(self, code: str):
         if code not in languages():

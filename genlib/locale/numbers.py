@@ -1,7 +1,7 @@
-"""How numbers are written: the decimals are fixed here, the signs are the language's (Babel, by Unicode's CLDR).
+"""How numbers are written: the decimals are chosen here, the signs by Babel, from Unicode's data on languages.
 
-Babel alone rounds 2.675 to 2.68 though the float lies below it, groups thousands, fills significant digits up with
-zeros, prints NaN, and has an ASCII minus in Ukrainian. So it gets an exact decimal and a pattern.
+Left to itself, Babel rounds 2.675 to 2.68 although the float is below it, groups thousands, writes 12345 in
+three digits as 12300, prints NaN, and has an ASCII minus in Ukrainian. So it gets an exact decimal and a pattern.
 """
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from math import floor, inf, log10
@@ -12,7 +12,7 @@ EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)  # enough for any float
 
 
 def number(value, decimals: int, locale: str) -> str:
-    """A number with so many decimals; a dash for None and NaN, ∞ for dB between two pictures that are the same."""
+    """A number with so many decimals; a dash for None and NaN, ∞ for the PSNR of two identical pictures."""
     from babel.numbers import format_decimal
 
     if is_missing(value):
@@ -27,7 +27,7 @@ def number(value, decimals: int, locale: str) -> str:
 
 
 def significant(value, digits: int, locale: str) -> str:
-    """A number with so many significant digits, never in powers of ten: times span from milliseconds to minutes."""
+    """A number with so many significant digits, but never fewer than its whole part, and never in powers of ten."""
     return number(value, decimals_of(value, digits), locale)
 
 
