@@ -37,13 +37,6 @@ def test_the_rows_of_a_table_are_of_the_newest_number_of_steps_that_all_have(tmp
     assert report.table("results").data["Model"][0] == "Stable Diffusion" and "; 20 steps." in report.table("results").note
 
 
-def test_the_figure_of_the_machines_shows_the_runs_of_table_1(tmp_path):
-    for experiment in "stable-diffusion", "vae-as-in-thesis":
-        save(tmp_path, experiment, [20.0] * 5, started=OLD, settings=dict(steps=20))
-    save(tmp_path, "stable-diffusion", [4.0, 4.0], settings=dict(steps=4))
-    assert [bar.get_height() for bar in Report(tmp_path).figure("machines").canvas.axes[0].patches] == [20.0, 20.0]
-
-
 def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp_path):
     save(tmp_path, "vae-as-in-thesis", [20.0] * 5, started=OLD, settings=dict(steps=20))
     save(tmp_path, "vae-round-trip", [0.2] * 5, started=OLD, settings=dict(steps=20), quality=dict(sharpness=2.0))
