@@ -6,7 +6,7 @@ from saved_runs import MB, save_run
 
 from genlib.report import Report
 
-OLD, OLDER = "2021-01-01T00:00:00+00:00", "2020-01-01T00:00:00+00:00"
+OLD = "2021-01-01T00:00:00+00:00"
 
 
 def save(folder, experiment, times, *, started=None, peaks=None, **changes):
@@ -24,18 +24,6 @@ def concluded(folder, language="en"):
 
 
 # --- the number of steps
-
-def test_the_rows_of_a_table_are_of_the_newest_number_of_steps_that_all_have(tmp_path):
-    for started, steps in (OLDER, 50), (OLD, 20):
-        for experiment in "stable-diffusion", "vae-as-in-thesis", "vae-round-trip":
-            save(tmp_path, experiment, [float(steps)] * 5, started=started, settings=dict(steps=steps))
-    save(tmp_path, "stable-diffusion", [4.0, 4.0], settings=dict(steps=4))
-    save(tmp_path, "stylegan2-ada", [0.1] * 5, settings=dict(truncation_psi=0.7))
-    report = Report(tmp_path)
-    assert {slug: run.settings.get("steps") for slug, run in report.rows["run"].items()} == {
-        "stable-diffusion": 20, "vae-as-in-thesis": 20, "vae-round-trip": 20, "stylegan2-ada": None}
-    assert report.table("results").data["Model"][0] == "Stable Diffusion" and "; 20 steps." in report.table("results").note
-
 
 def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp_path):
     save(tmp_path, "vae-as-in-thesis", [20.0] * 5, started=OLD, settings=dict(steps=20))
