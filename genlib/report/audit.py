@@ -85,7 +85,7 @@ class _Here:
         found = {report.say("demonstration weights"): weights not in ("published", "random"),
                  report.say("no GPU"): runs["vram_peak_bytes"].isna().all(),
                  report.say("another profile than the thesis’s"): profile != "thesis"}
-        self.reasons = [reason for reason, is_so in found.items() if is_so]
+        self.reasons = [reason for reason, is_so in found.items() if is_so and len(runs)]  # without runs, nothing can be blamed
 
     def of(self, entry: Experiment, method: str = "", variant: str | None = None) -> pd.DataFrame:
         """The runs of an experiment, of one method and one variant if they are named."""

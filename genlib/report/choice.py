@@ -15,9 +15,11 @@ def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 def groups(rows: pd.DataFrame) -> pd.DataFrame:
     """What a report can be made of, best first: groups with runs for Table 1, own before reference runs, the newest."""
+    same = [*GROUP, "reference"]
     ours = rows[rows["method"] == "genlib"]
     ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
-    found = ours.groupby([*GROUP, "reference"], as_index=False).agg(
+    ours = ours[ours["main"] | ~ours.groupby(same)["main"].transform("any").astype(bool)]  # beside them, conditions do not count
+    found = ours.groupby(same, as_index=False).agg(
         main=("main", "any"), when=("when", "max"), started=("started", "max"), experiments=("experiment", "nunique"))
     found = found.sort_values(["main", "reference", "when"], ascending=[False, True, False], ignore_index=True)
     return found.assign(started=found["started"].str[:19])[[*GROUP, "reference", "started", "experiments"]]

@@ -21,8 +21,8 @@ def conclude(report) -> list[str]:
     stability, and runs of unlike numbers of steps not at all. A figure that no run has gives no sentence. The last
     sentence says what the figures cannot tell. An experiment that contains another one's call is left to that one.
     """
-    alone = [not find(slug).contains for slug in report.rows.index]
-    runs = report.rows[alone].dropna(subset=["time_s"])
+    alone = [slug for slug in report.rows.index if not find(slug).contains]
+    runs = report.rows.loc[alone].dropna(subset=["time_s"])
     if runs.empty:
         return [report.say("No measurement succeeded, so there is nothing to conclude.")]
     unlike = [cells.name(report, slug) for slug in runs.index if cells.name(report, slug) != _name(report, slug)]  # in steps

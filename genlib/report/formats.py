@@ -1,4 +1,7 @@
-"""A table as HTML, CSV, Markdown, LaTeX and Word. Every text that goes into one of these is escaped here and nowhere else."""
+"""A table as HTML, CSV, Markdown, LaTeX and Word; of one without rows the caption and note, which says why.
+
+Every text that goes into one of these is escaped here and nowhere else.
+"""
 import html
 import io
 
@@ -27,12 +30,15 @@ def escaped(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
 def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     """The table for a notebook, caption above and note below; the same each time, and of no effect on other tables' style."""
     escape = ESCAPE["html"]
+    below = f"<p style='max-width: 50em; font-size: smaller'>{escape(note)}</p>"
+    if frame.empty:
+        return f"<p><b>{escape(caption)}</b></p>{below}"
     style = escaped(frame, "html").style.hide(axis="index").set_caption(escape(caption)).set_uuid(name)
     style.cell_ids = False
     left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
     caption_style = "font-weight: bold; text-align: left; padding-bottom: 4px"
     styles = [{"selector": "caption", "props": caption_style}, {"selector": left, "props": "text-align: left"}]
-    return f"{style.set_table_styles(styles).to_html()}<p style='max-width: 50em; font-size: smaller'>{escape(note)}</p>"
+    return style.set_table_styles(styles).to_html() + below
 
 
 def to_csv(frame: pd.DataFrame, decimal_sign: str) -> bytes:
@@ -48,19 +54,23 @@ def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
 
     frame, escape = escaped(frame, "md"), ESCAPE["md"]
     rules = ["---"] + ["---:"] * (len(frame.columns) - 1)
-    return "\n".join([f"**{escape(caption)}**", "", line(frame.columns), line(rules), *map(line, frame.to_numpy()), "", escape(note), ""])
+    table = [] if frame.empty else [line(frame.columns), line(rules), *map(line, frame.to_numpy()), ""]
+    return "\n".join([f"**{escape(caption)}**", "", *table, escape(note), ""])
 
 
 def to_latex(frame: pd.DataFrame, caption: str, note: str) -> str:
     """The table as LaTeX; as a longtable where it holds sentences, since it may take more than a page, which a float cannot."""
-    escape, lefts = ESCAPE["tex"], layout.is_left(frame)
+    escape = ESCAPE["tex"]
+    caption = f"{{\\raggedright {escape(caption)}\\par}}\\smallskip"
+    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape(note)}\\par}}"
+    if frame.empty:
+        return f"{caption}\n{note}\n"
+    lefts = layout.is_left(frame)
     columns = "".join(_latex_column(share, "right" if left else "left") for share, left in zip(layout.shares(frame), lefts, strict=True))
     long = sum(lefts) > 1
     style = escaped(frame, "tex").style.hide(axis="index")
     body = style.to_latex(hrules=True, column_format=columns, environment="longtable" if long else None)
     body = body.replace("Continued on next page", "").strip()
-    caption = f"{{\\raggedright {escape(caption)}\\par}}\\smallskip"
-    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape(note)}\\par}}"
     small = "\\footnotesize\\setlength{\\tabcolsep}{3pt}"
     packages = "\\usepackage{booktabs,array" + (",longtable}" if long else "}")
     lines = [f"% needs {packages}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{{fontenc}}"]
@@ -88,7 +98,8 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     font.name, font.size = "Times New Roman", Pt(14)
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
     document.add_paragraph(caption).paragraph_format.keep_with_next = True
-    _add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
+    if not frame.empty:
+        _add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
     document.add_paragraph().add_run(note).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)

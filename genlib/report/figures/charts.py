@@ -128,7 +128,8 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
     ax.set_xlabel(report.say(N_("Iteration", "column")))
     ax.set_ylabel(report.say(TIME.heading))
     numbers_on(ax.yaxis, report.decimal_sign, True)
-    figure.legend(loc="outside right center", frameon=False)
+    if len(report.rows):
+        figure.legend(loc="outside right center", frameon=False)
     return figure, report.rows
 
 
@@ -148,7 +149,8 @@ def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
     ax.set_xlabel(report.say(READINGS[name].heading))
     ax.set_ylabel(report.say(TIME.heading))
     numbers_on(ax.yaxis, report.decimal_sign, True)
-    figure.legend(loc="outside right center", frameon=False)
+    if len(rows):
+        figure.legend(loc="outside right center", frameon=False)
     return figure, rows
 
 

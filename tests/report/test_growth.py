@@ -6,8 +6,13 @@ import pytest
 from docx import Document
 from saved_runs import MB, save_run
 
-from genlib import runs
-from genlib.report import growth, plots, tables, words
+from genlib.experiments import STABLE_DIFFUSION, STYLEGAN2_ADA, VAE_ROUND_TRIP
+from genlib.report import Report
+from genlib.report.tables.growth import conditions, line_through, loops
+
+STEPS, BATCH = STABLE_DIFFUSION.loops
+SIZE, _ = VAE_ROUND_TRIP.loops
+BATCH_OF_STYLEGAN2, _ = STYLEGAN2_ADA.loops
 
 
 def out_of_memory(folder, experiment, **changes):
@@ -31,32 +36,36 @@ def grow(folder):
     save_run(folder, "stylegan2-ada", [0.02, 0.02], settings=dict(seed=0))
     save_run(folder, "stylegan2-ada", [0.1], vram=None, variant="batch-8", settings=dict(seed=0, batch_size=8))
     out_of_memory(folder, "stylegan2-ada", variant="batch-64", settings=dict(seed=0, batch_size=64))
-    return runs.load(folder)
+    return folder
+
+
+def summary_of(folder):
+    return Report(folder).summary
 
 
 # --- lines
 
 def test_a_line_has_a_fixed_part_and_a_part_for_each_unit(tmp_path):
-    df = grow(tmp_path)
-    steps = growth.conditions(df, "stable-diffusion", "steps")
-    assert steps["units"].tolist() == [10, 20, 50] and growth.line_through(steps) == pytest.approx((0.5, 0.1, 1.0, 0, 0))
-    sizes = growth.conditions(df, "vae-round-trip", "size")
+    summary = summary_of(grow(tmp_path))
+    steps = conditions(summary, STABLE_DIFFUSION, STEPS)
+    assert steps["units"].tolist() == [10, 20, 50] and line_through(steps) == pytest.approx((0.5, 0.1, 1.0, 0, 0))
+    sizes = conditions(summary, VAE_ROUND_TRIP, SIZE)
     assert sizes["units"].tolist() == [1.0, 4.0], "megapixels; the faces are no condition of the loop"
-    batches = growth.conditions(df, "stylegan2-ada", "batch_size")
+    batches = conditions(summary, STYLEGAN2_ADA, BATCH_OF_STYLEGAN2)
     assert batches["units"].tolist() == [1, 8, 64] and batches["time_s"].isna().tolist() == [False, False, True]
 
 
 def test_a_batch_at_few_steps_is_not_on_one_line_with_the_run_of_many_steps(tmp_path):
-    batches = growth.conditions(grow(tmp_path), "stable-diffusion", "batch_size")
+    batches = conditions(summary_of(grow(tmp_path)), STABLE_DIFFUSION, BATCH)
     assert batches["units"].tolist() == [1, 2, 4] and batches["time_s"].tolist() == pytest.approx([0.5, 0.8, 1.4])
 
 
 def test_there_is_a_line_for_every_loop_that_was_run_and_none_for_others(tmp_path):
-    df = grow(tmp_path)
-    assert [(experiment, setting) for experiment, setting, _ in growth.lines(df)] == [
+    summary = summary_of(grow(tmp_path))
+    assert [(entry.slug, loop.setting) for entry, loop, _ in loops(summary)] == [
         ("stable-diffusion", "steps"), ("stable-diffusion", "batch_size"), ("vae-round-trip", "size"), ("stylegan2-ada", "batch_size")]
-    assert list(growth.lines(df[df["variant"] == ""])) == [], "a run by itself is no loop"
-    assert list(growth.lines(df.iloc[:0])) == []
+    assert list(loops(summary[summary["variant"] == ""])) == [], "a run by itself is no loop"
+    assert list(loops(summary.iloc[:0])) == []
 
 
 def test_a_generators_resolutions_are_of_networks_of_several_names(tmp_path):
@@ -64,9 +73,9 @@ def test_a_generators_resolutions_are_of_networks_of_several_names(tmp_path):
     for side, time in (1000, 1.0), (2000, 4.0), (3000, 9.0):
         save_run(tmp_path, "stylegan2-ada", [time], variant=f"resolution-{side}", settings=dict(seed=0, resolution=side),
                  model=f"StyleGAN2-ADA {side} px")
-    [(_, setting, conditions)] = growth.lines(runs.load(tmp_path))
-    assert setting == "resolution" and conditions["units"].tolist() == [1, 4, 9], "megapixels"
-    assert growth.line_through(conditions) == pytest.approx((0, 1, 1, 0, 0), abs=1e-9)
+    [(_, loop, found)] = loops(summary_of(tmp_path))
+    assert loop.setting == "resolution" and found["units"].tolist() == [1, 4, 9], "megapixels"
+    assert line_through(found) == pytest.approx((0, 1, 1, 0, 0), abs=1e-9)
 
 
 def test_of_one_condition_measured_twice_the_newer_counts(tmp_path):
@@ -74,7 +83,7 @@ def test_of_one_condition_measured_twice_the_newer_counts(tmp_path):
         run = save_run(tmp_path, "stylegan2-ada", [seed], variant="batch-2", settings=dict(batch_size=2, seed=seed))
         run.started = started or run.started
         run.save()
-    assert growth.conditions(runs.load(tmp_path), "stylegan2-ada", "batch_size")["time_s"].tolist() == [2.0]
+    assert conditions(summary_of(tmp_path), STYLEGAN2_ADA, BATCH_OF_STYLEGAN2)["time_s"].tolist() == [2.0]
 
 
 @pytest.mark.parametrize("old, new", [(dict(dtype="float16"), dict(dtype="float32")), (dict(model="A"), dict(model="B"))])
@@ -84,64 +93,67 @@ def test_one_line_is_of_one_precision_and_one_model(tmp_path, old, new):
             save_run(tmp_path, "stylegan2-ada", [size * (1.0 if kind is old else 3.0)], variant=f"batch-{size}",
                      settings=dict(batch_size=size), **kind)
     save_run(tmp_path, "stylegan2-ada", [99.0], **old)
-    assert growth.conditions(runs.load(tmp_path), "stylegan2-ada", "batch_size")["time_s"].tolist() == [12.0], "those of the newest"
+    assert conditions(summary_of(tmp_path), STYLEGAN2_ADA, BATCH_OF_STYLEGAN2)["time_s"].tolist() == [12.0], "those of the newest"
 
 
 def test_a_run_in_another_precision_is_on_no_line(tmp_path):
     grow(tmp_path)
     save_run(tmp_path, "stable-diffusion", [77.0], variant="precision-bfloat16", dtype="bfloat16", settings=dict(steps=50, prompt=""))
-    assert 77.0 not in growth.conditions(runs.load(tmp_path), "stable-diffusion", "steps")["time_s"].tolist()
+    assert 77.0 not in conditions(summary_of(tmp_path), STABLE_DIFFUSION, STEPS)["time_s"].tolist()
 
 
 def test_the_table_has_fixed_and_per_unit_time_and_counts_what_did_not_fit(tmp_path):
-    table = growth.table(grow(tmp_path)).set_index(["Model", "Unit"])
+    table = Report(grow(tmp_path)).table("growth").data.set_index(["Model", "Unit"])
     assert list(table.columns) == ["Fixed time (s)", "Time a unit (s)", "R²", "Conditions", "Out of memory"]
     assert table.loc[("Stable Diffusion", "steps")].tolist() == ["0.500 ± 0.000", "0.100 ± 0.000", "1.000", "3", "0"]
     batches = table.loc[("Stable Diffusion", "images in a batch (5 steps)")]
     assert batches.tolist() == ["0.200 ± 0.000", "0.300 ± 0.000", "1.000", "3", "0"]
-    assert table.loc[("VAE", "megapixels")].tolist() == ["—", "—", "—", "2", "0"], "two conditions make no line"
-    assert table.loc[("StyleGAN2 ADA", "images in a batch")].tolist() == ["—", "—", "—", "2", "1"]
+    assert table.loc[("VAE alone", "megapixels")].tolist() == ["—", "—", "—", "2", "0"], "two conditions make no line"
+    assert table.loc[("StyleGAN2-ADA", "images in a batch")].tolist() == ["—", "—", "—", "2", "1"]
 
 
 def batches_of_a_generator(folder, times):
     """Runs of a GAN of 1, 2, 4 ... images that took these times."""
     for n, time in enumerate(times):
         save_run(folder, "stylegan2-ada", [time, time], settings=dict(batch_size=2**n), variant=f"batch-{2**n}" if n else "")
-    return runs.load(folder)
+    return folder
 
 
 def test_both_parts_have_their_standard_errors_to_as_many_decimals(tmp_path):
-    df = batches_of_a_generator(tmp_path, [1.0, 2.2, 4.0, 8.3])
+    report = Report(batches_of_a_generator(tmp_path, [1.0, 2.2, 4.0, 8.3]))
     n, times = np.array([1, 2, 4, 8]), np.array([1.0, 2.2, 4.0, 8.3])
     (slope, fixed), covariance = np.polyfit(n, times, 1, cov="unscaled")
     residual = ((times - fixed - slope * n) ** 2).sum() / 2  # over the degrees of freedom, 4 - 2
     slope_error, fixed_error = (covariance.diagonal() * residual) ** 0.5
-    [(_, _, found)] = growth.lines(df)
-    assert growth.line_through(found)[3:] == pytest.approx((fixed_error, slope_error))
-    [row] = growth.table(df).to_numpy()
+    [(_, _, found)] = loops(report.summary)
+    assert line_through(found)[3:] == pytest.approx((fixed_error, slope_error))
+    [row] = report.table("growth").data.to_numpy()
     assert row[2] == f"{fixed:.3f} ± {fixed_error:.3f}" and row[3] == f"{slope:.2f} ± {slope_error:.2f}"
 
 
 @pytest.mark.parametrize("times, below", [([0.07, 0.2262, 0.54, 1.165], True), ([0.9, 2.2, 4.4, 8.3], False), ([1.1, 1.9, 4, 8.2], False)])
 def test_a_fixed_part_below_zero_by_more_than_its_error_is_called_no_time(tmp_path, times, below):
-    df = batches_of_a_generator(tmp_path, times)
-    assert ("does not reach down to zero units (StyleGAN2 ADA, images in a batch)" in growth.note(df, "growth")) == below
-    assert ("не доходить до нуля одиниць" in growth.note(df, "growth", "uk")) == below
-    [ax] = plots.growth(df).axes
+    report = Report(batches_of_a_generator(tmp_path, times))
+    note, ukrainian = report.table("growth").note, Report(tmp_path, language="uk").table("growth").note
+    assert ("does not reach down to zero units (StyleGAN2-ADA, images in a batch)" in note) == below
+    assert ("не доходить до нуля одиниць" in ukrainian) == below
+    fixed_s = line_through(next(loops(report.summary))[2]).fixed_s
+    assert report.table("growth").data["Fixed time (s)"][0].startswith("−" if fixed_s < 0 else "0."), "a real minus"
+    [ax] = report.figure("growth").canvas.axes
     [line] = [line for line in ax.lines if line.get_linestyle() == "-"]
-    assert (min(line.get_ydata()) >= 0) == (below or growth.line_through(next(growth.lines(df))[2]).fixed_s >= 0)
+    assert (min(line.get_ydata()) >= 0) == (below or fixed_s >= 0)
 
 
 def test_the_growth_note_calls_the_error_a_standard_error_and_no_deviation(tmp_path):
-    note = growth.note(grow(tmp_path), "growth")
+    note = Report(grow(tmp_path)).table("growth").note
     assert "Part of the line ± its standard error, n = 1 … 2" in note and "deviation" not in note
-    assert "deviation" in growth.note(round_off(tmp_path / "precisions"), "precisions")
+    assert "deviation" in Report(round_off(tmp_path / "precisions")).table("precisions").note
 
 
 # --- the figure
 
 def test_the_figure_has_a_panel_a_line_and_says_what_failed_and_where_too_little_was_measured(tmp_path):
-    steps, batch, size, gan = plots.growth(grow(tmp_path)).axes
+    steps, batch, size, gan = Report(grow(tmp_path)).figure("growth").canvas.axes
     text = [[t.get_text() for t in ax.texts] for ax in (steps, batch, size, gan)]
     assert "0.50 s + 0.10 s × n\nR² = 1.000" in text[0] and "0.20 s + 0.30 s × n\nR² = 1.000" in text[1]
     assert any("fewer than" in t for t in text[2]) and "out of memory" in text[3]
@@ -150,15 +162,9 @@ def test_the_figure_has_a_panel_a_line_and_says_what_failed_and_where_too_little
 
 def test_where_no_loop_was_run_the_figure_says_so(tmp_path):
     save_run(tmp_path, "stable-diffusion", [1.0])
-    assert "no loop over conditions was measured" in [text.get_text() for text in plots.growth(runs.load(tmp_path)).texts]
-
-
-@pytest.mark.parametrize("language", words.LANGUAGES)
-def test_the_figure_is_the_same_bytes_each_time_and_fits_the_page(tmp_path, language):
-    df = grow(tmp_path)
-    first, second = (plots.save(plots.growth(df, language), tmp_path / name) for name in "ab")
-    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
-    assert plots.growth(df, language).get_figwidth() <= 6.3
+    report = Report(tmp_path)
+    assert "no loop over conditions was measured" in [text.get_text() for text in report.figure("growth").canvas.texts]
+    assert report.table("growth").note == "no loop over conditions was measured" and "growth" not in report.tables
 
 
 # --- precision
@@ -175,69 +181,81 @@ def round_off(folder):
     save_run(folder, "vae-round-trip", [0.5], variant="precision-float32", dtype="float32", settings=dict(size=512),
              quality=dict(psnr_db=float("inf")))
     save_run(folder, "stylegan2-ada", [0.1])
-    return runs.load(folder)
+    return folder
+
+
+def precisions_of(folder, keep=lambda variant: True):
+    """The table of precisions, of the runs of all variants or of those to keep."""
+    report = Report(folder)
+    report.summary = report.summary[report.summary["variant"].map(keep)]
+    return report.table("precisions").data
 
 
 def test_precisions_stand_beside_their_runs_own_and_are_never_averaged(tmp_path):
-    table = growth.precisions(round_off(tmp_path))
+    table = precisions_of(round_off(tmp_path))
     assert list(table.columns) == ["Model", "Precision", "n", "Time (s)", "ratio", "VRAM (MB)", "RAM (MB)", "PSNR (dB)"]
     assert table.to_numpy().tolist() == [
         ["Stable Diffusion", "float16", "3", "4.00 ± 0.00", "1.0", "1000.0 ± 0.0", "501 ± 1", "—"],
         ["Stable Diffusion", "bfloat16", "2", "2.50 ± 0.71", "0.62", "600.0 ± 0.0", "500 ± 1", "31.3"],
         ["Stable Diffusion", "float32", "0", "out of memory", "—", "—", "—", "—"],
-        ["VAE", "float16", "1", "0.500", "1.0", "1000", "500", "—"],
-        ["VAE", "float32", "1", "0.500", "1.0", "1000", "500", "∞"]]
+        ["VAE alone", "float16", "1", "0.500", "1.0", "1000", "500", "—"],
+        ["VAE alone", "float32", "1", "0.500", "1.0", "1000", "500", "∞"]]
 
 
 def test_a_precision_is_held_against_the_run_of_the_same_settings_and_model(tmp_path):
-    df = round_off(tmp_path)
+    table = precisions_of(round_off(tmp_path))
+    assert precisions_of(tmp_path, lambda variant: variant != "")["Model"].tolist() == ["VAE alone"] * 2, (
+        "without its own run there is nothing to compare")
+    assert len(precisions_of(tmp_path, lambda variant: variant == "")) == 0
     save_run(tmp_path, "stable-diffusion", [100.0], settings=dict(steps=9, prompt=""))
     save_run(tmp_path, "stable-diffusion", [100.0], settings=dict(steps=50, prompt=""), model="another")
-    assert growth.precisions(runs.load(tmp_path)).equals(growth.precisions(df))
-    assert growth.precisions(df[df["variant"] != ""])["Model"].tolist() == ["VAE", "VAE"], "without its own run there is nothing to compare"
-    assert len(growth.precisions(df[df["variant"] == ""])) == 0
+    assert precisions_of(tmp_path).equals(table)
 
 
 def test_what_turns_out_to_be_the_same_precision_is_no_row(tmp_path):
-    df = round_off(tmp_path)
+    table = precisions_of(round_off(tmp_path))
     save_run(tmp_path, "stylegan2-ada", [0.1], variant="precision-mixed")
-    assert growth.precisions(runs.load(tmp_path)).equals(growth.precisions(df))
+    assert precisions_of(tmp_path).equals(table)
 
 
 @pytest.mark.parametrize("kind", ["growth", "precisions"])
 def test_the_notes_name_machine_weights_counts_and_what_to_read_with_care(tmp_path, kind):
-    grow(tmp_path)
-    df = round_off(tmp_path)
-    note = growth.note(df, kind)
+    note = Report(round_off(grow(tmp_path))).table(kind).note
     for part in "Tesla T4", "published weights", "n = 1 … 3":
         assert part in note, note
     assert ("PSNR" in note) == (kind == "precisions") and ("5 … 50 steps" in note) == (kind == "growth")
-    assert "measured" in growth.note(df.iloc[:0], kind), "a table without rows says why"
+    save_run(tmp_path / "alone", "stylegan2-ada", [0.1])
+    assert "was measured" in Report(tmp_path / "alone").table(kind).note, "a table without rows says why"
 
 
 def test_a_run_on_two_lines_counts_once_in_the_note(tmp_path):
     save_run(tmp_path, "vae-round-trip", [1.0, 1.0], variant="photograph", settings=dict(size=512))
     for variant, setting in ("size-1024", dict(size=1024)), ("batch-2", dict(size=512, batch_size=2)):
         save_run(tmp_path, "vae-round-trip", [2.0, 2.0], variant=variant, settings=setting)
-    assert "n = 2." in growth.note(runs.load(tmp_path), "growth")
+    assert "n = 2." in Report(tmp_path).table("growth").note
 
 
 @pytest.mark.parametrize("kind", ["growth", "precisions"])
 def test_in_ukrainian_they_have_decimal_commas_and_no_english(tmp_path, kind):
-    grow(tmp_path)
-    df = round_off(tmp_path)
-    table = growth.table(df, "uk") if kind == "growth" else growth.precisions(df, "uk")
-    caption, note = words.say(f"caption_{kind}", "uk", number="3"), growth.note(df, kind, "uk")
-    text = " ".join([*table.columns, *table.to_numpy().ravel(), caption, note])
-    assert "Таблиця 3 – " in text and ("0,200" if kind == "growth" else "0,500") in text and not re.search(r"\d\.\d", text)
+    table = Report(round_off(grow(tmp_path)), language="uk", number="3").table(kind)
+    text = " ".join([*table.data.columns, *table.data.to_numpy().ravel(), table.caption, table.note])
+    number = {"growth": 6, "precisions": 7}[kind]  # of these runs, whose Table 1 is table 3
+    assert f"Таблиця {number} – " in text and ("0,200" if kind == "growth" else "0,500") in text and not re.search(r"\d\.\d", text)
     names = {"Stable", "Diffusion", "VAE", "StyleGAN", "ADA", "VRAM", "RAM", "MB", "PSNR", "R", "Tesla", "T", "thesis", "float", "bfloat",
              "n"}
     assert set(re.findall(r"[A-Za-z]+", text)) <= names
-    csv, md, tex, docx = tables.save(table, tmp_path / kind, caption, note, "uk")
-    assert len(Document(docx).tables[0].rows) == len(table) + 1 and csv.stat().st_size and md.stat().st_size and tex.stat().st_size
+    csv, md, tex, docx = table.save(tmp_path / "tables")
+    assert len(Document(docx).tables[0].rows) == len(table.data) + 1
+    assert csv.stat().st_size and md.stat().st_size and tex.stat().st_size
 
 
-def test_tables_of_nothing_are_written_too(tmp_path):
-    df = runs.load(tmp_path)
-    for table in growth.table(df), growth.precisions(df):
-        assert len(table) == 0 and len(table.columns) > 5 and len(tables.save(table, tmp_path / "t", "caption", "note")) == 4
+@pytest.mark.parametrize("kind, why", [("growth", "no loop over conditions was measured"), ("precisions", "no run in another precision")])
+def test_tables_of_nothing_are_shown_and_written_too_with_what_is_missing(tmp_path, kind, why):
+    save_run(tmp_path / "runs", "stylegan2-ada", [0.1])
+    table = Report(tmp_path / "runs", number="1").table(kind)
+    assert len(table.data) == 0 and not table.caption.startswith("Table")
+    assert why in str(table) and why in table._repr_html_() and "|" not in str(table) and "<table" not in table._repr_html_()
+    csv, md, tex, docx = table.save(tmp_path / "tables")
+    assert why in md.read_text() and why in tex.read_text() and "tabular" not in tex.read_text()
+    assert [paragraph.text[:len(why)] for paragraph in Document(docx).paragraphs] == [table.caption[:len(why)], why]
+    assert not Document(docx).tables, "Word opens no table without columns"

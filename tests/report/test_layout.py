@@ -6,13 +6,19 @@ import pytest
 from docx import Document
 from saved_runs import save_run
 
-from genlib import runs
-from genlib.report import conclusions, growth, layout, tables, thesis, words
+from genlib.locale import languages
+from genlib.report import Report, layout
+from genlib.report.tables import TABLES, Table
+
+
+def word_file(frame, folder):
+    [path] = Table("t", frame, "Table 1", "note", "t").save(folder, ["docx"])
+    return path
 
 
 def broken_words(frame, folder):
     """The words of a .docx that are wider than their cell leaves room for (0.19 cm of margin at each side)."""
-    [path] = tables.save(frame, folder / "t", "caption", "note", formats=["docx"])
+    path = word_file(frame, folder)
     [table], found = Document(path).tables, []
     for cell in (cell for row in table.rows for cell in row.cells):
         for word in re.split("[ \n]|(?<=[-–])", cell.text):
@@ -28,14 +34,12 @@ def every_table(folder, language):
     for n in 2, 4:
         save_run(folder, "stylegan2-ada", [0.02 * n], settings=dict(steps=50, batch_size=n), variant=f"batch-{n}")
     save_run(folder, "stylegan2-ada", [0.03], settings=dict(steps=50), variant="precision-bfloat16", dtype="bfloat16")
-    df = runs.load(folder)
-    chosen = tables.pick(df)
-    return [tables.table1(chosen, language), tables.beside_thesis(chosen, language), tables.full(chosen, language),
-            growth.table(df, language), growth.precisions(df, language), thesis.audit(df, language),
-            conclusions.cost_at_scale(chosen, price_per_hour=1.0, language=language)]
+    report = Report(folder, price_per_hour=1.0, language=language)
+    assert report.tables == [kind.name for kind in TABLES]
+    return [report.table(name).data for name in report.tables]
 
 
-@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize("language", languages())
 def test_no_word_of_any_table_is_wider_than_its_column(tmp_path, language):
     for frame in every_table(tmp_path, language):
         assert not broken_words(frame, tmp_path), list(frame.columns)
@@ -57,7 +61,6 @@ def test_a_figure_stays_with_its_unit_and_its_plus_minus():
 
 def test_no_row_is_cut_by_the_end_of_a_page_and_the_heads_stand_on_each(tmp_path):
     frame = pd.DataFrame({"Model": ["a"] * 40, "What shows it": ["a sentence of some length, which takes several lines " * 3] * 40})
-    [path] = tables.save(frame, tmp_path / "long", "Table 1", "", "en", ["docx"])
-    rows = Document(path).tables[0].rows
+    rows = Document(word_file(frame, tmp_path)).tables[0].rows
     rules = [[rule.tag.split("}")[1] for rule in row._tr.trPr] for row in rows]
     assert rules == [["cantSplit", "tblHeader"]] + [["cantSplit"]] * 40

@@ -1,0 +1,176 @@
+"""What is set side by side, ranked and quoted: only what the runs at hand bear."""
+import re
+
+import pytest
+from saved_runs import MB, save_run
+
+from genlib.report import Report
+
+OLD = "2021-01-01T00:00:00+00:00"
+
+
+def save(folder, experiment, times, *, started=None, peaks=None, **changes):
+    """A run as saved_runs makes it, started when asked for, each iteration with its own peak of RAM."""
+    run = save_run(folder, experiment, times, **changes)
+    run.started = started or run.started
+    for iteration in run.iterations:
+        iteration.ram_peak_bytes = peaks
+    run.save()
+    return run
+
+
+def concluded(folder, language="en"):
+    return "\n".join(Report(folder, language=language).conclusions())
+
+
+# --- the number of steps
+
+def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp_path):
+    save(tmp_path, "vae-as-in-thesis", [20.0] * 5, started=OLD, settings=dict(steps=20))
+    save(tmp_path, "vae-round-trip", [0.2] * 5, started=OLD, settings=dict(steps=20), quality=dict(sharpness=2.0))
+    save(tmp_path, "stable-diffusion", [4.0, 4.1], settings=dict(steps=4), quality=dict(sharpness=1.0))
+    save(tmp_path, "stylegan2-ada", [0.1] * 5)
+    report = Report(tmp_path)
+    names = ["Stable Diffusion (4 steps)", "Variational Autoencoders (20 steps)", "VAE alone (faces of 20 steps)",
+             "Generative Adversarial Networks"]
+    results, beside, readings, cost = (report.table(name).data for name in ("results", "beside_thesis", "readings", "cost"))
+    assert list(results["Model"]) == names and list(beside["Model"][::3]) == names
+    assert "Stable Diffusion (4 steps)" in readings and "VAE (+SD) (20 steps)" in readings
+    assert "Stable Diffusion (4 steps)" in set(cost["Model"])
+    assert list(Report(tmp_path, language="uk").table("results").data["Модель"])[:3] == [
+        "Stable Diffusion (4 кроки)", "Variational Autoencoders (20 кроків)", "Лише VAE (обличчя: 20 кроків)"]
+    text = concluded(tmp_path)
+    assert "differ in their number of steps, so that nothing is ranked: Stable Diffusion (4 steps); VAE alone (faces of 20 steps)" in text
+    assert not re.search("Fastest|Smallest|stable than|told apart|the highest", text)
+
+
+# --- the time with a prompt
+
+def save_pair(folder, **changes):
+    """Notebook 1's two runs, the one without a prompt first."""
+    settings = dict(steps=50, prompt="", seed=0)
+    save(folder, "stable-diffusion", [1.0] * 5, settings=settings)
+    save(folder, "stable-diffusion", [2.0] * 5, variant="face-prompt",
+         **(dict(settings=settings | dict(prompt="a face", guidance_scale=7.5)) | changes))
+
+
+def test_the_time_with_a_prompt_is_that_of_a_run_with_one(tmp_path):
+    save_pair(tmp_path)
+    assert "of these models Stable Diffusion takes a prompt; with one it takes 2.00 s an image." in concluded(tmp_path)
+    assert "із цих моделей запит приймає Stable Diffusion; із запитом зображення генерується за 2,00 с." in concluded(tmp_path, "uk")
+
+
+@pytest.mark.parametrize("change", [dict(settings=dict(steps=20, prompt="a face")), dict(dtype="bfloat16"), dict(model="another"),
+                                    dict(method="thesis"), dict(settings=dict(steps=50, prompt=""))])
+def test_a_time_without_a_prompt_is_called_so_and_a_run_of_other_conditions_does_not_stand_in(tmp_path, change):
+    save_pair(tmp_path, **change)
+    assert "of these models Stable Diffusion takes a prompt; the 1.00 s an image are without one." in concluded(tmp_path)
+    assert "1,00 с на зображення, – без запиту." in concluded(tmp_path, "uk")
+
+
+# --- spread
+
+STEADY, WILD = [1.0, 1.001, 0.999, 1.0, 1.001], [1.0, 1.4, 0.6, 1.3, 0.7]
+
+
+def spread_of(folder, first, second):
+    save(folder, "stable-diffusion", first)
+    save(folder, "stylegan2-ada", [time / 50 for time in second])
+    return concluded(folder)
+
+
+def test_spreads_that_a_test_tells_apart_are_ranked(tmp_path):
+    text = spread_of(tmp_path / "a", STEADY, WILD)
+    assert "Stable Diffusion is more stable than StyleGAN2-ADA: its time varies by 0.1 %, that of StyleGAN2-ADA by 35.4 %" in text
+    assert "StyleGAN2-ADA is more stable than Stable Diffusion" in spread_of(tmp_path / "b", WILD, STEADY)
+
+
+@pytest.mark.parametrize("first, second, n", [
+    ([1.0, 1.05, 0.96, 1.02, 0.99], [1.0, 1.1, 0.95, 1.03, 0.97], "5"),
+    ([1.0, 1.0001], [1.0, 2.0], "2"),  # two values lie equally far from their median, by which the test would always find a difference
+    (STEADY, [1.0, 2.0], "2 … 5"),
+    ([1.0] * 5, [1.0] * 5, "5"),
+])
+def test_spreads_that_no_test_tells_apart_are_not(tmp_path, first, second, n):
+    text = spread_of(tmp_path, first, second)
+    assert f"The spreads of the times cannot be told apart at n = {n}: Stable Diffusion" in text and "more stable" not in text
+
+
+# --- memory
+
+def test_ram_is_ranked_by_table_1s_reading_without_the_vae_whose_process_ran_the_pipeline_before(tmp_path):
+    for experiment, ram in ("stable-diffusion", 500), ("vae-round-trip", 651), ("stylegan2-ada", 400):
+        save(tmp_path, experiment, [1.0], vram=None, ram=ram * MB, peaks=2 * ram * MB)
+    text = concluded(tmp_path)
+    assert "Smallest is StyleGAN2-ADA, with 400 MB of RAM at the end of an iteration; most takes Stable Diffusion: 500 MB." in text
+    assert "The RAM of VAE alone is left out: its process may hold what ran in it before." in text
+    assert "these fit: Stable Diffusion, StyleGAN2-ADA. MB of RAM at the peak: Stable Diffusion 1000; StyleGAN2-ADA 800." in text
+    assert "651" not in text and "1302" not in text
+    assert "RAM is what the process holds at the end of an iteration" in Report(tmp_path).table("results").note
+    assert "на піку" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
+
+
+def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):
+    for experiment, vram in ("stable-diffusion", 500), ("vae-round-trip", 651), ("stylegan2-ada", 400):
+        save(tmp_path, experiment, [1.0], vram=vram * MB)
+    text = concluded(tmp_path)
+    assert "with 400 MB of VRAM at the peak; most takes VAE alone: 651 MB." in text and "left out" not in text
+    assert "VRAM is the allocator’s peak" in Report(tmp_path).table("results").note
+
+
+# --- what models there are
+
+def conclusions_of(folder, **times):
+    for experiment, values in times.items():
+        save_run(folder, experiment.replace("_", "-"), values, vram=round(values[0] * 100 * MB))
+    return concluded(folder)
+
+
+def test_other_data_give_other_conclusions(tmp_path):
+    vae, quick = [0.3, 0.3, 0.31], [0.02, 0.02, 0.021]
+    one = conclusions_of(tmp_path / "a", stable_diffusion=[8.0, 8.1, 8.2], vae_round_trip=vae, stylegan2_ada=quick)
+    other = conclusions_of(tmp_path / "b", stable_diffusion=quick, vae_round_trip=vae, stylegan2_ada=[80.0, 81.0, 80.0])
+    assert "Fastest is StyleGAN2-ADA: 0.0203 s an image; Stable Diffusion takes 8.10 s" in one
+    assert "Fastest is Stable Diffusion: 0.0203 s an image; StyleGAN2-ADA takes 80.3 s" in other
+    assert "Smallest is StyleGAN2-ADA, with 2 MB of VRAM" in one and "Smallest is Stable Diffusion, with 2 MB" in other
+    assert "these serve: StyleGAN2-ADA." in one and "these serve: Stable Diffusion." in other
+    assert "these fit: Stable Diffusion, VAE alone, StyleGAN2-ADA." in one and "these fit: Stable Diffusion, VAE alone." in other
+    assert "of these models Stable Diffusion takes a prompt; the 8.10 s an image are without one" in one
+
+
+def test_models_whose_intervals_overlap_are_not_ranked(tmp_path):
+    text = conclusions_of(tmp_path, vae_round_trip=[1.0, 1.2, 1.4], stylegan2_ada=[1.1, 1.25, 1.4])
+    assert "cannot be told apart in time" in text and "Fastest" not in text
+    assert "For real time (25 images a second) none serves here" in text
+
+
+def test_one_iteration_ranks_nothing_and_failed_runs_conclude_nothing(tmp_path):
+    assert "Fastest" not in conclusions_of(tmp_path / "a", vae_round_trip=[1.0], stylegan2_ada=[9.0])
+    run = save_run(tmp_path / "b", "stylegan2-ada", [1.0])
+    run.iterations[0].error = "out of memory"
+    run.save()
+    report = Report(tmp_path / "b")
+    assert report.conclusions() == ["No measurement succeeded, so there is nothing to conclude."]
+    assert report.table("cost").data.empty and "cost" not in report.tables
+    assert report.table("results").data.iloc[3, 1] == "—"
+
+
+def test_the_best_of_a_quality_measure_is_named_where_two_models_have_it(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0], quality=dict(sharpness=10.0))
+    save_run(tmp_path, "stylegan2-ada", [1.0], quality=dict(sharpness=20.0, diversity=5.0))
+    text = concluded(tmp_path)
+    assert "Sharpness: StyleGAN2-ADA 20.0; Stable Diffusion 10.0; the highest is that of StyleGAN2-ADA." in text
+    assert "Diversity: StyleGAN2-ADA 5.00." in text
+
+
+def test_a_face_drawn_and_given_back_is_no_model_of_its_own_to_rank(tmp_path):
+    text = conclusions_of(tmp_path, stable_diffusion=[8.0, 8.1, 8.2], vae_as_in_thesis=[8.3, 8.4, 8.5], vae_round_trip=[0.1, 0.11, 0.12])
+    assert "Fastest is VAE alone" in text and "VAE (+SD)" not in text
+
+
+def test_ukrainian_conclusions_have_no_english_words_and_decimal_commas(tmp_path):
+    conclusions_of(tmp_path, stable_diffusion=[8.0, 8.1, 8.2], vae_as_in_thesis=[8.3, 8.4, 8.5], vae_round_trip=[0.1, 0.2, 0.3],
+                   stylegan2_ada=[0.02, 0.02, 0.02])
+    text = concluded(tmp_path, "uk")
+    latin = set(re.findall(r"[A-Za-z]{2,}", text)) - {"Stable", "Diffusion", "VAE", "StyleGAN", "ADA", "MB", "Tesla"}
+    assert not latin and not re.search(r"\d\.\d", text)

@@ -1,0 +1,260 @@
+"""The tables of a report that set models side by side, and their files."""
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from docx import Document
+from saved_runs import save_run
+
+from genlib.locale import languages
+from genlib.locale.numbers import MISSING
+from genlib.report import Report, warnings
+from genlib.report.tables import Table, comparison
+
+TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
+         "stylegan2-ada": [0.02, 0.02, 0.02]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for experiment, times in TIMES.items():
+        save_run(tmp_path / "runs", experiment, times)
+    return tmp_path / "runs"
+
+
+def data(folder, name="results", **options):
+    return Report(folder, **options).table(name).data
+
+
+def note(folder, language="en"):
+    """Of Table 1."""
+    return Report(folder, language=language).table("results").note
+
+
+# --- Table 1
+
+def test_table_1_has_the_thesiss_rows_and_columns_and_mean_with_deviation(folder):
+    table = data(folder)
+    assert table.columns.tolist() == ["Model", "Generation time (s)", "VRAM use (MB)", "RAM use (MB)"]
+    assert table["Model"].tolist() == ["Stable Diffusion", "Variational Autoencoders", "VAE alone", "Generative Adversarial Networks"]
+    assert table.iloc[0].tolist()[1:] == ["8.10 ± 0.10", "1000.0 ± 0.0", "501 ± 1"]
+    assert table.iloc[2, 1] == "0.200 ± 0.100"
+
+
+def test_of_one_iteration_there_is_no_deviation(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [1.0])
+    assert data(tmp_path).iloc[3, 1] == "1.00"
+
+
+def test_a_model_that_was_not_measured_and_a_reading_that_is_missing_are_dashes(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0, 2.0], vram=None)
+    table = data(tmp_path)
+    assert table.iloc[0].tolist()[1:] == ["1.50 ± 0.71", "—", "500 ± 1"] and table.iloc[3].tolist()[1:] == ["—"] * 3
+
+
+def test_the_note_names_machine_weights_profile_precision_count_and_unit_and_whose_names_the_rows_have(folder):
+    for part in "Tesla T4", "published weights", "“thesis”", "float16", "n = 3", "1024²":
+        assert part in note(folder), part
+    assert "as in the thesis: Variational Autoencoders is VAE (+SD), Generative Adversarial Networks is StyleGAN2-ADA." in note(folder)
+
+
+def test_an_experiment_without_an_entry_is_a_row_under_its_own_name(folder):
+    save_run(folder, "my-own-model", [3.0, 3.0])
+    assert data(folder).iloc[4].tolist() == ["my-own-model", "3.00 ± 0.00", "1000.0 ± 0.0", "500 ± 1"]
+    assert "my-own-model is no experiment that genlib knows: it is shown under the name in its record." in note(folder)
+    assert "my-own-model" in data(folder, "readings") and "my-own-model" in set(data(folder, "cost")["Model"])
+
+
+def test_the_readme_shows_table_1_of_the_reference_run():
+    project = Path(__file__).resolve().parents[2]
+    report = Report(project / "notebooks" / "reference", machine="cpu-amd-epyc", weights="demo")
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    for row in report.table("results").data.to_numpy():
+        assert " | ".join(row) in readme
+    assert report.table("results").note in readme
+    for slug, run in report.rows["run"].items():
+        for warning in warnings.of_run(report, run):
+            assert warning in readme, f"what makes the figures of {slug} doubtful is not kept back"
+
+
+# --- beside the thesis
+
+def test_a_ratio_to_the_thesis_is_given_for_published_and_random_weights_and_not_for_the_demo(tmp_path):
+    for weights, expected in ("published", "0.50"), ("random", "0.50"), ("demo", "—"):
+        save_run(tmp_path / weights, "stable-diffusion", [7.93 / 2] * 2, weights=weights)
+        beside = data(tmp_path / weights, "beside_thesis")
+        assert beside.loc[0, ["thesis", "ratio"]].tolist() == ["7.93", expected]
+        assert ("say nothing of the published" in note(tmp_path / weights)) == (weights == "demo")
+
+
+def test_the_vae_alone_has_no_figure_in_the_thesis(folder):
+    rows = data(folder, "beside_thesis")
+    assert set(rows[rows["Model"] == "VAE alone"]["thesis"]) == {"—"} == set(rows[rows["Model"] == "VAE alone"]["ratio"])
+
+
+def test_no_ratio_is_given_for_other_steps_than_the_thesiss_and_the_note_says_the_steps(tmp_path):
+    for steps, ratio, ukrainian in (50, "1.0", "50 кроків"), (2, "—", "2 кроки"):
+        save_run(tmp_path / str(steps), "stable-diffusion", [7.93, 7.93], weights="random", settings=dict(steps=steps))
+        assert data(tmp_path / str(steps), "beside_thesis").iloc[0, -1] == ratio
+        assert f"{steps} steps" in note(tmp_path / str(steps)) and ukrainian in note(tmp_path / str(steps), "uk")
+
+
+def test_the_thesiss_reading_of_the_whole_device_is_not_divided_into_an_allocators_peak(folder):
+    beside = data(folder, "beside_thesis")
+    vram = beside[beside["Reading"] == "VRAM use (MB)"].set_index("Model")
+    assert vram.loc["Variational Autoencoders", ["thesis", "ratio"]].tolist() == ["1136", "—"]
+    assert vram.loc["Stable Diffusion", "ratio"] == "0.18"
+
+
+def test_another_model_than_v1_4_is_named_and_gets_no_ratio_to_the_thesis(tmp_path):
+    for model, ratio in ("Stable Diffusion v1-4", "0.50"), ("stabilityai/sdxl-turbo", "—"):
+        save_run(tmp_path / model, "stable-diffusion", [3.965, 3.965], settings=dict(steps=50), model=model)
+        assert data(tmp_path / model, "beside_thesis")["ratio"][0] == ratio
+        assert ("is of the model stabilityai/sdxl-turbo" in note(tmp_path / model)) == (ratio == "—")
+        assert ("стосується моделі stabilityai/sdxl-turbo" in note(tmp_path / model, "uk")) == (ratio == "—")
+
+
+# --- all readings
+
+def test_the_full_table_has_a_row_a_reading_and_a_column_a_model_with_dashes_for_what_was_not_read(folder):
+    full = data(folder, "readings").set_index("Reading")
+    assert list(full.columns) == ["Stable Diffusion", "VAE (+SD)", "VAE alone", "StyleGAN2-ADA"]
+    assert full.loc["Iterations (failed)", "VAE alone"] == "3 (0)"
+    assert full.loc["First image (s)", "Stable Diffusion"] == "24.0"
+    assert full.loc["Mean time (s)", "Stable Diffusion"] == "8.10 ± 0.10"
+    assert full.loc["95 % interval of the mean (s)", "Stable Diffusion"] == "7.85 … 8.35"
+    assert full.loc["VRAM, allocator’s peak (MB)", "VAE alone"] == "1000.0 ± 0.0"
+    assert set(full.loc["Energy (J)"]) == {MISSING}
+
+
+def test_the_full_table_shows_quality_where_it_was_measured_and_says_how_many_iterations_failed(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [1.0, 1.1], errors=1, quality=dict(sharpness=12.34))
+    full = data(tmp_path, "readings", language="uk").set_index("Показник")["StyleGAN2-ADA"]
+    assert full["Ітерації (невдалі)"] == "2 (1)" and full["Різкість"] == "12,3"
+    assert "SSIM" not in full.index
+
+
+# --- the cost of many images
+
+@pytest.fixture
+def count(monkeypatch):
+    """Asks for the cost of so many images."""
+    return lambda *counts: monkeypatch.setattr(comparison, "COUNTS", counts)
+
+
+def test_the_cost_of_many_images_follows_from_the_mean_time_and_energy(tmp_path, count):
+    save_run(tmp_path, "stylegan2-ada", [3.6, 3.6], readings=dict(energy_j=360.0))
+    count(10**6)
+    row = data(tmp_path, "cost", price_per_hour=2.0, price_per_kwh=0.5, deadline_h=100).iloc[0]
+    assert list(row) == ["StyleGAN2-ADA", "1\u202f000\u202f000", "1\u202f000", "1\u202f000", "100", "10", "2\u202f050"]
+
+
+def test_money_is_a_dash_without_a_price_and_where_a_priced_energy_was_not_read(folder):
+    assert set(data(folder, "cost")["Money"]) == {MISSING}
+    assert set(data(folder, "cost", price_per_hour=1.0, price_per_kwh=1.0)["Money"]) == {MISSING}
+    assert MISSING not in set(data(folder, "cost", price_per_hour=1.0)["Money"])
+
+
+@pytest.mark.parametrize("wrong", [dict(price_per_hour=-1.0), dict(price_per_kwh=float("nan")), dict(deadline_h=0)])
+def test_a_price_below_zero_and_no_deadline_are_refused(folder, wrong):
+    with pytest.raises(ValueError, match="use a deadline above 0, prices from 0 up"):
+        Report(folder, **wrong)
+
+
+def cost_of(folder, times):
+    save_run(folder, "stable-diffusion", times)
+    return list(data(folder, "cost", price_per_hour=1.0).iloc[0])[2:]
+
+
+def test_cost_has_no_more_digits_than_the_interval_of_the_mean_bears(tmp_path, count):
+    count(10**9)
+    thin = "\N{NARROW NO-BREAK SPACE}"
+    within_a_percent = cost_of(tmp_path / "a", [0.63564, 0.63565, 0.63563, 0.63564, 0.63564])
+    assert within_a_percent == [text.replace(" ", thin) for text in ("5 660", "177 000", "—", "7 360", "177 000")]
+    three_percent = cost_of(tmp_path / "b", [0.61, 0.66, 0.63, 0.65, 0.6282])
+    assert three_percent == [text.replace(" ", thin) for text in ("5 700", "180 000", "—", "7 400", "180 000")]
+    assert cost_of(tmp_path / "c", [0.63564])[0] == f"5{thin}700", "of one time no interval is known"
+
+
+def test_devices_are_rounded_up_and_few_are_counted(tmp_path, count):
+    save_run(tmp_path, "stable-diffusion", [3.6, 3.6])
+    count(25_000, 10_000_001)
+    assert list(data(tmp_path, "cost", deadline_h=1.0)["Devices for 1 h"]) == ["25", "10\N{NARROW NO-BREAK SPACE}100"]
+
+
+# --- files
+
+def test_every_file_of_a_table_can_be_opened_and_holds_its_cells(folder, tmp_path):
+    table = Report(folder, number="3.1").table("results")
+    csv, md, tex, docx = table.save(tmp_path / "tables")
+    assert pd.read_csv(csv, dtype=str).equals(table.data)
+    assert "| Stable Diffusion | 8.10 ± 0.10 | 1000.0 ± 0.0 | 501 ± 1 |" in md.read_text(encoding="utf-8")
+    document = Document(docx)
+    texts = [[cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in row.cells] for row in document.tables[0].rows]
+    assert texts == [table.data.columns.tolist(), *table.data.to_numpy().tolist()]
+    page = document.sections[0]
+    widths = [cell.width for cell in document.tables[0].rows[0].cells]
+    assert sum(widths) <= page.page_width - page.left_margin - page.right_margin and round(page.page_width.mm) == 210, "A4, and on it"
+    assert document.paragraphs[0].text == "Table 3.1 – Comparison of the results" and document.paragraphs[-1].text == table.note
+    body = [element.tag.rsplit("}", 1)[1] for element in document.element.body]
+    assert body.index("p") < body.index("tbl"), "the caption stands above the table"
+    assert document.styles["Normal"].font.name == "Times New Roman" and document.styles["Normal"].font.size.pt == 14
+    source = tex.read_text(encoding="utf-8")
+    assert "\\toprule" in source and r"8.10 $\pm$ 0.10" in source and source.index("Table 3.1") < source.index("\\toprule")
+
+
+def test_latex_special_letters_are_escaped(tmp_path):
+    frame = pd.DataFrame({"a_b %": ["50 % & more", "x_1 ~ \\y^2"]})
+    [path] = Table("t", frame, "100 %", "#1", "t").save(tmp_path, ["tex"])
+    tex = path.read_text(encoding="utf-8")
+    assert r"a\_b \%" in tex and r"50 \% \& more" in tex and r"100 \%" in tex and r"\#1" in tex
+    assert r"x\_1 \textasciitilde{} \textbackslash{}y\textasciicircum{}2" in tex
+
+
+def test_what_would_be_a_tag_or_a_rule_is_text_in_a_notebook_and_in_markdown():
+    table = Table("t", pd.DataFrame({"a < b": ["<b>bold</b> | 1"]}), "x & y", "n < 5", "t")
+    shown = table._repr_html_()
+    assert "&lt;b&gt;bold&lt;/b&gt; | 1" in shown and "a &lt; b" in shown and "x &amp; y" in shown and "n &lt; 5" in shown
+    assert shown == table._repr_html_(), "the same each time"
+    assert " \\| 1 |" in str(table)
+
+
+def test_only_the_formats_asked_for_are_written_and_an_unknown_one_is_refused(folder, tmp_path):
+    table = Report(folder).table("results")
+    paths = table.save(tmp_path / "tables", ["docx", "md"])
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == sorted(path.name for path in paths) == [
+        "table1.docx", "table1.md"]
+    with pytest.raises(ValueError, match="no format 'pdf': use csv, md, tex, docx"):
+        table.save(tmp_path / "other", ["pdf"])
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX on this machine")
+@pytest.mark.parametrize("language", languages())
+def test_the_latex_table_compiles(folder, tmp_path, language):
+    report = Report(folder, language=language, number="1")
+    for name in report.tables:
+        [tex] = report.table(name).save(tmp_path, ["tex"])
+        (tmp_path / "main.tex").write_text("\\documentclass{article}\\usepackage[a4paper,left=25mm,right=20mm]{geometry}"
+                                           "\\usepackage{booktabs,array,longtable}\\usepackage[T2A]{fontenc}"
+                                           f"\\begin{{document}}\\input{{{tex.name}}}\\end{{document}}")
+        compiled = subprocess.run(["pdflatex", "-halt-on-error", "main.tex"], cwd=tmp_path, capture_output=True, text=True)
+        assert compiled.returncode == 0, compiled.stdout
+        assert "Overfull \\hbox" not in compiled.stdout, "the table is wider than the page"
+        assert "Float too large" not in compiled.stdout, "the table is longer than a page"
+
+
+# --- Ukrainian
+
+def test_ukrainian_tables_have_decimal_commas_and_no_english(folder, tmp_path):
+    table = Report(folder, language="uk", number="1").table("results")
+    text = " ".join([*table.data.columns, *table.data.to_numpy().ravel(), table.caption, table.note])
+    assert "Таблиця 1 – Порівняльна таблиця результатів" in text and "8,10 ± 0,10" in text and not re.search(r"\d\.\d", text)
+    names = {"Stable", "Diffusion", "Variational", "Autoencoders", "Generative", "Adversarial", "Networks", "VAE", "SD", "StyleGAN", "ADA",
+             "VRAM", "RAM", "MB", "Tesla", "thesis", "float", "T", "n"}  # names that the thesis leaves in English, and values of the record
+    assert set(re.findall(r"[A-Za-z]+", text)) <= names
+    [path] = table.save(tmp_path / "tables", ["csv"])
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf") and ";8,10 ± 0,10;".encode() in path.read_bytes()
