@@ -206,7 +206,7 @@ class Run:
         return [iteration for iteration in self.iterations if iteration.error is None]
 
     def table(self):
-        """A row for each iteration, in the units of Table 1, then their mean and standard deviation (ddof=1)."""
+        """A row for each iteration, in Table 1's units, then mean and standard deviation (ddof=1)."""
         import pandas as pd
 
         shown = {f"{reading.short} ({reading.unit})": (name, reading.scale) for name in TABLE1 if (reading := READINGS[name])}
@@ -248,7 +248,8 @@ class Run:
         return pictures
 
     def image_files(self) -> list[Path]:
-        """The pictures of the iterations, in order. Raises ValueError with the reason if every iteration failed."""
+        """The pictures of the iterations, in order. Raises ValueError, saying why, if all iterations
+        failed."""
         if self.iterations and all(i.error for i in self.iterations):
             raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
                              "fewer pixels, or dtype='float16'")

@@ -122,8 +122,9 @@ def read(path) -> Run:
 def read_all(*folders, reference=None) -> list[Run]:
     """The finished runs below the folders that count (see `winners`), sorted by experiment and machine.
 
-    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Runs below `reference`
-    are there to compare with, and never stand in for others. What cannot be read is skipped with a warning.
+    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Runs below
+    `reference` are there to compare with, and never stand in for others. What cannot be read is skipped with
+    a warning.
     """
     found = []
     sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
@@ -140,10 +141,11 @@ def read_all(*folders, reference=None) -> list[Run]:
 
 
 def winners(found: list[Run]) -> list[Run]:
-    """For each key the run that counts: one's own rather than an archive's, and of several the one started last.
+    """For each key the run that counts: one's own rather than an archive's, and of several the one started
+    last.
 
-    If two started at the same time, or one in the future, the time of its run.json decides, and a warning says
-    so. Reference runs have keys of their own.
+    If two started at the same time, or one in the future, the time of its run.json decides, and a warning
+    says so. Reference runs have keys of their own.
     """
     best: dict[tuple, tuple[tuple, Run]] = {}
     for run in found:
@@ -163,7 +165,7 @@ def _rank(run: Run) -> tuple[bool, float, float]:
 
 
 def when(run: Run) -> float:
-    """When a run started, in seconds since 1970: by its file if it claims the future, 0 if it gives no date."""
+    """When a run started (seconds since 1970): by its file if it claims the future, 0 without a date."""
     start = max(0.0, run.start.timestamp()) if run.start.year >= 1970 else 0.0
     if start > datetime.now(UTC).timestamp():
         python_warnings.warn(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts",
@@ -179,8 +181,8 @@ def _written(run: Run) -> float:
 def load(*folders, reference=None):
     """The runs of `read_all` as one long table with a row for each iteration.
 
-    Columns: those of `facts`; iteration (from 1); the fields of Iteration, with its pictures as `images` (their
-    paths) and `image` (the first). Missing values are NaN. Without runs there are no rows.
+    Columns: those of `facts`; iteration (from 1); the fields of Iteration, with its pictures as `images`
+    (their paths) and `image` (the first). Missing values are NaN. Without runs there are no rows.
     """
     import pandas as pd
 
@@ -191,8 +193,8 @@ def load(*folders, reference=None):
 def facts(run: Run) -> dict:
     """What is the same for all iterations of a run.
 
-    KEY; device, cores and the machine's rates; start and folder; the instrument's warnings; first_image_s (the
-    first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
+    KEY; device, cores and the machine's rates; start and folder; the instrument's warnings; first_image_s
+    (the first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {

@@ -1,7 +1,8 @@
 """The reader's language. English is the text in the code; every other language is a catalogue in this folder.
 
 A catalogue is `<code>/LC_MESSAGES/genlib.po` in gettext's format. A further language is one more such file;
-tests/locale/test_language.py names the sentences that a catalogue lacks, and those that nothing says any more.
+tests/locale/test_language.py names the sentences that a catalogue lacks, and those that nothing says any
+more.
 """
 import gettext
 import io
@@ -33,7 +34,7 @@ def languages() -> list[str]:
 
 
 class Language:
-    """A language's sentences and its way of writing numbers. Raises ValueError for one without a catalogue."""
+    """A language's sentences and numbers. Raises ValueError for a language without a catalogue."""
 
     def __init__(self, code: str):
         if code not in languages():

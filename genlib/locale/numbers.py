@@ -1,7 +1,8 @@
-"""How numbers are written: the decimals are chosen here, the signs by Babel, from Unicode's data on languages.
+"""How numbers are written: the decimals are chosen here, the signs by Babel from Unicode's data.
 
 Left to itself, Babel rounds 2.675 to 2.68 although the float is below it, groups thousands, writes 12345 in
-three digits as 12300, prints NaN, and has an ASCII minus in Ukrainian. So it gets an exact decimal and a pattern.
+three digits as 12300, prints NaN, and has an ASCII minus in Ukrainian. So it gets an exact decimal and a
+pattern.
 """
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from math import floor, inf, log10
@@ -27,7 +28,7 @@ def number(value, decimals: int, locale: str) -> str:
 
 
 def significant(value, digits: int, locale: str) -> str:
-    """A number with so many significant digits, but never fewer than its whole part, and never in powers of ten."""
+    """A number with so many significant digits, its whole part never shortened, never in powers of ten."""
     return number(value, decimals_of(value, digits), locale)
 
 

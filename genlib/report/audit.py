@@ -1,4 +1,4 @@
-"""The audit: each figure that the thesis published, held against runs of its way of reading and of ours."""
+"""The audit: each figure that the thesis published, held against runs read in its way and in ours."""
 import re
 from collections.abc import Callable
 from math import isnan, nan
@@ -12,8 +12,8 @@ from genlib.locale.numbers import MISSING
 from genlib.record import MB
 from genlib.report import cells
 
-SAME, SAME_VRAM = 0.1, 0.01  # within which a figure counts as reproduced: another card is slower, but a peak is the same on all
-PUBLICATION = N_("as published")  # read in the publication itself, which is at hand everywhere
+SAME, SAME_VRAM = 0.1, 0.01  # how far a reproduced figure may be off: cards differ in speed, not in the peak
+PUBLICATION = N_("as published")  # the publication itself shows it, so that it is judged on any machine
 CLOCK = N_("wall clock around the call, first image counted")
 LAUNCH = N_("wall clock until the call returns, without synchronising")
 ALLOCATOR = N_("torch’s peak, never reset")
@@ -27,10 +27,12 @@ BOTH_MEMORY = N_("Published: {published_mb} MB. The thesis’s reading gives {th
 
 
 def audit(report) -> tuple[pd.DataFrame, str]:
-    """What to think of each published figure: how it was read, a verdict, the measurement that shows it; a row a figure.
+    """A row for each published figure: how it was read, a verdict, and the measurement that supports the
+    verdict.
 
-    What the publication shows by itself is judged anywhere. All else needs runs at full size on a GPU, of the thesis's
-    number of steps: elsewhere the verdict is "cannot be judged here" with the reasons, and what was measured nevertheless.
+    What the publication shows by itself is judged anywhere. Everything else needs runs at full size on a GPU,
+    with the thesis's number of steps. Without them the verdict is "cannot be judged here", with the reasons
+    and with what was measured all the same.
     """
     here, rows = _Here(report), []
     for suspect in SUSPECTS:
@@ -46,7 +48,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
 
 
 def _evidence(report, suspect: "Suspect", values: dict, here: "_Here") -> str:
-    """The sentences that show it, without those whose figures were not measured; where no figure was measured here, it says so."""
+    """The sentences whose figures were measured; one that says so where none was."""
     shown = {key: _shown(report, value, key) for key, value in values.items()}
     sentences = re.split(r"(?<=\.) (?=[A-ZА-ЯІЇЄ])", report.say(suspect.evidence, **shown))
     sentences = [sentence for sentence in sentences if MISSING not in sentence]
@@ -68,17 +70,17 @@ def _shown(report, value, key: str) -> str:
 
 
 class _Here:
-    """The runs at hand of the thesis's model and number of steps, asked for by experiment, method and variant.
+    """The runs that can be held against the thesis's: its model, its number of steps.
 
-    other_steps: of runs that were asked for, and are there with other numbers of steps only.
+    other_steps: the numbers of steps of runs that were asked for, but are there only with those.
     """
 
     def __init__(self, report):
-        self.report, runs = report, report.summary.sort_values("when", kind="stable")  # of several the newest is asked
+        self.report, runs = report, report.summary.sort_values("when", kind="stable")  # the newest of a kind is asked
         published = STABLE_DIFFUSION.published
-        runs = runs[(runs["experiment"] != STABLE_DIFFUSION.slug) | (runs["model"] == published.model)]  # another says nothing of it
+        runs = runs[(runs["experiment"] != STABLE_DIFFUSION.slug) | (runs["model"] == published.model)]  # others prove nothing
         steps = runs["steps"].fillna(STEPS)
-        loops = runs["variant"].str.match("(steps|batch)-")  # their numbers of steps are no choice of the user's
+        loops = runs["variant"].str.match("(steps|batch)-")  # which vary the steps on purpose
         self.runs, self.left_out = runs[steps == STEPS], runs[(steps != STEPS) & ~loops]
         self.other_steps: set[int] = set()
         weights, profile = report.summary["weights"].iloc[0], report.summary["profile"].iloc[0]
@@ -126,7 +128,7 @@ def _reproduces(entry: Experiment, reading: str, tolerance: float):
 
 
 def _vram_of_stable_diffusion(here: _Here):
-    """By whichever of the runs at hand comes nearest: the thesis does not say its precision, nor whether its checker was there."""
+    """By the run that comes nearest, since the thesis states neither precision nor safety checker."""
     published, runs = STABLE_DIFFUSION.published.averages["vram_peak_bytes"], here.of(STABLE_DIFFUSION)
     runs = runs[runs["vram_peak_bytes"].notna() & ~runs["variant"].str.startswith("batch-")]
     if runs.empty:
@@ -202,7 +204,7 @@ def _identical(here: _Here):
 
 
 class Suspect(NamedTuple):
-    """A published figure or a question that it raises: what it is of, how it was read, who judges, and the evidence's sentences."""
+    """A published figure or a question that it raises, with its judge and the sentences of its evidence."""
     figure: str
     model: Experiment | None
     read: str

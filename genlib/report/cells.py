@@ -1,4 +1,4 @@
-"""What the cells, heads and notes of tables say: figures with their spread, names with their steps, what a reader must know."""
+"""What stands in cells, heads and notes of tables: figures with their spread, names with their steps."""
 import pandas as pd
 
 from genlib import experiments
@@ -24,12 +24,13 @@ def head(report, reading: Reading) -> str:
 
 
 def short_head(report, name: str) -> str:
-    """The name, with its unit, of a reading that is the only one of its kind in a table or figure."""
+    """A reading's short name with its unit, where it is the only one of its kind."""
     return f"{report.say(READINGS[name].short)} ({report.say(READINGS[name].unit)})"
 
 
 def mean(report, row: pd.Series, name: str) -> str:
-    """The mean of a reading of a run with its standard deviation, both to the place where they begin to vary."""
+    """The mean of a reading of a run with its standard deviation, both to the place where they begin to
+    vary."""
     reading = READINGS[name]
     value, spread = row[name] / reading.scale, row[f"{name}_sd"] / reading.scale
     if is_missing(value):
@@ -71,8 +72,11 @@ def steps_text(report, steps: list[int]) -> str:
 
 
 def note(report, rows: pd.DataFrame, figures: str = N_("Mean ± standard deviation")) -> str:
-    """What a reader has to know of a table of these runs: machine, weights, profile, precision and steps, what the figures
-    are and of how many iterations, the unit, and what the figures cannot tell."""
+    """What a reader has to know of a table of these runs.
+
+    Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; the
+    unit; and what the figures cannot tell.
+    """
     def values(column):
         return ", ".join(map(str, dict.fromkeys(rows[column])))
 
@@ -87,7 +91,7 @@ def note(report, rows: pd.DataFrame, figures: str = N_("Mean ± standard deviati
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
-    """Of rows whose model is not the one that the thesis has there."""
+    """A sentence for each row whose model is not the thesis's."""
     sentences = []
     for _, row in rows.drop_duplicates(["experiment", "model"]).iterrows():
         entry = experiments.find(row["experiment"])

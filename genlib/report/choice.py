@@ -1,9 +1,9 @@
-"""Which runs a report is of: one machine, weights and profile; and of each experiment the run that its main tables show."""
+"""Which runs a report is made of, and which run of each experiment its main tables show."""
 import pandas as pd
 
 from genlib import experiments
 
-GROUP = ["machine", "weights", "profile"]  # a report is of one, and of own runs or of reference runs
+GROUP = ["machine", "weights", "profile"]  # the same for all runs of a report, which are all own or all reference runs
 SEPARATOR = " · "
 
 
@@ -14,11 +14,14 @@ def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """What a report can be made of, best first: groups with runs for Table 1, own before reference runs, the newest."""
+    """The groups of runs that a report can be made of, best first.
+
+    Groups with runs for Table 1 come first, then own runs before reference runs, then the newest.
+    """
     same = [*GROUP, "reference"]
     ours = rows[rows["method"] == "genlib"]
     ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
-    ours = ours[ours["main"] | ~ours.groupby(same)["main"].transform("any").astype(bool)]  # beside them, conditions do not count
+    ours = ours[ours["main"] | ~ours.groupby(same)["main"].transform("any").astype(bool)]  # a newer condition makes no group newer
     found = ours.groupby(same, as_index=False).agg(
         main=("main", "any"), when=("when", "max"), started=("started", "max"), experiments=("experiment", "nunique"))
     found = found.sort_values(["main", "reference", "when"], ascending=[False, True, False], ignore_index=True)
@@ -26,9 +29,9 @@ def groups(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose(rows: pd.DataFrame, machine: str, weights: str, profile: str) -> pd.DataFrame:
-    """The runs, of every variant and method, of the best group that is asked for; "" asks for none in particular.
+    """All runs of the best group that fits what is asked for; "" fits anything.
 
-    Raises ValueError, naming what there is, if there is none.
+    Raises ValueError, naming the groups that there are, if none fits.
     """
     found = groups(rows)
     if found.empty:
@@ -44,14 +47,15 @@ def choose(rows: pd.DataFrame, machine: str, weights: str, profile: str) -> pd.D
 
 
 def names(found: pd.DataFrame) -> list[str]:
-    """A group of `groups` a line, each once."""
+    """The names of groups, each once."""
     return list(dict.fromkeys(SEPARATOR.join(row) for row in found[GROUP].to_numpy()))
 
 
 def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of the main rows of one group one an experiment: all of the newest number of steps that every experiment with steps has.
+    """One run for each experiment, for Table 1: all with the newest number of steps that they have in common.
 
-    An experiment that lacks it, and each where there is none, gives its newest run; the steps then stand beside its name.
+    An experiment without a run of that number of steps is there with its newest run, and so are all if they
+    have none in common; the steps then stand beside the name.
     """
     rows = main_rows(rows).sort_values("when", kind="stable")
     denoised = rows.dropna(subset=["steps"])

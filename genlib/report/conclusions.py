@@ -15,11 +15,13 @@ SPREAD_P = 0.05  # chance that the test finds a difference among spreads that ar
 
 
 def conclude(report) -> list[str]:
-    """Sentences with their figures: fastest, smallest, more stable, best of each quality measure, which model for which use.
+    """Sentences with their figures: the fastest, smallest and most stable model, quality, which model for
+    which use.
 
-    Two models whose 95 % intervals overlap are not ranked in time, those whose spreads no test tells apart not in
-    stability, and runs of unlike numbers of steps not at all. A figure that no run has gives no sentence. The last
-    sentence says what the figures cannot tell. An experiment that contains another one's call is left to that one.
+    Models whose 95 % intervals overlap are not ranked in time, nor those in stability whose spreads no test
+    can tell apart; with unlike numbers of steps nothing is ranked. A figure that no run has gives no
+    sentence. The last sentence says what the figures cannot tell. Of an experiment that contains another,
+    only the other counts.
     """
     alone = [slug for slug in report.rows.index if not find(slug).contains]
     runs = report.rows.loc[alone].dropna(subset=["time_s"])
@@ -53,7 +55,7 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
     if len(ranked) < 2:
         return []
     first, second, last = ranked.iloc[0], ranked.iloc[1], ranked.iloc[-1]
-    if not first["time_s_high"] < second["time_s_low"]:  # so too where n = 1 leaves no interval
+    if not first["time_s_high"] < second["time_s_low"]:  # also where n = 1 leaves no interval
         return [report.say("{first} ({first_s} s) and {second} ({second_s} s) cannot be told apart in time: the 95 % intervals overlap "
                            "or are unknown.", first=_name(report, first.name), second=_name(report, second.name),
                            first_s=_interval(report, first), second_s=_interval(report, second))]
@@ -67,7 +69,7 @@ def _interval(report, run: pd.Series) -> str:
 
 
 def _memory(runs: pd.DataFrame, ram: str) -> pd.Series:
-    """VRAM where all have it, else this reading of RAM, of those whose process ran nothing before."""
+    """VRAM where all have it; else this reading of RAM, without experiments whose RAM is not their own."""
     if runs["vram_peak_bytes"].notna().all():
         return runs["vram_peak_bytes"]
     return runs[ram][[find(slug).own_ram for slug in runs.index]].dropna()
@@ -100,7 +102,7 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
-    """Brown and Forsythe's test (1974) of the times over their median, which bears times that are not normal; NaN for too few."""
+    """Brown and Forsythe's test (1974) of times over their median, normal or not; NaN for too few."""
     from scipy.stats import levene
 
     times = [readings(run.good, "time_s") for run in runs["run"]]
@@ -167,7 +169,7 @@ def _by_text(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _times_with_prompt(report, run: pd.Series) -> pd.Series:
-    """Mean times, the newest last, of the runs with a prompt that are otherwise as `run`: the model, the precision, the steps."""
+    """Mean times, newest last, of runs with a prompt and the same model, precision and steps as `run`."""
     rows = report.summary.sort_values("when", kind="stable")
     rows = rows[(rows["experiment"] == run["experiment"]) & (rows["method"] == "genlib") & (rows["model"] == run["model"])
                 & rows["variant"].isin(["", find(run["experiment"]).prompted_variant]) & (rows["dtype"] == run["dtype"])

@@ -1,6 +1,6 @@
-"""A table as HTML, CSV, Markdown, LaTeX and Word; of one without rows the caption and note, which says why.
+"""A table as HTML, CSV, Markdown, LaTeX and Word. Text that goes into one of these is escaped here only.
 
-Every text that goes into one of these is escaped here and nowhere else.
+Of a table without rows there is the caption, and the note that says why.
 """
 import html
 import io
@@ -28,7 +28,7 @@ def escaped(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
-    """The table for a notebook, caption above and note below; the same each time, and of no effect on other tables' style."""
+    """The table for a notebook, with caption and note; the style of other tables is left alone."""
     escape = ESCAPE["html"]
     below = f"<p style='max-width: 50em; font-size: smaller'>{escape(note)}</p>"
     if frame.empty:
@@ -59,7 +59,7 @@ def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
 
 
 def to_latex(frame: pd.DataFrame, caption: str, note: str) -> str:
-    """The table as LaTeX; as a longtable where it holds sentences, since it may take more than a page, which a float cannot."""
+    """The table as LaTeX; with sentences in it as a longtable, since a float cannot be longer than a page."""
     escape = ESCAPE["tex"]
     caption = f"{{\\raggedright {escape(caption)}\\par}}\\smallskip"
     note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape(note)}\\par}}"
@@ -86,7 +86,7 @@ def _latex_column(share: float, ragged: str) -> str:
 
 
 def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
-    """The table on an A4 page of its own, in Times New Roman, as theses in Ukraine have it."""
+    """The table as a Word file: A4, Times New Roman."""
     from docx import Document
     from docx.oxml.ns import qn
     from docx.shared import Cm, Pt
@@ -107,7 +107,7 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
 
 
 def _add_word_table(document, frame: pd.DataFrame, text_width: int) -> None:
-    """No row is cut by the end of a page, and the heads stand on each."""
+    """No row is split by the end of a page, and the heads are repeated on each page."""
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.enum.text import WD_ALIGN_PARAGRAPH
     from docx.oxml import OxmlElement

@@ -1,4 +1,4 @@
-"""How a table is laid out on a page: the print's size, the widths of the columns, and which figures stay in one piece."""
+"""How a table is laid out on a page: size of print, widths of columns, where lines may break."""
 import re
 from functools import cache
 
@@ -18,24 +18,26 @@ def unbroken(text: str) -> str:
 
 
 def is_left(frame: pd.DataFrame) -> list[bool]:
-    """Of each column whether its text is set at the left, as names and sentences are."""
+    """Whether each column is set flush left, as names and sentences are."""
     return [not i or length > SENTENCE for i, length in enumerate(_longest(frame))]
 
 
 def size_pt(frame: pd.DataFrame) -> int:
-    """The size of print: 12, for many columns or sentences 10, and smaller where the columns' longest words would not fit."""
+    """The size of print: 12, or 10 with many columns or sentences; smaller if the longest words would not
+    fit."""
     large = len(frame.columns) > 4 or sum(is_left(frame)) > 1
     sizes = [10, 9, 8, 7] if large else [12, 10, 9, 8, 7]
     return next((size for size in sizes if sum(_needed_pt(frame, size)) <= TEXT_WIDTH_PT), sizes[-1])
 
 
 def shares(frame: pd.DataFrame) -> list[float]:
-    """Of each column its share of the text's width: a longer text gets more room, and more lines too; no word is broken.
+    """Each column's share of the text's width: longer texts get more room, and more lines too.
 
-    A column that its longest word would not fit gets what that needs, and the others share the rest.
+    No word is broken: a column that would be narrower than its longest word gets that width, and the others
+    share the rest.
     """
     needed, wanted = _needed_pt(frame, size_pt(frame)), [length**0.5 for length in _longest(frame)]
-    if sum(needed) >= TEXT_WIDTH_PT:  # too many columns: each word is broken as little as can be
+    if sum(needed) >= TEXT_WIDTH_PT:  # too many columns: words have to break
         return [width / sum(needed) for width in needed]
     narrow: set[int] = set()
     while True:

@@ -1,4 +1,4 @@
-"""A report: the runs that count, summarised once, with the reader's language and the numbers of the tables."""
+"""A report: the runs that count, summarised once, in the reader's language, with numbered tables."""
 import re
 from functools import cached_property
 from os import PathLike
@@ -15,17 +15,17 @@ from genlib.report.tables import TABLES, Table
 
 
 class Report:
-    """The runs of one machine, weights and profile below `results`, a folder or .zip of runs or several of them.
+    """What the runs below `results` say, a folder or .zip of runs or a list of them.
 
-    reference: a folder of runs to compare with, which never fill in for runs of one's own.
-    machine, weights, profile: of the runs; by default those of the newest run that Table 1 takes.
-    language: a code of `genlib.locale.languages()`. number: of the first table, from which the others count on ("1", "3.1");
-    without one the captions have no numbers.
-    price_per_hour, price_per_kwh, deadline_h: of a device, of energy, and for how long many images may take.
-    Raises ValueError, saying what there is, where no run fits.
+    reference: a folder of runs to compare with; they never fill in for runs of one's own. machine, weights,
+    profile: which runs; by default those of the newest run that Table 1 can show. language: one of
+    `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the others count on;
+    without it captions have no numbers. price_per_hour, price_per_kwh, deadline_h: of a device and of energy,
+    and the hours that many images may take. Raises ValueError, saying what there is, if no run fits.
 
-    Attributes: `everything`, a row a run (see `summary.summarize`); `summary`, the rows of this machine, weights and
-    profile, of every variant and method; `rows`, those that Table 1 shows, by experiment.
+    Attributes, DataFrames with a row for each run (see `summary.summarize`): `everything`, all runs that were
+    read; `summary`, those of this machine, weights and profile, with every variant and method; `rows`, those
+    that Table 1 shows, by experiment.
     """
 
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
@@ -45,7 +45,7 @@ class Report:
 
     @property
     def groups(self) -> pd.DataFrame:
-        """What else a report could be made of: a row a machine, weights and profile, best first."""
+        """What reports could be made of: a row for each machine, weights and profile, best first."""
         return choice.groups(self.everything)
 
     def left_out(self) -> list[str]:
@@ -54,7 +54,7 @@ class Report:
         return [name for name in choice.names(self.groups) if name != here]
 
     def text(self, label: str) -> str:
-        """A label in the reader's language; one that comes from a record, such as an unknown slug, as it is."""
+        """A label in the reader's language; text from a record, such as an unknown slug, as it is."""
         return self.say(label) if isinstance(label, Message) else label
 
     @cached_property
@@ -89,13 +89,13 @@ class Report:
         return kind.draw(self)
 
     def save(self, folder) -> list[Path]:
-        """Write every table that these runs fill into <folder>/tables, every figure into <folder>/figures; the files."""
+        """Write all tables into <folder>/tables and all figures into <folder>/figures; returns the files."""
         folder = Path(folder)
         return [path for name in self.tables for path in self.table(name).save(folder / "tables")] + \
                [path for name in self.figures for path in self.figure(name).save(folder / "figures")]
 
     def doubts(self) -> list[str]:
-        """What makes the figures doubtful, with what helps: a sentence a run, or one that says that nothing was seen."""
+        """What makes the figures doubtful, and what helps; one sentence that says so if nothing does."""
         return warnings.doubts(self) or [self.say("Nothing was seen that makes these figures doubtful.")]
 
     def conclusions(self) -> list[str]:
@@ -110,7 +110,7 @@ def _named(things: dict, name: str, kind: str):
 
 
 def _counted(number: str) -> tuple[str, int]:
-    """What stands before the last whole number of a table's number, and that."""
+    """A table's number as what stands before its last whole number, and that number."""
     counted = re.fullmatch(r"(.*?)(\d+)", number.strip())
     if not counted:
         raise ValueError(f"the number of Table 1 is {number!r}: end it in a whole number, as in 1 or 3.1")

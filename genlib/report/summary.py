@@ -1,4 +1,4 @@
-"""Mean, spread and interval of each run: one row a run."""
+"""Mean, spread and interval of each run."""
 import json
 from collections.abc import Iterable
 
@@ -12,16 +12,19 @@ ONE_RATE = ["reference", "machine", "profile", "dtype"]  # a profile sets how ex
 
 
 def summarize(runs: Iterable[Run]) -> pd.DataFrame:
-    """One row a run: what `runs.facts` says of it, and
+    """A row for each run: what `runs.facts` says of it, and
 
-    - `run` (the Run itself), `when` it started (seconds since 1970), steps (of denoising; NaN where there are none), n, failed;
-    - `<reading>` (mean) and `<reading>_sd` (sample standard deviation, ddof=1, NaN for n = 1) of the readings shown;
-    - time_s_median, time_s_low and time_s_high (95 % interval of the mean, Student's t), time_s_cv (deviation over mean);
-    - flops_per_s (reached, at the mean time) and machine_share: of the best matmul_flops_per_s among runs of the same
-      machine, profile and dtype, since the rate is measured in each process and some are slowed down.
+    - run (the Run itself), when (it started, seconds since 1970), steps (of denoising, or NaN), n, failed;
+    - the mean `<reading>` and the sample standard deviation `<reading>_sd` (ddof=1, NaN for n = 1) of each
+      reading;
+    - time_s_median; time_s_low and time_s_high, the 95 % interval of the mean (Student's t); time_s_cv, the
+      deviation over the mean;
+    - flops_per_s, reached at the mean time, and machine_share, what it is of the best matmul_flops_per_s
+      among runs of the same machine, profile and dtype (every process measures that rate, and some are slowed
+      down).
 
-    Energy and work are those of a call: for a batch divide by its size. Iterations that failed are counted and not
-    averaged; a reading that some iterations lack is averaged over the others.
+    Energy and work are those of a call: divide by the batch size for an image. Failed iterations are counted,
+    not averaged; a reading that some iterations lack is averaged over the others.
     """
     rows = [_row(run) for run in runs]
     frame = pd.DataFrame(rows or [_row(Run("", Machine("")))])

@@ -8,7 +8,7 @@ from genlib.record import MB, SHOWN
 from genlib.report.summary import readings
 from genlib.runs import Run
 
-DRIFT, DRIFT_P = 0.03, 0.01  # share of the mean from the first iteration to the last; chance of such a slope without any drift
+DRIFT, DRIFT_P = 0.03, 0.01  # from the first iteration to the last, over the mean; chance of it without any drift
 OUTLIER, OUTLIER_P = 0.1, 0.01  # share of the median; chance that Grubbs's test finds one among normal times
 NOISY = 0.1  # coefficient of variation
 FEW = 5  # iterations
@@ -22,7 +22,7 @@ REASONS = {  # for a slower clock, as the driver gives them
 
 
 def doubts(report) -> list[str]:
-    """What makes the runs of a report doubtful: a sentence a run, or one for those of an experiment of which the same is said."""
+    """A sentence for each doubtful run; runs of an experiment of which the same is said share theirs."""
     rows, alike = report.summary, {}
     namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False)]["folder"])
     for _, row in rows.iterrows():
@@ -59,7 +59,7 @@ def _unsteady(report, times: pd.Series) -> list[str]:
 
 
 def _drift(report, times: pd.Series) -> list[str]:
-    """A straight line's slope. At n = 5 only a drift that stands well above the noise is found: its chance of a false alarm is 1 %."""
+    """By a straight line's slope. With a 1 % chance of a false alarm, n = 5 shows only a strong drift."""
     from scipy.stats import linregress
 
     if not np.ptp(times):
@@ -76,7 +76,7 @@ def _drift(report, times: pd.Series) -> list[str]:
 
 
 def _outliers(report, times: pd.Series) -> list[str]:
-    """Grubbs's test of the farthest, then of the farthest of the rest (1969; critical values after Student's t)."""
+    """Grubbs's test (1969) of the farthest time, then of the farthest of the rest."""
     from scipy.stats import t
 
     seen, median = [], times.median()

@@ -1,4 +1,4 @@
-"""One language a report, chosen when it is made; every sentence translated, every translation of a sentence that is said."""
+"""A report has one language from the start; every sentence is translated, and every translation is used."""
 import ast
 from pathlib import Path
 

@@ -23,7 +23,8 @@ def out_of_memory(folder, experiment, **changes):
 
 
 def grow(folder):
-    """Runs as the loops of notebooks 1 to 3 leave them: batches of Stable Diffusion at few steps; a batch that did not fit."""
+    """Runs as the loops of notebooks 1 to 3 leave them: batches of Stable Diffusion at few steps; a batch
+    that did not fit."""
     save_run(folder, "stable-diffusion", [5.5, 5.5], settings=dict(steps=50, prompt=""))
     for steps in 10, 20:
         save_run(folder, "stable-diffusion", [0.5 + 0.1 * steps] * 2, variant=f"steps-{steps}", settings=dict(steps=steps, prompt=""))

@@ -17,7 +17,8 @@ def word_file(frame, folder):
 
 
 def broken_words(frame, folder):
-    """The words of a .docx that are wider than their cell leaves room for (0.19 cm of margin at each side)."""
+    """The words of a .docx that are wider than their cell leaves room for (0.19 cm of margin at each
+    side)."""
     path = word_file(frame, folder)
     [table], found = Document(path).tables, []
     for cell in (cell for row in table.rows for cell in row.cells):

@@ -10,7 +10,8 @@ from genlib.report import Report, warnings
 
 
 def save(folder, times, *, experiment="stable-diffusion", cores=2, started=None, **changes):
-    """A finished run whose iterations took `times`, each with the same readings, or the i-th of a list of them."""
+    """A finished run whose iterations took `times`, each with the same readings, or the i-th of a list of
+    them."""
     of_run = {name: changes.pop(name) for name in ("variant", "settings", "warnings") if name in changes}
     run = runs.begin(runs.Run(experiment, runs.Machine("tesla-t4", device="Tesla T4", cores=cores), **of_run), folder)
     for i, time in enumerate(times):

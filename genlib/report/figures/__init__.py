@@ -1,4 +1,4 @@
-"""The figures of a report: a function each, in the order of the notebook."""
+"""The figures of a report, in the order of notebook 4."""
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from genlib.report.figures.figure import Figure, in_our_style
 
 
 class Kind(NamedTuple):
-    """A figure that a report can draw. `make(report)` returns matplotlib's figure and the runs that it shows."""
+    """A figure that a report can draw; `make(report)` returns matplotlib's figure and the runs in it."""
     name: str
     title: str
     make: Callable

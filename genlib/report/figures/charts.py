@@ -1,4 +1,4 @@
-"""Charts of time and memory: bars, machines side by side, time by iteration, time against memory, how time grows."""
+"""Charts of time and memory."""
 from textwrap import fill
 
 import pandas as pd
@@ -17,9 +17,9 @@ SPAN = 20  # an axis is logarithmic where the largest value is more than so many
 
 
 def bars(report) -> tuple[Canvas, pd.DataFrame]:
-    """Time, VRAM and RAM of the experiments side by side, the standard deviation as error bar.
+    """Time, VRAM and RAM of the experiments side by side, with the standard deviation as error bar.
 
-    The thesis's figure is a line across the bar where it is comparable (see tables.comparison.comparable).
+    A dashed line across a bar is the thesis's figure, where the two can be compared.
     """
     figure = blank(height_in=3.4)
     for ax, name in zip(figure.subplots(1, len(TABLE1)), TABLE1, strict=True):
@@ -31,7 +31,7 @@ def bars(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def bars_of(report, ax, name: str) -> None:
-    """A bar an experiment; where the machine has no such reading the panel says so."""
+    """A bar for each experiment; a panel without readings says so."""
     reading, runs = READINGS[name], report.rows.dropna(subset=[name])
     if _is_missing(report, ax, name, runs):
         return
@@ -112,7 +112,7 @@ def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None
 
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
-    """Time by iteration, a line an experiment; the first image, which no average holds, as an open marker at 0."""
+    """Time by iteration; the first image, which no mean includes, is an open marker at 0."""
     figure, last = blank(), 1
     ax = figure.subplots()
     for slug, run in report.rows.iterrows():
@@ -134,7 +134,7 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
-    """Mean time against VRAM, or RAM where there is no VRAM; a point an experiment, with standard deviations."""
+    """Mean time against VRAM, or against RAM where there is no VRAM, with standard deviations."""
     figure, rows = blank(), report.rows
     ax = figure.subplots()
     name = "vram_peak_bytes" if rows["vram_peak_bytes"].notna().any() else "ram_bytes"
@@ -155,7 +155,8 @@ def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def growth(report) -> tuple[Canvas, pd.DataFrame]:
-    """Mean time against steps, megapixels or batch, a panel a loop that was run, with the line through it.
+    """Mean time against steps, megapixels or images in a batch: a panel for each loop, with the line through
+    it.
 
     A condition that ran out of memory is a cross on the axis.
     """

@@ -1,4 +1,4 @@
-"""A figure with its title: readable in print, in grey, and by colour-blind readers; shown in a notebook, saved as files."""
+"""A figure, readable in print, in grey and by colour-blind readers; shown in a notebook, saved as files."""
 import io
 from dataclasses import dataclass
 from functools import wraps
@@ -14,7 +14,7 @@ UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None, "ModDate": N
 
 
 def in_our_style(function):
-    """Make or save a figure with STYLE, and leave the user's own settings as they were."""
+    """Draw with STYLE, and leave the user's own settings of matplotlib as they were."""
     @wraps(function)
     def wrapped(*arguments, **options):
         with matplotlib.rc_context(STYLE):

@@ -13,7 +13,7 @@ COLUMNS = 5
 
 
 def pictures(report) -> tuple[Canvas, pd.DataFrame]:
-    """The pictures of the iterations: a row an experiment, a column an iteration."""
+    """The pictures of the iterations: a row for each experiment, a column for each iteration."""
     rows = {slug: [files[0] for files in _files(run["run"]) if files][:COLUMNS] for slug, run in report.rows.iterrows()}
     rows = {slug: files for slug, files in rows.items() if files}
     figure = blank(height_in=1.25 * max(1, len(rows)) + 0.5)
@@ -27,7 +27,7 @@ def pictures(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def vae(report) -> tuple[Canvas, pd.DataFrame]:
-    """What went into the VAE, what came back, and their difference four times enlarged: a column an iteration."""
+    """What went into the VAE, what came back, and the difference times four, by iteration."""
     columns = []
     for run in report.rows[report.rows.index == VAE_AS_IN_THESIS.slug]["run"]:
         for back, original in [map(_open, files) for files in _files(run) if len(files) == 2][:COLUMNS]:

@@ -1,4 +1,4 @@
-"""The tables of a report: a function each, in the order in which they are numbered."""
+"""The tables of a report, in the order of their numbers."""
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from genlib.report.tables.table import Table as Table
 
 
 class Kind(NamedTuple):
-    """A table that a report can make. `make(report)` returns its cells, as text, and its note; no rows where nothing fills it."""
+    """A table that a report can make; `make(report)` returns its cells, as text, and its note."""
     name: str
     title: str
     make: Callable

@@ -1,4 +1,4 @@
-"""The models beside each other: Table 1, the same beside the thesis's figures, all readings, and the cost of many images."""
+"""The models side by side: Table 1, the thesis's figures beside it, all readings, the cost of many images."""
 from math import ceil, floor, log10
 
 import pandas as pd
@@ -10,12 +10,12 @@ from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
 from genlib.report import cells
 
 COUNTS = (10**3, 10**6, 10**9)  # of images
-PRECISE = 0.01  # half the 95 % interval over the mean, up to which three digits of what follows from it are worth printing
+PRECISE = 0.01  # half the 95 % interval over the mean: up to here, three digits of a cost mean something
 AROUND_TIME = ["first_image_s", "time_s", "time_s_median", "interval", "time_s_cv"]  # what is said of the time, together
 
 
 def results(report) -> tuple[pd.DataFrame, str]:
-    """Table 1 as the thesis prints it: a row a model, measured or not, "mean ± standard deviation"."""
+    """Table 1 as the thesis prints it: a row for each model, measured or not, "mean ± standard deviation"."""
     if report.rows.empty:
         return pd.DataFrame(), nothing(report)
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
@@ -35,7 +35,7 @@ def nothing(report) -> str:
 
 
 def _names_of_the_thesis(report) -> list[str]:
-    """Table 1 keeps the thesis's names of the rows: which models of the other tables they are."""
+    """Which of the other tables' names the thesis's names of the rows stand for."""
     pairs = [report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
              for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label]
     return [report.say("The rows are named as in the thesis: {pairs}.", pairs=", ".join(pairs))] if pairs else []
@@ -48,7 +48,7 @@ def _without_entry(report) -> list[str]:
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
-    """Each reading of Table 1, the thesis's figure, and their ratio where the two are of the same thing."""
+    """Each reading of Table 1 beside the thesis's figure, with their ratio where the two can be compared."""
     rows = []
     for slug, row in report.rows.iterrows():
         published = experiments.find(slug).published
@@ -64,8 +64,10 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
 
 
 def comparable(row: pd.Series, name: str) -> bool:
-    """Whether a reading of a run may be held against the thesis's: weights of full size, its model, its number of steps,
-    and read the same way. The demo's figures are of other models; the thesis has none for the VAE alone."""
+    """Whether a reading of a run may be held against the thesis's figure.
+
+    It has to be of weights at full size, the same model and number of steps, and read in the same way.
+    """
     published = experiments.find(row["experiment"]).published
     if published is None or row["weights"] not in ("published", "random") or name in published.read_otherwise:
         return False
@@ -74,7 +76,7 @@ def comparable(row: pd.Series, name: str) -> bool:
 
 
 def readings(report) -> tuple[pd.DataFrame, str]:
-    """Every reading, a row each, and a column a model; a dash where there is none. Energy and work are those of a call."""
+    """A row for each reading, a column for each model. Energy and work are those of a call."""
     if report.rows.empty:
         return pd.DataFrame(), nothing(report)
     qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
@@ -109,14 +111,13 @@ def _reading_cell(report, row: pd.Series, name: str) -> str:
 
 
 def cost(report) -> tuple[pd.DataFrame, str]:
-    """What many images take at the measured mean time: a row a model and count.
+    """What many images take at the measured mean time: a row for each model and number of images.
 
-    Money is hours and kWh at their prices; a dash without a price, or where a priced energy was not read. It is assumed
-    that every image takes as long as those measured and that devices share the work without loss.
+    Money is hours and kWh at their prices: a dash without a price, or if priced energy was not read.
     """
     rows = []
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
-        precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # no interval: not
+        precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # False without an interval
         rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
     note = report.say("At the measured mean time an image, rounded to the digits that its 95 % interval bears; it is assumed that every "
                       "image takes as long and that devices share the work without loss.")

@@ -1,4 +1,4 @@
-"""How cost grows: lines with a fixed and a per-unit time through the conditions of a loop; and what another precision costs."""
+"""How cost grows: a line through the conditions of each loop; and what another precision costs."""
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ from genlib.report import cells
 from genlib.report.summary import settings_but
 from genlib.runs import variant_of
 
-LINE = 3  # conditions: a line goes through any two
+LINE = 3  # conditions that a line needs: it goes through any two
 
 
 def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataFrame:
-    """The runs that are conditions of a loop, by `units` (steps, megapixels or images in a batch).
+    """The runs of a loop, sorted by `units`: steps, megapixels or images in a batch.
 
-    They are variants named after the setting, and the run from which the loop set out. All are of the model, dtype and
-    other settings of the loop's newest run; of several runs of a condition the newest counts. No rows where no loop was run.
+    They are the variants named after the setting, and the run from which the loop set out. All have the
+    model, dtype and other settings of the loop's newest run; the newest run of a condition counts.
     """
     rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
     in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
@@ -51,7 +51,7 @@ class Line(NamedTuple):
 
     @property
     def below_zero(self) -> bool:
-        """Whether the fixed part is negative beyond its error: no time is, so that the line does not reach down to zero units."""
+        """Whether the fixed part is negative beyond its error, which no time can be."""
         return self.fixed_s + self.fixed_error < 0
 
 
@@ -67,15 +67,15 @@ def line_through(found: pd.DataFrame) -> Line:
 
 
 def unit(report, loop: Loop, found: pd.DataFrame) -> str:
-    """What a loop counts; with the steps of denoising, if there are any: a loop may have fewer than Table 1's runs."""
+    """What a loop counts, with its number of denoising steps, which may be smaller than in Table 1."""
     steps = found["steps"].dropna()
     label = report.text(loop.unit)
     return label if loop.setting == "steps" or steps.empty else f"{label} ({cells.steps_text(report, [int(steps.iloc[0])])})"
 
 
 def growth(report) -> tuple[pd.DataFrame, str]:
-    """The lines as numbers, a row a loop: fixed time and time a unit ± their standard errors, R², how many conditions were
-    measured and how many ran out of memory."""
+    """The line of each loop in numbers: fixed time and time a unit ± their standard errors, R², and how many
+    conditions were measured or ran out of memory."""
     rows, used, below = [], [], []
     for entry, loop, found in loops(report.summary):
         line, failed = line_through(found), int(found["time_s"].isna().sum())
@@ -99,27 +99,29 @@ def growth(report) -> tuple[pd.DataFrame, str]:
 
 
 def _with_error(report, value: float, error: float) -> str:
-    """Both to the decimals that three digits of the larger take, but for less than a microsecond, which is no time that was read."""
+    """Both with the decimals that show three digits of the larger, but none below a microsecond."""
     decimals = min(6, decimals_of(max(abs(value), error), 3))
     return MISSING if pd.isna(value) else f"{report.number(value, decimals)} ± {report.number(error, decimals)}"
 
 
 def _pairs_of_precisions(summary: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
-    """Each experiment's own run, and the same in other precisions; of experiments that have both."""
+    """Each experiment's own run with those that differ in precision alone, where there are any."""
     for entry in EXPERIMENTS:
         rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
         rows = rows.assign(alike=rows["model"] + rows["settings"])
         tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
         tried = tried[tried["alike"].isin(tried["alike"].tail(1))]
         own = rows[(rows["variant"] == entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
-        others = tried[~tried["dtype"].isin(own["dtype"])]  # asked for by two names, it may be one precision
+        others = tried[~tried["dtype"].isin(own["dtype"])]  # two names may mean one precision
         if len(own) and len(others):
             yield own.iloc[0], others
 
 
 def precisions(report) -> tuple[pd.DataFrame, str]:
-    """Each experiment's own precision and those tried beside it: time, its ratio to the first row's, memory, and PSNR of
-    the same latent's picture against the first row's."""
+    """The precision of each experiment's own run, then those tried beside it.
+
+    Time and its ratio to the first row's; memory; PSNR of the same latent's picture against the first row's.
+    """
     rows, used = [], []
     for own, others in _pairs_of_precisions(report.summary):
         rows.append(_precision(report, own, own))

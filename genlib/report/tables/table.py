@@ -29,9 +29,10 @@ class Table:
         return formats.to_html(self.data, self.name, self.caption, self.note)
 
     def save(self, folder, kinds=formats.FORMATS) -> list[Path]:
-        """Write it into a folder as .csv, .md, .tex and .docx, or as those of them that are named; the files.
+        """Write it into a folder in some of FORMATS; returns the files.
 
-        Without the package python-docx the .docx is left out, and a line says so. Raises ValueError for another format.
+        Without the package python-docx there is no .docx, and a line says so. Raises ValueError for another
+        format.
         """
         if unknown := [kind for kind in kinds if kind not in formats.FORMATS]:
             raise ValueError(f"there is no format {unknown[0]!r}: use {', '.join(formats.FORMATS)}")
