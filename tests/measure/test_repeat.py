@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from genlib import measure, runs
-from genlib.measure import as_in_thesis, quality
+from genlib import measure, quality, runs
+from genlib.measure import as_in_thesis
 
 MIB = 1024**2
 

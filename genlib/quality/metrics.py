@@ -1,6 +1,5 @@
 """What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity, CLIP-IQA, whether they are the same."""
 import numpy as np
-import torch
 from PIL import Image
 
 
@@ -48,6 +47,8 @@ def clip_iqa(images) -> float | None:
 
     None, and a line that says why, without the packages torchmetrics and piq, or where CLIP cannot be downloaded (350 MB, once).
     """
+    import torch
+
     try:
         from torchmetrics.multimodal import CLIPImageQualityAssessment
 
