@@ -7,8 +7,10 @@
 Between the two clocks nothing is drawn, written or spawned.
 """
 import time
+from collections.abc import Callable
 
 import torch
+from PIL import Image
 
 from genlib import device, nvml, runs
 from genlib.measure.readings import Readings
@@ -16,14 +18,22 @@ from genlib.measure.work import takes_index
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
-           warmup: int = 1, variant: str = "", results="results") -> runs.Run:
+           warmup: int = 1, variant: str = "", quality: Callable[[list[Image.Image]], dict[str, float]] | None = None,
+           results="results") -> runs.Run:
     """Measure `generate` `iterations` times after `warmup` calls that do not count, and keep the record under `results`.
 
-    `generate()` returns a list of PIL images, or None; if it takes an argument it gets the iteration's index from 0 (the warm-up
-    gets 0), so that what it draws for an index stays the same when a run is continued. The record and the pictures are saved after
-    every iteration. An unfinished run of the same machine, versions and settings is continued; a finished one is measured anew.
-    Out of memory is an iteration with `error`, and ends the run; any other exception leaves the run unfinished and is raised.
-    Raises ValueError if `iterations` is not at least 1, TypeError if `generate` returns something else.
+    `generate()` returns a list of PIL images, or None. If it has a parameter without a default it gets the iteration's
+    index, from 0 (the warm-up gets 0 too): a call that draws by the index draws the same when its run is continued.
+    The record and the pictures are saved after every iteration. An unfinished run of the same machine, versions and
+    settings is continued; a finished one is measured anew.
+
+    `quality(pictures)` judges the run after its last iteration: it gets the pictures of all iterations in order, as they
+    were saved, in one flat list, and returns figures by name. If it fails, only the figures are lost: the run is
+    finished, and its warnings say why. It is not called if there are no pictures.
+
+    Running out of memory ends the run with an iteration whose `error` says so; any other exception of `generate` is
+    raised and leaves the run unfinished. Raises ValueError if `iterations` is not at least 1, TypeError if `generate`
+    returns something else.
     """
     check_iterations(iterations)
     call = takes_index(generate)
@@ -50,7 +60,26 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
         print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
         if iteration.error:
             break
+    if quality:
+        judge(run, quality)
     return finish(run)
+
+
+def judge(run: runs.Run, quality) -> None:
+    """Keep in the run what `quality` says of its pictures, or a warning if it fails; the run is not saved."""
+    if not any(iteration.images for iteration in run.iterations):
+        return
+    try:
+        pictures = [Image.open(file) for file in run.image_files()]
+        run.quality = {name: float(value) for name, value in quality(pictures).items()}
+    except Exception as error:  # a figure less, whatever it was: what was measured is worth more
+        run.warnings.append(f"the quality of the pictures is missing: {type(error).__name__}: {first_line(error)}")
+        print(run.warnings[-1])
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in a line; its class if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_iterations(iterations) -> None:
@@ -99,7 +128,7 @@ def _measure(call, index: int, readings: Readings) -> tuple[runs.Iteration, list
     except Exception as caught:
         if not device.is_out_of_memory(caught):
             raise
-        error = f"out of memory: {(str(caught).splitlines() or [type(caught).__name__])[0]}"
+        error = f"out of memory: {first_line(caught)}"
     end, cpu_end = time.perf_counter(), time.process_time()
     iteration = readings.stop()
     iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error

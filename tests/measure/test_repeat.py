@@ -192,3 +192,76 @@ def test_a_shorter_run_leaves_a_longer_one_that_was_cut_off_alone(tmp_path, caps
     assert len(repeat(lambda: None, tmp_path, iterations=2).iterations) == 2, "as many as were asked for"
     assert "continues" not in capsys.readouterr().out
     assert len(repeat(lambda: None, tmp_path, iterations=5).iterations) == 5 and "after 3 of 5 iterations" in capsys.readouterr().out
+
+
+def flat(level):
+    return Image.new("RGB", (4, 4), (level, level, level))
+
+
+def levels(pictures):
+    return [picture.getpixel((0, 0))[0] for picture in pictures]
+
+
+def test_quality_gets_the_pictures_of_all_iterations_in_order_and_its_figures_are_in_the_finished_record(tmp_path):
+    given = []
+
+    def judge(pictures):
+        [path] = tmp_path.rglob("run.json")
+        given.append((levels(pictures), runs.read(path).finished))
+        return dict(mean=np.float32(sum(levels(pictures)) / len(pictures)))
+
+    run = repeat(lambda index: [flat(index), flat(100 + index)], tmp_path, iterations=3, quality=judge)
+    assert given == [([0, 100, 1, 101, 2, 102], None)], "once, before the run is finished, and without the warm-up's"
+    kept = runs.read(run.folder / "run.json")
+    assert kept.finished and kept.quality == run.quality == dict(mean=51) and kept.warnings == []
+
+
+@pytest.mark.parametrize("judge, said", [
+    (lambda pictures: {}["sharpness"], "KeyError: 'sharpness'"), (lambda pictures: None, "AttributeError"),
+    (lambda pictures: dict(clip_iqa="good"), "ValueError: could not convert string to float: 'good'")])
+def test_a_fault_of_quality_costs_its_figures_only_and_is_said(tmp_path, capsys, judge, said):
+    run = repeat(lambda: [flat(1)], tmp_path, quality=judge)
+    kept = runs.read(run.folder / "run.json")
+    assert kept.finished and len(kept.iterations) == 2 and kept.quality == {}
+    assert len(kept.warnings) == 1 and kept.warnings[0].startswith(f"the quality of the pictures is missing: {said}")
+    assert kept.warnings[0] in capsys.readouterr().out.splitlines()
+    assert runs.load(tmp_path)["warnings"].unique().tolist() == kept.warnings
+
+
+def test_quality_interrupted_by_hand_leaves_a_run_that_the_next_call_judges_without_measuring_it_again(tmp_path):
+    def interrupted(pictures):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repeat(lambda index: [flat(index)], tmp_path, quality=interrupted)
+    drawn = []
+    run = repeat(lambda index: drawn.append(index) or [flat(50)], tmp_path, quality=lambda pictures: dict(sum=sum(levels(pictures))))
+    assert run.resumed and run.quality == dict(sum=1) and drawn == [0], "the warm-up alone"
+
+
+def test_quality_of_a_continued_run_has_the_pictures_of_before(tmp_path):
+    def interrupted(index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return [flat(index)]
+
+    with pytest.raises(KeyboardInterrupt):
+        repeat(interrupted, tmp_path, iterations=4)
+    given = []
+    repeat(lambda index: [flat(10 + index)], tmp_path, iterations=4, quality=lambda pictures: given.extend(levels(pictures)) or {})
+    assert given == [0, 1, 12, 13]
+
+
+def fails_from(first):
+    def call(index):
+        if index >= first:
+            raise MemoryError("no more")
+        return [flat(index)]
+    return call
+
+
+def test_quality_is_asked_of_what_was_drawn_and_not_at_all_if_nothing_was(tmp_path):
+    given = []
+    for name, call in ("some", fails_from(1)), ("none", fails_from(0)), ("no pictures", lambda: None):
+        repeat(call, tmp_path, experiment=name, quality=lambda pictures: given.append(levels(pictures)) or {})
+    assert given == [[0]]
