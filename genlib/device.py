@@ -4,7 +4,6 @@ import os
 import platform
 import subprocess
 import sys
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -84,18 +83,6 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def room_for(condition: str):
-    """Free memory, then try what stands in the block; where it does not fit the block ends with a printed line, and the loop goes on."""
-    free_memory()
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        print(f"{condition}: left out. {error}")
 
 
 def describe() -> Machine:
