@@ -41,6 +41,12 @@ def of_pictures(images, clip: bool = False) -> dict[str, float]:
     return found
 
 
+def of_reconstructions(originals, reconstructions) -> dict[str, float]:
+    """Mean PSNR in dB and mean SSIM of pictures against their originals. Raises ValueError if the numbers differ."""
+    pairs = list(zip(originals, reconstructions, strict=True))
+    return {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in {"psnr_db": psnr, "ssim": ssim}.items()}
+
+
 def clip_iqa(images) -> float | None:
     """Mean CLIP-IQA of pictures of one size, 0 to 1: how much nearer CLIP finds them to "Good photo." than to "Bad photo." (Wang et al.
     2023, arXiv:2207.12396), by torchmetrics. It judges photographs; of the demo's drawn faces it says little.

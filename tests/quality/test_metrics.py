@@ -23,6 +23,15 @@ def test_psnr_and_ssim_know_an_identical_a_close_and_an_unrelated_picture():
         quality.psnr(a, a.resize((8, 8)))
 
 
+def test_reconstructions_are_judged_by_the_means_over_pairs_and_each_needs_its_original():
+    found = quality.of_reconstructions([noise(0), noise(2)], [noise(1), noise(3)])
+    for name, metric in dict(psnr_db=quality.psnr, ssim=quality.ssim).items():
+        assert found.pop(name) == pytest.approx((metric(noise(0), noise(1)) + metric(noise(2), noise(3))) / 2)
+    assert not found
+    with pytest.raises(ValueError):
+        quality.of_reconstructions([noise(0), noise(1)], [noise(0)])
+
+
 def test_sharpness_and_diversity_are_zero_for_flat_and_for_equal_pictures():
     flat = Image.new("RGB", (32, 32), "grey")
     assert quality.sharpness(flat) == 0 < quality.sharpness(noise(0))
