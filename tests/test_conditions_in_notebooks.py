@@ -1,4 +1,4 @@
-"""The notebooks' loops over precision and resolution: each model alone in memory, and one that does not fit costs its own run only."""
+"""The notebooks' loops that load models: each is alone in memory, and one that does not fit is left out."""
 import ast
 import importlib
 import symtable
@@ -33,7 +33,7 @@ def names_in(code) -> set[str]:
 
 @pytest.fixture
 def execute(monkeypatch):
-    """Run a notebook's cell with `load` for the loader and measuring left out; the variants that it would have measured."""
+    """Run a notebook's cell with `load` as the loader; the variants that it would have measured."""
     def execute(stem, cell, load, tried, own_model=lambda: None):
         source, variants = sources(stem)[cell], []
         monkeypatch.setattr(importlib.import_module("genlib.measure.sweep"), "repeat",

@@ -1,4 +1,4 @@
-"""Measure a call: repeat it, sweep over conditions, read it as the thesis did, count its work. Knows no model."""
+"""Measure a call: repeat it, vary a setting, read it as the thesis did, count its work. Knows no model."""
 from genlib.measure.as_in_thesis import repeat_as_in_thesis
 from genlib.measure.repeat import repeat
 from genlib.measure.sweep import sweep

@@ -1,4 +1,4 @@
-"""A run for each condition: how the cost grows with steps, batch, precision or resolution."""
+"""One run for each value of a setting: how cost grows with steps, batch size, precision or resolution."""
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -10,18 +10,19 @@ Condition = TypeVar("Condition")
 
 def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Callable, runs.ModelInfo | None, dict]], *, experiment: str,
           setting: str, iterations: int = 2, warmup: int = 1, quality=None, results="results") -> dict[Condition, runs.Run]:
-    """Measure each condition as a run of its own, by `repeat`; the runs by condition.
+    """Measure each condition with `repeat`, as a run of its own, and return the runs by condition.
 
-    `make(condition)` returns the call, what its model is (or None), and the run's settings. It may load the model
-    itself: what belongs to one condition is let go before the next is made, so that a peak is that of one model. A
-    condition whose model does not fit into memory is left out with a printed line; any other exception is raised.
+    `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
+    model: a condition's call is let go before the next one is made, so that every peak is that of one model.
+    A condition that does not fit into memory while it is made is left out with a printed line; other
+    exceptions are raised.
 
-    setting: the name of what varies. The run's variant is made from it: "batch_size" and 4 give "batch-4".
+    setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
     """
     measured = {}
     for condition in conditions:
-        call = None  # it holds the model of the condition before
+        call = None  # it would keep the previous condition's model in memory
         device.free_memory()
         variant = runs.variant_of(setting, condition)
         try:

@@ -1,4 +1,4 @@
-"""The readings of a GPU, by stand-ins for NVML and for torch's allocator; where there is a card, the same for real."""
+"""What is read around a call: with stand-ins for NVML and torch's allocator, and on a card if one is here."""
 import os
 import subprocess
 import sys

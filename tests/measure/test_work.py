@@ -65,7 +65,7 @@ def test_a_matrix_product_of_known_work_is_counted_and_timed_with_the_device_at_
 
 
 def test_layers_that_torch_fuses_are_counted_too():
-    """torch.nn.TransformerEncoderLayer in evaluation runs as one operation that torch's counter does not know."""
+    """In evaluation torch.nn.TransformerEncoderLayer is one operation, unknown to torch's counter."""
     layer = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True).eval().requires_grad_(False)
     x = torch.randn(1, 16, 64)
     expected = 2 * 16 * (4 * 64 * 64 + 2 * 64 * 128) + 2 * 2 * 16 * 16 * 64  # projections, the two linear layers, attention
