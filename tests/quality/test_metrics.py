@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import types
 
@@ -82,3 +83,9 @@ def test_pictures_that_should_be_the_same_are_counted_and_their_largest_differen
     pixels[3, 4, 1] ^= 1
     assert quality.differences([a, a, a]) == {"different_pictures": 1, "largest_difference": 0}
     assert quality.differences([a, a, Image.fromarray(pixels)]) == {"different_pictures": 2, "largest_difference": 1}
+
+
+def test_pictures_are_judged_without_torch():
+    code = "import sys; from genlib import quality; from PIL import Image; a = Image.new('RGB', (8, 8)); quality.psnr(a, a); " \
+           "quality.of_pictures([a, a]); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
