@@ -1,10 +1,9 @@
-"""Which device and dtype a model runs on; synchronise; describe the machine."""
+"""Choose the device and dtype of a model, synchronise, free memory, describe the machine."""
 import gc
 import os
 import platform
 import subprocess
 import sys
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +27,10 @@ def pick() -> torch.device:
 
 
 def pick_dtype(dtype="auto") -> torch.dtype:
-    """The dtype of a model: a torch dtype, its name, or "auto" (float16 on GPUs, float32 on CPUs)."""
+    """The dtype of a model: a torch dtype, its name, or "auto", which is float16 on GPUs and float32 on CPUs.
+
+    Raises ValueError for anything else.
+    """
     if dtype == "auto":
         return torch.float32 if pick().type == "cpu" else torch.float16
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
@@ -40,12 +42,12 @@ def pick_dtype(dtype="auto") -> torch.dtype:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for products in bfloat16 (AVX512-BF16 or AMX); others convert at every step."""
+    """Whether this CPU multiplies in bfloat16 (AVX512-BF16 or AMX); other CPUs convert at every step."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def synchronize() -> None:
-    """Wait until the device has finished what it was given: a GPU works on after the call that started it has returned."""
+    """Wait until the device has finished: a GPU works on after the call that started it has returned."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     elif torch.backends.mps.is_available():
@@ -53,21 +55,21 @@ def synchronize() -> None:
 
 
 def allocated_bytes() -> int:
-    """What torch's allocator has given out on the GPU; 0 without one."""
+    """Bytes that torch's allocator has given out on the GPU; 0 without a GPU."""
     if torch.cuda.is_available():
         return torch.cuda.memory_allocated()
     return torch.mps.current_allocated_memory() if torch.backends.mps.is_available() else 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the GPU's or the machine's memory did not suffice."""
+    """Whether an error says that the GPU or the machine ran out of memory."""
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "allocate memory", "status_alloc_failed")))
 
 
 def other_precisions(tried: list[str], own: str) -> list[str]:
-    """Those of the dtypes' names that are worth a run beside one in the dtype `own`; a line says which is left out and why."""
+    """The names of dtypes worth a run beside the one in `own`; a line says which is left out, and why."""
     worth = []
     for name in tried:
         if name == own:
@@ -80,26 +82,14 @@ def other_precisions(tried: list[str], own: str) -> list[str]:
 
 
 def free_memory() -> None:
-    """Give back the memory of models that nobody holds any more."""
+    """Give back the memory of models that are no longer referenced."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-@contextmanager
-def room_for(condition: str):
-    """Free memory, then try what stands in the block; where it does not fit the block ends with a printed line, and the loop goes on."""
-    free_memory()
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        print(f"{condition}: left out. {error}")
-
-
 def describe() -> Machine:
-    """The machine, as runs record it. What it cannot tell is None."""
+    """The machine as runs record it, with None for what it cannot tell."""
     gpu = pick()
     cpu = _cpu_name()
     machine = Machine(
@@ -125,7 +115,7 @@ def _versions() -> dict[str, str]:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            pass  # genlib itself, when it is used from its folder
+            pass  # genlib itself, where it is used from its folder without being installed
     cudnn = torch.backends.cudnn.version()
     return versions | {"torch": torch.__version__} | ({"cudnn": str(cudnn)} if cudnn else {})
 
@@ -158,7 +148,7 @@ def _container() -> str | None:
 
 
 def _limit(file: str) -> float | None:
-    """A container's limit by Linux's control groups (v2): memory.max in bytes, cpu.max in processor cores; None without one."""
+    """A container's limit by Linux's control groups (v2), in bytes or cores; None where there is none."""
     try:
         limit, *period = Path("/sys/fs/cgroup", file).read_text().split()
     except (OSError, ValueError):
@@ -167,7 +157,7 @@ def _limit(file: str) -> float | None:
 
 
 def _commit() -> str | None:
-    """The last commit of genlib's own files, with a + if they were changed since; None where git does not know them."""
+    """The last commit of genlib's files, with a + if they changed since; None if git does not know them."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         last = subprocess.run([*git, "log", "-1", "--format=%h", "--abbrev=12", "--", "."], capture_output=True, text=True, timeout=10)

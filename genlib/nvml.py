@@ -1,6 +1,7 @@
 """Ask NVML, NVIDIA's management library, about the GPU that torch uses; None wherever it does not answer.
 
-One thread asks, so that a driver which hangs costs one time-out and not the run. An answer takes 12 us (memory) to 5 ms (processes).
+A thread asks, so that a driver that hangs costs one time-out and not the run. An answer takes from 12 us
+(memory) to 5 ms (processes).
 """
 import os
 import queue
@@ -10,14 +11,14 @@ from functools import cache
 import torch
 
 TIMEOUT_S = 5
-MEMORY_V2 = 0x02000028  # nvmlMemory_v2: what the driver keeps for itself does not count as used
+MEMORY_V2 = 0x02000028  # nvmlMemory_v2, where memory that the driver reserves does not count as used
 
 
 def ask(function: str, *arguments):
-    """What an NVML function says of the GPU in use, whose handle it gets before the arguments.
+    """What an NVML function says of the GPU in use; it gets the GPU's handle before the arguments.
 
-    None: no NVIDIA GPU, no driver, no permission, no such function, a board that cannot tell, or no answer in TIMEOUT_S, after which
-    nothing is asked any more.
+    None without an NVIDIA GPU, driver, permission or such a function, and from a board that cannot tell.
+    After one question without an answer in TIMEOUT_S every answer is None, and NVML is not asked again.
     """
     if not torch.cuda.is_available() or hangs():
         return None
@@ -25,20 +26,23 @@ def ask(function: str, *arguments):
 
 
 def memory_used() -> int | None:
-    """Bytes in use on the GPU, by all processes; from drivers before 510 with what the driver keeps for itself."""
+    """Bytes in use on the GPU by all processes; before driver 510 with what the driver itself reserves."""
     memory = ask("nvmlDeviceGetMemoryInfo", MEMORY_V2) or ask("nvmlDeviceGetMemoryInfo")
     return memory and memory.used
 
 
 def hangs() -> bool:
-    """Whether a question was not answered in time."""
+    """Whether a question has gone unanswered for TIMEOUT_S."""
     return torch.cuda.is_available() and _asker(torch.cuda.current_device(), os.getpid()).hangs
 
 
 class _Asker:
-    """A thread that asks one question after the other about one GPU (torch's number of it: a thread has a current GPU of its own)."""
+    """A thread that asks one question after another about one GPU.
 
-    def __init__(self, gpu: int, process: int):  # by process, since a forked child has no threads of its parent's
+    The GPU is given by torch's number, since each thread has a current GPU of its own.
+    """
+
+    def __init__(self, gpu: int, process: int):  # one a process, since a forked child has none of its parent's threads
         self._gpu = gpu
         self.hangs = False
         self._questions = queue.SimpleQueue()
@@ -62,7 +66,7 @@ class _Asker:
             function, arguments, reply = self._questions.get()
             try:
                 reply.put(None if handle is None else _call(handle, function, arguments))
-            except Exception as error:  # a mistake of ours: raised where it was asked
+            except Exception as error:  # a mistake in the question: raised to whoever asked it
                 reply.put(error)
 
 
@@ -70,12 +74,12 @@ _asker = cache(_Asker)  # one for each GPU and process
 
 
 def _find_gpu(gpu: int):
-    """NVML's handle of the GPU that torch numbers so, found by its UUID, since CUDA_VISIBLE_DEVICES renumbers; None without one."""
+    """NVML's handle of torch's GPU, or None; found by UUID, since CUDA_VISIBLE_DEVICES renumbers GPUs."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # not installed, no library, no driver, no permission: each its own class, all mean "cannot tell"
+    except Exception:  # no package, library, driver or permission: each raises its own class, and all mean "cannot tell"
         return None
     uuid = str(torch.cuda.get_device_properties(gpu).uuid)
     for name in (uuid, f"GPU-{uuid}", f"MIG-{uuid}"):
@@ -90,7 +94,7 @@ def _call(handle, function: str, arguments: tuple):
     import pynvml
 
     try:
-        if function == "nvmlSystemGetDriverVersion":  # of the system: takes no handle
+        if function == "nvmlSystemGetDriverVersion":  # the system's, so that it takes no handle
             return pynvml.nvmlSystemGetDriverVersion()
         return getattr(pynvml, function)(handle, *arguments)
     except (pynvml.NVMLError, AttributeError):

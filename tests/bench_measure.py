@@ -1,9 +1,10 @@
 """How true the instrument is, and what it costs the call that it measures: make bench
 
-Known quantities: a busy loop and a sleep of 200 ms, no neighbours, 256 MiB that are freed again, the same call by torch.utils.benchmark.
-Overhead: the call bare and measured, in turn, at least 20 pairs, with and without the polling thread; beside it the same comparison of
-bare with bare, which shows what the noise alone does. On a GPU the call's work and the memory lie there. Each line names its limit;
-one beyond it, with the whole of its interval where it has one, makes the exit status 1.
+Known quantities: a busy loop and a sleep of 200 ms, a quiet machine, 256 MiB that are freed again, and the
+same call timed by torch.utils.benchmark. Overhead: the call bare and measured in turn, in at least 20 pairs,
+with and without the polling thread; beside it bare is compared with bare, which shows what noise alone does.
+On a GPU the work and the memory are the GPU's. Each line names its limit; a line beyond it, with the whole of
+its interval where it has one, makes the exit status 1.
 """
 import sys
 import tempfile
@@ -27,14 +28,14 @@ beyond = []
 
 
 def show(text: str, least: float, limit: float) -> None:
-    """A line with its limit; `least`: the deviation, as a share, or the end of its interval that is nearer to none."""
+    """Print a line with its limit. `least`: the deviation as a share, or its interval's end nearer to 0."""
     print(f"{text}  (limit {100 * limit:.0f} %)", flush=True)
     if abs(least) > limit:
         beyond.append(text)
 
 
 def another_clock() -> float:
-    """Not the one that the instrument reads, where the system has a second one."""
+    """A clock other than the instrument's, where the system has a second one."""
     return time.clock_gettime(time.CLOCK_MONOTONIC_RAW) if hasattr(time, "CLOCK_MONOTONIC_RAW") else time.time()
 
 
@@ -54,7 +55,7 @@ def known_times() -> None:
 
 
 def known_neighbours() -> None:
-    """On a quiet machine a busy call is not taken for its own neighbour."""
+    """On a quiet machine, a busy call is not taken for another process."""
     others = min(measure_once(lambda index: busy(1.0), 0)[0].other_cpu_s for _ in range(3))
     show(f"1 s of work, none else  others read as {1000 * others:5.0f} ms  {100 * others:+.1f} %", others, 0.05)
 
@@ -119,7 +120,7 @@ def by_torch(call) -> float:
 
 
 def ratio(first, second, call) -> tuple[float, float, float]:
-    """Ratio of medians, second over first, run in turn in changing order, and its 95 % interval by the bootstrap."""
+    """Ratio of medians, second over first, in turn and alternating order; its 95 % interval by bootstrap."""
     a, b = [], []
     for pair in range(PAIRS):
         order = [(first, a), (second, b)]

@@ -14,8 +14,7 @@ from statistics import median
 
 import torch
 
-from genlib import device
-from genlib.measure import quality
+from genlib import device, quality
 from genlib.measure.repeat import measure
 from genlib.models import images, stable_diffusion, vae
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, and on a file system that fills up: what was measured is on disk and whole, and a second run goes on."""
+"""After a kill at any moment, or on a full disk, what was measured is whole, and a second run goes on."""
 import hashlib
 import random
 import shutil

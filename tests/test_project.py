@@ -112,6 +112,7 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("wing, allowed", [
     ("models", ("genlib.models", "genlib.device", "genlib.runs", "genlib.files")),
     ("measure", ("genlib.measure", "genlib.device", "genlib.nvml", "genlib.runs")),
+    ("quality", ("genlib.quality", "genlib.runs")),
     ("report", ("genlib.report", "genlib.runs", "genlib.files"))])
 def test_imports_run_one_way(wing, allowed):
     files = list((PROJECT / "genlib" / wing).rglob("*.py"))

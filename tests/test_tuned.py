@@ -17,8 +17,7 @@ from diffusers import PNDMScheduler, UNet2DConditionModel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genlib import device, measure
-from genlib.measure import quality
+from genlib import device, measure, quality
 from genlib.models import images, stable_diffusion, stylegan2, tuned, vae, weights
 from genlib.models.stylegan2_network import Generator
 from genlib.runs import ModelInfo

@@ -11,7 +11,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from tqdm import tqdm
 from train_vae import HELD_OUT, pictures_of
 
-from genlib.measure import quality
+from genlib import quality
 from genlib.models import images, stable_diffusion, vae
 
 SCORES = {"glasses": lambda face: face.glasses, "red or black hair": lambda face: face.hair in ("red", "black") and face.style != "bald",

@@ -1,6 +1,6 @@
-"""The thesis's own way of reading, for the audit: no warm-up, no reset of the peak between iterations, no synchronising, its own bounds.
+"""Measure as the thesis did, for the audit: no warm-up, no synchronising, no reset of the peak in between.
 
-Its figures are kept under method "thesis", and no table averages or ranks them with ours.
+These figures are kept under the method "thesis", and no table averages them with ours or ranks them.
 """
 import math
 import threading
@@ -20,9 +20,13 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                         iterations: int = 5, vram: str = "allocator", results="results") -> runs.Run:
     """Time `generate` as the thesis did: `time.time()` around the call, then RSS and VRAM read once.
 
-    vram: "allocator", torch's peak since the first iteration began, never reset between (as for Stable Diffusion and
-    StyleGAN2-ADA), or "gputil", what nvidia-smi says of the whole device after the iteration (as for the VAE). The thesis's processes
-    had made no pictures before, so the peak of what ran here earlier is forgotten once. Pictures are not kept: `repeat` keeps them.
+    vram: "allocator" is torch's peak since the first iteration began, as the thesis read Stable Diffusion and
+    StyleGAN2-ADA; "gputil" is what nvidia-smi reports for the whole device after the iteration, as it read
+    the VAE.
+
+    The peak is reset once, before the first iteration, because the thesis's processes had drawn nothing
+    before. The pictures are not kept; those of `repeat` are. Raises ValueError for another `vram`, or for
+    less than one iteration.
     """
     if vram not in ("allocator", "gputil"):
         raise ValueError(f"vram is {vram!r}: the thesis read 'allocator' or 'gputil'")
@@ -55,12 +59,12 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
 
 
 def gputil_memory_used() -> int | None:
-    """Bytes in use on the first GPU by GPUtil's reading; None where GPUtil is missing, finds no GPU, fails or hangs."""
+    """Bytes in use on the first GPU, by GPUtil; None where it is missing, finds no GPU, fails or hangs."""
     answers = []
 
     def ask():
         try:
-            import GPUtil  # an old sdist: without setuptools it does not import on Python 3.12 and later
+            import GPUtil  # an old package: on Python 3.12 and later it imports only where setuptools is installed
 
             answers.extend(gpu.memoryUsed for gpu in GPUtil.getGPUs())
         except (ImportError, ValueError, ZeroDivisionError, IndexError, OSError):

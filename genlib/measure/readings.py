@@ -1,11 +1,12 @@
-"""Memory, energy, clocks, and what else the machine was doing around one call: each source as it answers, None where it does not.
+"""What is read around one call: memory, energy, clocks, and what else the machine was doing meanwhile.
 
-    start()  garbage collected, everything read once, peaks reset, polling begins, counters read
+    start()  collect garbage, read everything once, reset the peaks, begin to poll, read the counters
     ...      the call
-    stop()   counters read, polling ends, everything read once more
+    stop()   read the counters, end polling, read everything once more
 
-While the call runs one thread polls, at 50 ms: the use of the whole GPU (12 us a reading) and, only where the kernel cannot
-reset its own high-water mark, RSS (7 us). Nothing spawns a process.
+During the call one thread polls every 50 ms: the memory in use on the whole GPU (12 us a reading) and, only
+where the kernel cannot reset its own high-water mark, RSS (7 us). No process is spawned. A source that does
+not answer gives None.
 """
 import gc
 import os
@@ -20,16 +21,17 @@ from genlib import device, nvml
 from genlib.runs import Iteration
 
 POLL_S = 0.05
-SHORTEST_S = 0.2  # the kernel counts CPU time in ticks of 10 ms: in a shorter window the share of others cannot be told
+SHORTEST_S = 0.2  # the kernel counts CPU time in ticks of 10 ms, too coarse to tell the others' share in a shorter window
 REASONS = {  # bits of nvmlDeviceGetCurrentClocksEventReasons that slow the work down
     0x02: "clocks set by hand", 0x04: "power cap", 0x08: "hardware slowdown", 0x20: "temperature (software)",
     0x40: "temperature (hardware)", 0x80: "power brake"}
 
 
 class Readings:
-    """The readings of one iteration. A new object each iteration: `start()`, the call, `stop()`; `end_polling()` at last.
+    """The readings of one iteration: `start()`, the call, `stop()`, and `end_polling()` whatever happened.
 
-    One at a time in a process: a call that is itself measured must not measure, since the peaks would be reset under it.
+    Only one may be under way in a process: a measurement inside a measured call would reset the peaks of the
+    outer one.
     """
 
     _under_way = None
@@ -38,7 +40,7 @@ class Readings:
         self._done, self._poller, self._fault = threading.Event(), None, None
 
     def start(self) -> None:
-        """Collect garbage, reset the peaks, begin to poll. Ends with the device synchronised. RuntimeError: one is under way."""
+        """Collect garbage, reset the peaks, begin to poll. Raises RuntimeError while another is under way."""
         if Readings._under_way is not None:
             raise RuntimeError("a measurement is already under way in this process: take the inner measure.repeat out of the call")
         Readings._under_way = self
@@ -60,15 +62,15 @@ class Readings:
         self._counters = _Counters(self._process)
 
     def end_polling(self) -> None:
-        """No more readings, whatever happened; may be called twice."""
+        """Take no more readings; may be called twice."""
         if Readings._under_way is self:
             Readings._under_way = None
         self._done.set()
         if self._poller:
-            self._poller.join(nvml.TIMEOUT_S + 1)  # it may wait for a driver that hangs
+            self._poller.join(nvml.TIMEOUT_S + 1)  # it may be waiting for a driver that hangs
 
     def stop(self) -> Iteration:
-        """End polling; an Iteration with every reading but the times. Raises what the poller came to grief on: a fault of ours."""
+        """End polling; an Iteration with all readings but times. Raises the poller's own fault, if any."""
         begun, ended = self._counters, _Counters(self._process)
         energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
         self.end_polling()
@@ -95,7 +97,7 @@ class Readings:
         return iteration
 
     def _read_gpu(self) -> dict:
-        """What takes too long, or changes too slowly, to be polled."""
+        """The readings that take too long, or change too slowly, to be polled."""
         clock_mhz = nvml.ask("nvmlDeviceGetClockInfo", 1)  # 1: the multiprocessors' clock
         return {"device_bytes": nvml.memory_used(), "process_bytes": _gpu_share(self._process.pid),
                 "temperature_c": nvml.ask("nvmlDeviceGetTemperature", 0), "clock_hz": None if clock_mhz is None else clock_mhz * 1e6}
@@ -104,7 +106,7 @@ class Readings:
         try:
             while not self._done.wait(POLL_S):
                 self._poll()
-        except Exception as error:  # told by stop(): a thread that dies in silence would leave peaks that are too low
+        except Exception as error:  # raised by stop(): a thread that died unnoticed would leave peaks that are too low
             self._fault = error
 
     def _poll(self) -> None:
@@ -124,7 +126,7 @@ class Readings:
 
 
 class _Counters:
-    """What only grows, read at one moment."""
+    """Counters that only grow, read at one moment."""
 
     def __init__(self, process: psutil.Process):
         self.swapped_bytes = _swapped()
@@ -134,7 +136,7 @@ class _Counters:
         self.busy_cpu_s = sum(getattr(times, name, 0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
 
     def other_cpu_since(self, begun) -> float | None:
-        """CPU seconds that other processes took, and on a virtual machine its host; None in too short a window."""
+        """CPU seconds of other processes and a virtual machine's host; None if the window is too short."""
         if self.time_s - begun.time_s < SHORTEST_S:
             return None
         return max(0.0, self.busy_cpu_s - begun.busy_cpu_s - (self.own_cpu_s - begun.own_cpu_s))
@@ -145,7 +147,7 @@ def _difference(begun, ended, scale=1):
 
 
 def _swapped() -> int | None:
-    """Bytes that the machine has moved between memory and swap since it started; None where the system does not say."""
+    """Bytes that the machine has swapped in and out since it started; None where the system does not say."""
     try:
         counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
     except OSError:
@@ -154,7 +156,10 @@ def _swapped() -> int | None:
 
 
 def _source_of_device_memory() -> str | None:
-    """Who tells the whole device's use: chosen once an iteration, since the two differ by what the driver keeps for itself."""
+    """Who reports the memory in use on the whole device: "nvml", "torch", or None where neither can.
+
+    It is chosen once an iteration, since the two differ by what the driver keeps for itself.
+    """
     if nvml.memory_used() is not None:
         return "nvml"
     return None if _torchs_memory_used() is None else "torch"
@@ -163,19 +168,19 @@ def _source_of_device_memory() -> str | None:
 def _torchs_memory_used() -> int | None:
     try:
         free, total = torch.cuda.mem_get_info()
-    except RuntimeError:  # the device does not say, or is lost: the call itself will tell
+    except RuntimeError:  # the device cannot tell, or is lost, which the call itself will show
         return None
     return total - free
 
 
 def _kept_by_graphs() -> int:
-    """Bytes that CUDA graphs keep for their maps. To the allocator they are free, but a replay writes there all the same."""
+    """Bytes that CUDA graphs keep for their maps: free to the allocator, though a replay writes into them."""
     return sum(segment["total_size"] - segment["allocated_size"] for segment in torch.cuda.memory_snapshot()
                if tuple(segment["segment_pool_id"]) != (0, 0))
 
 
 def _gpu_share(pid: int) -> int | None:
-    """What this process holds on the GPU; None where the process is not found (in a container it has another number)."""
+    """Bytes that this process holds on the GPU; None where it is not found, as in some containers."""
     for process in nvml.ask("nvmlDeviceGetComputeRunningProcesses") or []:
         if process.pid == pid:
             return process.usedGpuMemory
@@ -193,7 +198,7 @@ def _reset_peak_rss() -> bool:
 
 
 def _of_status(name: str) -> int | None:
-    """Bytes of this process by /proc/self/status."""
+    """A figure of /proc/self/status, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
@@ -201,5 +206,5 @@ def _of_status(name: str) -> int | None:
 
 
 def _private(memory) -> int | None:
-    """RSS without what a file backs or others share: read from counters, since a walk of the pages takes 27 ms at 4 GB."""
+    """RSS without what files back or others share, by counters: a walk of the pages takes 27 ms at 4 GB."""
     return memory.rss - memory.shared if hasattr(memory, "shared") else None

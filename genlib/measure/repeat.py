@@ -1,14 +1,18 @@
 """Repeat a call and measure each repetition.
 
-    warm-up     readings.start | call | readings.stop   shown as "first image", not averaged
-    iteration 1 readings.start | synchronise, clock, call, synchronise, clock | readings.stop | save the pictures, write run.json
-    iteration 2 ...
+    warm-up       measured like an iteration, shown as "first image", never averaged
+    iteration 1   readings.start | synchronise, clock, call, synchronise, clock | readings.stop | save
+    iteration 2   ...
+    quality       judges the saved pictures
+    finish
 
 Between the two clocks nothing is drawn, written or spawned.
 """
 import time
+from collections.abc import Callable
 
 import torch
+from PIL import Image
 
 from genlib import device, nvml, runs
 from genlib.measure.readings import Readings
@@ -16,21 +20,29 @@ from genlib.measure.work import takes_index
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
-           warmup: int = 1, variant: str = "", results="results") -> runs.Run:
-    """Measure `generate` `iterations` times after `warmup` calls that do not count, and keep the record under `results`.
+           warmup: int = 1, variant: str = "", quality: Callable[[list[Image.Image]], dict[str, float]] | None = None,
+           results="results") -> runs.Run:
+    """Measure `iterations` calls of `generate`, after `warmup` that do not count, and keep the record.
 
-    `generate()` returns a list of PIL images, or None; if it takes an argument it gets the iteration's index from 0 (the warm-up
-    gets 0), so that what it draws for an index stays the same when a run is continued. The record and the pictures are saved after
-    every iteration. An unfinished run of the same machine, versions and settings is continued; a finished one is measured anew.
-    Out of memory is an iteration with `error`, and ends the run; any other exception leaves the run unfinished and is raised.
-    Raises ValueError if `iterations` is not at least 1, TypeError if `generate` returns something else.
+    `generate()` returns a list of PIL images, or None. If it has a parameter without a default, it gets the
+    index of the iteration, from 0 (the warm-up gets 0 too), so that a continued run draws what it would have
+    drawn anyway. The record and the pictures are saved after every iteration. An unfinished run of the same
+    machine, versions and settings is continued; a finished one is left alone and a new one begins.
+
+    `quality(pictures)` judges the run after its last iteration. It gets the saved pictures of all iterations,
+    in order, in one flat list, and returns figures by name. If it fails, only these figures are lost: a line
+    and the run's warnings say why. It is not called where there are no pictures.
+
+    Running out of memory ends the run with an iteration whose `error` says so. Any other exception of
+    `generate` is raised and leaves the run unfinished. Raises ValueError if `iterations` is not at least 1,
+    and TypeError if `generate` returns something else.
     """
     check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
                               variant=variant), results, iterations)
     done = len(run.iterations)
-    device.free_memory()  # or what an earlier condition left in the allocator's cache would count as reserved here
+    device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:
         print(f"{variant}:")
     if run.resumed:
@@ -39,7 +51,7 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
         iteration, _ = measure(call, 0)
         run.warmup.append(iteration)
         print(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}", flush=True)
-        if iteration.error:  # the same call would need the same memory again
+        if iteration.error:  # the next call would need the same memory
             run.iterations.append(iteration)
             return finish(run)
     for index in range(done, iterations):
@@ -50,20 +62,39 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
         print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
         if iteration.error:
             break
+    if quality:
+        judge(run, quality)
     return finish(run)
 
 
+def judge(run: runs.Run, quality) -> None:
+    """Put what `quality` says of the run's pictures into it, or a warning if it fails; nothing is saved."""
+    if not any(iteration.images for iteration in run.iterations):
+        return
+    try:
+        pictures = [Image.open(file) for file in run.image_files()]
+        run.quality = {name: float(value) for name, value in quality(pictures).items()}
+    except Exception as error:  # whatever it is: it must not cost what was measured
+        run.warnings.append(f"the quality of the pictures is missing: {type(error).__name__}: {first_line(error)}")
+        print(run.warnings[-1])
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's message, or the name of its class if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def check_iterations(iterations) -> None:
-    """Raises ValueError unless it is a whole number of at least 1."""
+    """Raise ValueError unless `iterations` is a whole number of at least 1."""
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"iterations is {iterations!r}: it must be a whole number of at least 1 (the thesis has 5)")
 
 
 def finish(run: runs.Run) -> runs.Run:
-    """Mark the run as finished, save it, print its averages."""
+    """Mark the run as finished, save it, and print its averages."""
     if nvml.hangs():
         run.warnings.append(f"the GPU's driver gave no answer within {nvml.TIMEOUT_S} s and was not asked again: "
-                            "readings of the whole GPU are missing, see whether nvidia-smi answers")
+                            "readings of the whole GPU are missing; check whether nvidia-smi answers")
     run.finish()
     good = [i for i in run.iterations if i.error is None]
     if not good:
@@ -75,16 +106,16 @@ def finish(run: runs.Run) -> runs.Run:
 
 
 def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
-    """One call, measured: the Iteration (without pictures) and what the call returned."""
+    """Measure one call: the Iteration, as yet without its pictures, and what the call returned."""
     readings = Readings()
     try:
         iteration, images = _measure(call, index, readings)
-    finally:  # after an interrupt too: no poller may outlive its call
+    finally:  # no poller may outlive its call, even after an interrupt
         readings.end_polling()
-    if not isinstance(images, (list, type(None))):  # a generator, say, would be measured without having done anything
+    if not isinstance(images, (list, type(None))):  # a generator would be measured before it has drawn anything
         raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
     if iteration.error and torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the next condition starts from what is really in use
+        torch.cuda.empty_cache()  # so that the next condition starts from what is really in use
     return iteration, images
 
 
@@ -99,7 +130,7 @@ def _measure(call, index: int, readings: Readings) -> tuple[runs.Iteration, list
     except Exception as caught:
         if not device.is_out_of_memory(caught):
             raise
-        error = f"out of memory: {(str(caught).splitlines() or [type(caught).__name__])[0]}"
+        error = f"out of memory: {first_line(caught)}"
     end, cpu_end = time.perf_counter(), time.process_time()
     iteration = readings.stop()
     iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error
@@ -107,8 +138,10 @@ def _measure(call, index: int, readings: Readings) -> tuple[runs.Iteration, list
 
 
 def describe(iteration: runs.Iteration) -> str:
-    """An iteration in a line: time, VRAM and RAM in MB of 1024² bytes."""
-    vram = iteration.vram_device_bytes if iteration.vram_peak_bytes is None else iteration.vram_peak_bytes  # GPUtil knows the former only
+    """One line for an iteration: time, VRAM and RAM, in MB of 1024² bytes."""
+    vram = iteration.vram_peak_bytes
+    if vram is None:  # GPUtil reads the whole device only
+        vram = iteration.vram_device_bytes
     line = f"{iteration.time_s:8.3f} s · VRAM {_mb(vram)} MB · RAM {_mb(iteration.ram_bytes)} MB"
     return f"{line} · {iteration.error}" if iteration.error else line
 

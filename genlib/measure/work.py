@@ -1,4 +1,4 @@
-"""How much work a call is, and how fast this machine could do it: the two together say what share of the machine a model reaches."""
+"""How much work a call is and how fast this machine could do it: together, the share that a model reaches."""
 import inspect
 import time
 import warnings
@@ -13,17 +13,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genlib import device, runs
 
-LONG_ENOUGH_S = 0.05  # what is timed at once: on a GPU the clocks' own call would tell in a shorter time
+LONG_ENOUGH_S = 0.05  # of one timing: in a shorter one the cost of reading the clock would show
 LARGEST = 8192  # rows of a matrix
 COPIED_BYTES = 256 * 2**20
 REPETITIONS = 7
 
 
 def record_work(run: runs.Run, flops_per_image: float) -> None:
-    """Keep in a run the work of an image (see `count_flops`) and the machine's rates in its model's dtype.
+    """Save in a run the work of an image (see `count_flops`) and the machine's rates in its model's dtype.
 
-    To be done when everything is measured: the rates leave some work space behind (8 to 18 MB on a CPU), which later readings of
-    memory would hold.
+    Call it when everything is measured: measuring the rates leaves some work space in use (8 to 18 MB on a
+    CPU), which later readings of memory would include.
     """
     run.flops_per_image = flops_per_image
     run.machine.matmul_flops_per_s, run.machine.bandwidth_bytes_per_s = machine_rates(run.model.dtype if run.model else "float32")
@@ -31,10 +31,12 @@ def record_work(run: runs.Run, flops_per_image: float) -> None:
 
 
 def count_flops(generate) -> int:
-    """Floating-point operations of one call: 2 for each multiplication with addition, in matrix products, convolutions, attention.
+    """Floating-point operations of one call in matrix products, convolutions and attention.
 
-    Counted by torch while the call runs once more, apart from any timing. For a batch divide by its size. Torch counts nothing for
-    attention fused by others than CUDA, nor for the fused layers of torch.nn.TransformerEncoder: there the plain form is forced.
+    Torch counts them, 2 for each multiplication with its addition, while the call runs once more, untimed.
+    Divide by the batch size for one image. Torch does not see into attention fused for devices other than
+    CUDA, nor into the fused layers of torch.nn.TransformerEncoder, so their plain form is computed instead.
+    Warns if nothing was counted.
     """
     plain_attention = nullcontext() if device.pick().type == "cuda" else sdpa_kernel(SDPBackend.MATH)
     fused_layers = torch.backends.mha.get_fastpath_enabled()
@@ -51,18 +53,19 @@ def count_flops(generate) -> int:
 
 
 def takes_index(generate):
-    """`generate` as a function of the iteration's index, whether it asks for the index, by a parameter without a default, or not."""
+    """`generate` as a function of the index, passed on only if it has a parameter without a default."""
     asks = any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
                for p in inspect.signature(generate).parameters.values())
     return generate if asks else lambda index: generate()
 
 
 def machine_rates(dtype: str = "float32") -> tuple[float | None, float | None]:
-    """Floating-point operations and bytes a second that this machine reaches, now and in this process, with its present settings.
+    """Floating-point operations and bytes a second that this process reaches on this machine, as set now.
 
-    The first is a square matrix product's, made larger until it takes 50 ms or has 8192 rows; the second a copy's of 256 MiB, with
-    what is read and what is written counted. What takes less than 50 ms is repeated within one timing. Medians of 7, measured once for
-    each dtype, number of threads and precision. (None, None) if there is not enough memory. Takes about a second.
+    The first is the rate of a square matrix product, enlarged until it takes 50 ms or has 8192 rows. The
+    second is that of a copy of 256 MiB, counting both what is read and what is written. Anything shorter than
+    50 ms is repeated within one timing; each rate is the median of 7. They take about a second and are
+    measured once for each dtype, number of threads and precision. (None, None) if there is not enough memory.
     """
     where, dtype = device.pick(), device.pick_dtype(dtype)
     settings = (torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32)
@@ -85,10 +88,10 @@ def _rates(where: torch.device, dtype: torch.dtype, settings: tuple) -> tuple[fl
 def _matmul_rate(where: torch.device, dtype: torch.dtype) -> float:
     rows = 256
     while True:
-        # Drawn numbers, as a model has: equal ones save a GPU power, and so raise its clock.
+        # Random numbers, as in a model: equal ones would save the GPU power, and so raise its clock.
         a = torch.randn(rows, rows, device=where).to(dtype)
         out = torch.empty_like(a)
-        once_s = min(_time(torch.mm, a, a, out=out) for _ in range(4))  # the first of a size sets itself up
+        once_s = min(_time(torch.mm, a, a, out=out) for _ in range(4))  # the first call with a size sets things up
         if once_s >= LONG_ENOUGH_S or rows == LARGEST:
             return 2 * rows**3 / _median_time(once_s, torch.mm, a, a, out=out)
         rows *= 2
@@ -102,7 +105,7 @@ def _copy_rate(where: torch.device) -> float:
 
 
 def _median_time(once_s: float, function, *arguments, **keywords) -> float:
-    """Seconds of one call, repeated within each timing until it is long enough."""
+    """Seconds of one call, which is repeated within each timing to make that long enough."""
     times = ceil(LONG_ENOUGH_S / once_s)
     return median(_time(function, *arguments, times=times, **keywords) for _ in range(REPETITIONS)) / times
 

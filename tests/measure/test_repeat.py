@@ -1,7 +1,5 @@
 import inspect
-import sys
 import time
-import types
 
 import numpy as np
 import psutil
@@ -10,7 +8,6 @@ import torch
 from PIL import Image
 
 from genlib import measure, runs
-from genlib.measure import as_in_thesis, quality
 
 MIB = 1024**2
 
@@ -157,107 +154,10 @@ def test_a_line_is_printed_an_iteration_and_the_averages(tmp_path, capsys):
     assert all(" s · VRAM " in line and "RAM" in line for line in lines)
 
 
-def test_flops_of_a_matrix_product_a_convolution_and_attention_are_the_textbooks():
-    a, b = torch.randn(3, 5), torch.randn(5, 7)
-    assert measure.count_flops(lambda: a @ b) == 2 * 3 * 5 * 7
-    image, kernel = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3)
-    assert measure.count_flops(lambda: torch.nn.functional.conv2d(image, kernel, padding=1)) == 2 * 4 * 3 * 9 * 64
-    q = torch.randn(1, 2, 6, 4)  # 2 heads, 6 positions, 4 wide
-    assert measure.count_flops(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q)) == 2 * (2 * 2 * 6 * 6 * 4)
-
-
-def test_the_thesiss_reading_has_no_warm_up_and_its_own_method(tmp_path):
-    calls = []
-    run = measure.repeat_as_in_thesis(lambda: calls.append(1), experiment="e", iterations=3, results=tmp_path)
-    assert len(calls) == 3 and run.warmup == [] and run.method == "thesis"
-    assert runs.load(tmp_path)["method"].unique().tolist() == ["thesis"]
-
-
-def test_the_thesiss_reading_refuses_a_source_that_it_did_not_use(tmp_path):
-    with pytest.raises(ValueError, match="'allocator' or 'gputil'"):
-        measure.repeat_as_in_thesis(lambda: None, experiment="e", vram="nvml", results=tmp_path)
-
-
-@pytest.mark.parametrize("script, expected", [
-    ("", None), ("echo 'NVIDIA-SMI has failed'", None), ("echo 'No devices were found'", None), ("sleep 60", None),
-    ("echo '0, GPU-1, 5, 1000, 1136, 400, 535.1, Tesla T4, 123, Disabled, Disabled, 60'", 1136 * MIB),
-    ("echo '0, GPU-1, 5, 1000, 1136, 400, 535.1, NVIDIA A100, MIG 1g.5gb, 123, Disabled, Disabled, 60'", 1136 * MIB),
-    ("echo '0, GPU-1, 5, 1000, [Insufficient Permissions], 400, 535.1, NVIDIA A100, 123, Disabled, Disabled, 60'", None),
-    ("echo '0, GPU-1, 5, [N/A], [N/A], [N/A], 535.1, Tesla T4, 123, Disabled, Disabled, 60'", None),
-    ("echo '0, GPU-1, 5, 0, 0, 0, 535.1, Tesla T4, 123, Disabled, Disabled, 60'", None),
-])
-def test_every_fault_of_gputil_is_a_reading_that_is_missing(tmp_path, monkeypatch, script, expected):
-    program = tmp_path / "nvidia-smi"
-    if script:
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(as_in_thesis, "TIMEOUT_S", 3)
-    assert as_in_thesis.gputil_memory_used() == expected
-
-
 def test_repeat_has_the_signature_that_notebooks_and_users_rely_on():
     parameters = inspect.signature(measure.repeat).parameters
     assert {"experiment", "model", "settings", "iterations", "warmup", "results"} <= set(parameters)
     assert (parameters["iterations"].default, parameters["warmup"].default) == (5, 1)
-
-
-def noise(seed):
-    return Image.fromarray(np.random.RandomState(seed).randint(0, 256, (32, 32, 3), dtype=np.uint8))
-
-
-def test_psnr_and_ssim_know_an_identical_a_close_and_an_unrelated_picture():
-    a = noise(0)
-    close = Image.fromarray((np.asarray(a).astype(int) + 1).clip(0, 255).astype(np.uint8))
-    assert quality.psnr(a, a) == float("inf") and quality.ssim(a, a) == 1
-    assert 47 < quality.psnr(a, close) < 49, "one level off everywhere is 20 log10(255) = 48.1 dB"
-    assert quality.psnr(a, noise(1)) < 10 and quality.ssim(a, noise(1)) < 0.1
-    with pytest.raises(ValueError, match="resize"):
-        quality.psnr(a, a.resize((8, 8)))
-
-
-def test_sharpness_and_diversity_are_zero_for_flat_and_for_equal_pictures():
-    flat = Image.new("RGB", (32, 32), "grey")
-    assert quality.sharpness(flat) == 0 < quality.sharpness(noise(0))
-    assert quality.diversity([flat, flat]) == 0 < quality.diversity([flat, noise(0)])
-
-
-def clip_of_torchmetrics(monkeypatch, module):
-    monkeypatch.setitem(sys.modules, "torchmetrics", types.ModuleType("torchmetrics"))
-    monkeypatch.setitem(sys.modules, "torchmetrics.multimodal", module)
-
-
-def test_clip_iqa_gives_the_pictures_to_torchmetrics_as_levels_of_255(monkeypatch):
-    given = []
-
-    class Metric:
-        def __init__(self, data_range):
-            assert data_range == 255
-
-        def __call__(self, pictures):
-            given.append(pictures)
-            return torch.tensor([0.25, 0.75])
-
-    clip_of_torchmetrics(monkeypatch, types.SimpleNamespace(CLIPImageQualityAssessment=Metric))
-    pictures = [noise(0), noise(1)]
-    found = quality.of_pictures(pictures, clip=True)
-    assert found["clip_iqa"] == 0.5 and given[0].shape == (2, 3, 32, 32) and given[0].dtype == torch.float32
-    assert (given[0][1].permute(1, 2, 0).numpy() == np.asarray(pictures[1])).all()
-    assert found["sharpness"] == pytest.approx((quality.sharpness(noise(0)) + quality.sharpness(noise(1))) / 2)
-    assert found["diversity"] == quality.diversity(pictures)
-    assert set(quality.of_pictures(pictures)) == {"sharpness", "diversity"}, "CLIP only when asked"
-
-
-@pytest.mark.parametrize("fault", [ImportError("No module named 'torchmetrics'"), ValueError("package `piq` must be installed"),
-                                   OSError("<urlopen error>")])
-def test_without_packages_or_a_network_clip_iqa_is_left_out_with_the_reason(monkeypatch, capsys, fault):
-    def refuse(data_range):
-        raise fault
-
-    clip_of_torchmetrics(monkeypatch, types.SimpleNamespace(CLIPImageQualityAssessment=refuse))
-    assert set(quality.of_pictures([noise(0), noise(1)], clip=True)) == {"sharpness", "diversity"}
-    out = capsys.readouterr().out
-    assert str(fault) in out and "pip install torchmetrics piq" in out and len(out.splitlines()) == 1
 
 
 @pytest.mark.gpu
@@ -267,14 +167,6 @@ def test_a_tensor_of_known_size_is_read_to_the_byte(tmp_path):
     for iteration in run.iterations:
         assert 0 <= iteration.vram_peak_bytes - base - 100 * MIB < 1 * MIB
         assert iteration.vram_device_bytes >= iteration.vram_reserved_bytes >= iteration.vram_peak_bytes
-
-
-def test_pictures_that_should_be_the_same_are_counted_and_their_largest_difference_told():
-    a = noise(0)
-    pixels = np.asarray(a).copy()
-    pixels[3, 4, 1] ^= 1
-    assert quality.differences([a, a, a]) == {"different_pictures": 1, "largest_difference": 0}
-    assert quality.differences([a, a, Image.fromarray(pixels)]) == {"different_pictures": 2, "largest_difference": 1}
 
 
 def test_a_line_says_mb_of_1024_squared_bytes():
@@ -300,3 +192,76 @@ def test_a_shorter_run_leaves_a_longer_one_that_was_cut_off_alone(tmp_path, caps
     assert len(repeat(lambda: None, tmp_path, iterations=2).iterations) == 2, "as many as were asked for"
     assert "continues" not in capsys.readouterr().out
     assert len(repeat(lambda: None, tmp_path, iterations=5).iterations) == 5 and "after 3 of 5 iterations" in capsys.readouterr().out
+
+
+def flat(level):
+    return Image.new("RGB", (4, 4), (level, level, level))
+
+
+def levels(pictures):
+    return [picture.getpixel((0, 0))[0] for picture in pictures]
+
+
+def test_quality_gets_the_pictures_of_all_iterations_in_order_and_its_figures_are_in_the_finished_record(tmp_path):
+    given = []
+
+    def judge(pictures):
+        [path] = tmp_path.rglob("run.json")
+        given.append((levels(pictures), runs.read(path).finished))
+        return dict(mean=np.float32(sum(levels(pictures)) / len(pictures)))
+
+    run = repeat(lambda index: [flat(index), flat(100 + index)], tmp_path, iterations=3, quality=judge)
+    assert given == [([0, 100, 1, 101, 2, 102], None)], "once, before the run is finished, and without the warm-up's"
+    kept = runs.read(run.folder / "run.json")
+    assert kept.finished and kept.quality == run.quality == dict(mean=51) and kept.warnings == []
+
+
+@pytest.mark.parametrize("judge, said", [
+    (lambda pictures: {}["sharpness"], "KeyError: 'sharpness'"), (lambda pictures: None, "AttributeError"),
+    (lambda pictures: dict(clip_iqa="good"), "ValueError: could not convert string to float: 'good'")])
+def test_a_fault_of_quality_costs_its_figures_only_and_is_said(tmp_path, capsys, judge, said):
+    run = repeat(lambda: [flat(1)], tmp_path, quality=judge)
+    kept = runs.read(run.folder / "run.json")
+    assert kept.finished and len(kept.iterations) == 2 and kept.quality == {}
+    assert len(kept.warnings) == 1 and kept.warnings[0].startswith(f"the quality of the pictures is missing: {said}")
+    assert kept.warnings[0] in capsys.readouterr().out.splitlines()
+    assert runs.load(tmp_path)["warnings"].unique().tolist() == kept.warnings
+
+
+def test_quality_interrupted_by_hand_leaves_a_run_that_the_next_call_judges_without_measuring_it_again(tmp_path):
+    def interrupted(pictures):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repeat(lambda index: [flat(index)], tmp_path, quality=interrupted)
+    drawn = []
+    run = repeat(lambda index: drawn.append(index) or [flat(50)], tmp_path, quality=lambda pictures: dict(sum=sum(levels(pictures))))
+    assert run.resumed and run.quality == dict(sum=1) and drawn == [0], "the warm-up alone"
+
+
+def test_quality_of_a_continued_run_has_the_pictures_of_before(tmp_path):
+    def interrupted(index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return [flat(index)]
+
+    with pytest.raises(KeyboardInterrupt):
+        repeat(interrupted, tmp_path, iterations=4)
+    given = []
+    repeat(lambda index: [flat(10 + index)], tmp_path, iterations=4, quality=lambda pictures: given.extend(levels(pictures)) or {})
+    assert given == [0, 1, 12, 13]
+
+
+def fails_from(first):
+    def call(index):
+        if index >= first:
+            raise MemoryError("no more")
+        return [flat(index)]
+    return call
+
+
+def test_quality_is_asked_of_what_was_drawn_and_not_at_all_if_nothing_was(tmp_path):
+    given = []
+    for name, call in ("some", fails_from(1)), ("none", fails_from(0)), ("no pictures", lambda: None):
+        repeat(call, tmp_path, experiment=name, quality=lambda pictures: given.append(levels(pictures)) or {})
+    assert given == [[0]]

@@ -1,4 +1,4 @@
-"""The readings of a GPU, by stand-ins for NVML and for torch's allocator; where there is a card, the same for real."""
+"""What is read around a call: with stand-ins for NVML and torch's allocator, and on a card if one is here."""
 import os
 import subprocess
 import sys
@@ -10,87 +10,12 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import torch
+from card import MIB, Card, NVMLError, fail, install, measured
 
 from genlib import device, measure, nvml, runs
-from genlib.measure import readings, work
+from genlib.measure import readings
 from genlib.models import tuned
 from genlib.report import words
-
-MIB = 1024**2
-
-
-class NVMLError(Exception):
-    pass
-
-
-class Card:
-    """A stand-in for NVML with one GPU; `faults` maps a function's name to what it raises or does instead."""
-    NVMLError = NVMLError
-
-    def __init__(self, faults=None, name="GPU-abc"):
-        self.faults, self.name, self.calls = faults or {}, name, 0
-        self.processes = [SimpleNamespace(pid=psutil.Process().pid, usedGpuMemory=300 * MIB)]
-        self.energy_mj, self.used, self.bits = 5000, 700 * MIB, 0
-
-    def __getattr__(self, function):
-        answers = {
-            "nvmlInit": lambda: None, "nvmlDeviceGetHandleByUUID": self.find, "nvmlSystemGetDriverVersion": lambda: b"580.1",
-            "nvmlDeviceGetMemoryInfo": self.memory,
-            "nvmlDeviceGetComputeRunningProcesses": lambda _: self.processes, "nvmlDeviceGetTemperature": lambda _, sensor: 61,
-            "nvmlDeviceGetTotalEnergyConsumption": lambda _: self.energy_mj, "nvmlDeviceGetClockInfo": lambda _, kind: 1590,
-            "nvmlDeviceGetCurrentClocksEventReasons": lambda _: self.bits, "nvmlDeviceGetEnforcedPowerLimit": lambda _: 70_000,
-        }
-        if function not in answers:
-            raise AttributeError(function)
-
-        def answer(*arguments):
-            self.calls += 1
-            if function in self.faults:
-                return self.faults[function]()
-            return answers[function](*arguments)
-
-        return answer
-
-    def memory(self, handle, version=None):
-        """The first version of the answer counts what the driver keeps for itself as used."""
-        kept = 200 * MIB if version is None else 0
-        return SimpleNamespace(used=self.used + kept, total=16 * 1024 * MIB)
-
-    def find(self, uuid):
-        if uuid != self.name:
-            raise NVMLError("Not Found")
-        return "handle"
-
-
-@pytest.fixture
-def cuda(monkeypatch):
-    """A stand-in for torch.cuda: a dict of its figures, which a call may change."""
-    figures = dict(peak=500 * MIB, reserved=600 * MIB, resets=0, synchronized=0, free=1000 * MIB, total=3000 * MIB, segments=[])
-    properties = SimpleNamespace(name="Tesla T4", total_memory=15 * 1024 * MIB, uuid="abc")
-
-    def count(name):
-        figures[name] += 1
-
-    for name, value in dict(
-            is_available=lambda: True, current_device=lambda: 0, synchronize=lambda: count("synchronized"),
-            reset_peak_memory_stats=lambda: count("resets"), max_memory_allocated=lambda: figures["peak"],
-            max_memory_reserved=lambda: figures["reserved"], memory_allocated=lambda: 100 * MIB,
-            memory_snapshot=lambda: figures["segments"], empty_cache=lambda: None,
-            mem_get_info=lambda: (figures["free"], figures["total"]), get_device_properties=lambda *_: properties).items():
-        monkeypatch.setattr(torch.cuda, name, value)
-    nvml._asker.cache_clear()
-    yield figures
-    nvml._asker.cache_clear()
-
-
-def install(monkeypatch, card):
-    monkeypatch.setitem(sys.modules, "pynvml", card)
-    nvml._asker.cache_clear()
-    return card
-
-
-def measured(tmp_path, call=lambda: None):
-    return measure.repeat(call, experiment="e", iterations=1, warmup=0, results=tmp_path)
 
 
 def test_every_reading_of_a_card_that_answers(tmp_path, monkeypatch, cuda):
@@ -131,12 +56,6 @@ def test_the_peak_of_a_replayed_graph_has_the_maps_that_it_writes(tmp_path):
     base = torch.cuda.memory_allocated()
     [iteration] = measured(tmp_path, lambda: replay()).iterations
     assert iteration.vram_peak_bytes - base >= 64 * MIB
-
-
-def fail(message):
-    def raises():
-        raise NVMLError(message)
-    return raises
 
 
 def test_the_peak_is_reset_after_the_device_has_finished_and_before_the_call(tmp_path, monkeypatch, cuda):
@@ -304,60 +223,12 @@ def test_a_killed_process_leaves_every_finished_iteration_on_disk(tmp_path):
     assert measure.repeat(lambda i: None, experiment="e", results=tmp_path).resumed
 
 
-def test_the_work_and_the_machines_rates_are_kept_in_the_run_and_the_rates_measured_once(tmp_path):
-    a = torch.ones(64, 64)
-    run = measured(tmp_path, lambda: None)
-    measure.record_work(run, measure.count_flops(lambda: a @ a))
-    kept = runs.read(run.folder / "run.json")
-    assert kept.flops_per_image == 2 * 64**3
-    assert 1e8 < kept.machine.matmul_flops_per_s < 1e16 and 1e8 < kept.machine.bandwidth_bytes_per_s < 1e14
-    assert measure.machine_rates("float32") == (kept.machine.matmul_flops_per_s, kept.machine.bandwidth_bytes_per_s)
-
-
-def test_the_rate_of_a_matrix_product_is_2_rows_cubed_over_its_time(monkeypatch):
-    monkeypatch.setattr(work, "_time", lambda function, *arguments, **keywords: arguments[0].shape[0] / 1000)
-    assert work._matmul_rate(torch.device("cpu"), torch.float32) == pytest.approx(2 * 256**3 / 0.256)
-
-
-def test_a_copy_moves_every_byte_twice_once_to_read_and_once_to_write(monkeypatch):
-    monkeypatch.setattr(work, "_time", lambda *_, times=1: times * 0.5)
-    assert work._copy_rate(torch.device("cpu")) == 2 * 256 * MIB / 0.5
-
-
-def test_not_enough_memory_for_the_rates_is_null(monkeypatch):
-    def too_large(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(work, "_copy_rate", too_large)
-    work._rates.cache_clear()
-    assert work.machine_rates("float32") == (None, None)
-    work._rates.cache_clear()  # what failed here is not to be remembered by the next test
-
-
 @pytest.mark.gpu
 def test_nvml_knows_the_card_that_torch_uses(tmp_path):
     [iteration] = measured(tmp_path, lambda: torch.ones(64 * MIB, device="cuda").sum().item() and None).iterations
     assert iteration.vram_source in ("nvml", "torch") and iteration.vram_device_bytes >= iteration.vram_reserved_bytes
     if iteration.vram_source == "nvml":
         assert 10 < iteration.temperature_c < 110 and device.describe().driver
-
-
-@pytest.mark.gpu
-def test_a_matrix_product_of_known_work_is_counted_and_timed_with_the_device_at_rest(tmp_path):
-    a = torch.ones(8192, 8192, device="cuda", dtype=torch.float16)
-
-    def call():
-        for _ in range(20):
-            torch.mm(a, a)
-
-    assert measure.count_flops(call) == 20 * 2 * 8192**3
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    call()
-    end.record()
-    torch.cuda.synchronize()
-    [iteration] = measured(tmp_path, call).iterations
-    assert iteration.time_s > 0.5 * start.elapsed_time(end) / 1000, "the clock was stopped before the kernels were done"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -408,31 +279,6 @@ def test_out_of_memory_half_way_ends_the_run_with_what_was_measured(tmp_path):
     assert [i.error for i in run.iterations] == [None, "out of memory: no more"] and run.finished
 
 
-def test_the_thesiss_reading_of_the_allocator_is_its_peak_without_reset_between_or_synchronising(tmp_path, monkeypatch, cuda):
-    install(monkeypatch, Card())
-    run = measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=2, results=tmp_path)
-    assert [i.vram_peak_bytes for i in run.iterations] == [500 * MIB] * 2
-    assert (cuda["resets"], cuda["synchronized"]) == (1, 0), "before the first iteration only; never"
-    assert run.iterations[0].ram_bytes > 0 and run.iterations[0].ram_peak_bytes is None
-
-
-def test_the_thesiss_peak_is_not_that_of_what_ran_here_before(tmp_path, monkeypatch, cuda):
-    install(monkeypatch, Card())
-    cuda["peak"] = 9000 * MIB  # of a larger batch
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: cuda.update(peak=100 * MIB))
-    run = measure.repeat_as_in_thesis(lambda index: cuda.update(peak=max(cuda["peak"], [700 * MIB, 300 * MIB][index])), experiment="e",
-                                      iterations=2, results=tmp_path)
-    assert [i.vram_peak_bytes for i in run.iterations] == [700 * MIB] * 2, "the second keeps the first's, since nothing is reset between"
-
-
-def test_out_of_memory_in_the_thesiss_reading_is_a_row_too(tmp_path):
-    def too_large():
-        raise MemoryError
-
-    run = measure.repeat_as_in_thesis(too_large, experiment="e", iterations=3, results=tmp_path)
-    assert run.finished and [i.error for i in run.iterations] == ["out of memory"]
-
-
 def test_apples_gpu_has_the_highest_sample_for_a_peak_and_no_nvml(tmp_path, monkeypatch):
     allocated = [100 * MIB]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -457,13 +303,6 @@ def test_a_default_of_a_loops_closure_is_not_taken_for_the_index(tmp_path):
     seen = []
     measure.repeat(lambda steps=50: seen.append(steps), experiment="e", iterations=2, results=tmp_path)
     assert seen == [50, 50, 50]
-
-
-@pytest.mark.parametrize("iterations", [0, -3, 2.5])
-def test_the_thesiss_reading_refuses_iterations_below_one_before_anything_is_made(tmp_path, iterations):
-    with pytest.raises(ValueError, match="at least 1"):
-        measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=iterations, results=tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_energy_that_the_counter_has_not_shown_yet_is_null_and_not_zero(tmp_path, monkeypatch, cuda):
@@ -578,6 +417,8 @@ import os, sys, torch
 from genlib import measure
 kept = bytearray(512 * 2**20)
 kept[::4096] = bytes([1]) * len(kept[::4096])
+
+
 def hold(): pass
 measure.repeat(hold, experiment="parent", iterations=1, results={str(tmp_path)!r})
 if os.fork() == 0:
@@ -608,38 +449,3 @@ def test_cpu_time_of_a_child_that_the_call_starts_and_awaits_is_the_calls_own(tm
 def test_every_reason_of_a_slow_clock_has_a_name_in_both_languages():
     for reason in readings.REASONS.values():
         assert words.say(f"reason: {reason}", "en") == reason != words.say(f"reason: {reason}", "uk")
-
-
-def test_layers_that_torch_fuses_are_counted_too():
-    """torch.nn.TransformerEncoderLayer in evaluation runs as one operation that torch's counter does not know."""
-    layer = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True).eval().requires_grad_(False)
-    x = torch.randn(1, 16, 64)
-    expected = 2 * 16 * (4 * 64 * 64 + 2 * 64 * 128) + 2 * 2 * 16 * 16 * 64  # projections, the two linear layers, attention
-    with torch.inference_mode():
-        assert measure.count_flops(lambda: [layer(x)]) == expected
-    assert torch.backends.mha.get_fastpath_enabled()
-
-
-def test_a_call_whose_work_torch_does_not_know_is_said():
-    with pytest.warns(UserWarning, match="no matrix product"):
-        assert measure.count_flops(lambda: None) == 0
-
-
-def test_the_rates_are_measured_again_when_threads_or_precision_change(monkeypatch):
-    monkeypatch.setattr(work, "_matmul_rate", lambda where, dtype: torch.get_num_threads())
-    monkeypatch.setattr(work, "_copy_rate", lambda where: 1)
-    work._rates.cache_clear()
-    threads = torch.get_num_threads()
-    try:
-        assert work.machine_rates("float32")[0] == threads
-        torch.set_num_threads(threads + 1)
-        assert work.machine_rates("float32")[0] == threads + 1
-    finally:
-        torch.set_num_threads(threads)
-        work._rates.cache_clear()
-
-
-def test_what_is_too_quick_for_the_clock_is_repeated_within_one_timing(monkeypatch):
-    calls = []
-    monkeypatch.setattr(work, "_time", lambda function, *a, times=1, **k: calls.append(times) or 0.001 * times)
-    assert work._median_time(0.001, None) == pytest.approx(0.001) and set(calls) == {50}

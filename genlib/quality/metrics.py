@@ -1,11 +1,16 @@
-"""What can be said of pictures in figures: PSNR and SSIM against an original, sharpness, diversity, CLIP-IQA, whether they are the same."""
+"""Figures of the pictures of one run: PSNR, SSIM, sharpness, diversity, CLIP-IQA, how far they differ.
+
+Pictures are PIL images, read as 8-bit RGB; sharpness alone is that of the grey picture.
+"""
 import numpy as np
-import torch
 from PIL import Image
 
 
 def psnr(original, reconstruction) -> float:
-    """Peak signal-to-noise ratio of two 8-bit pictures of one size, in dB; infinite if they are identical."""
+    """Peak signal-to-noise ratio of two pictures of one size, in dB: 10 log10(255² / mean squared error).
+
+    Infinite if they are identical. Raises ValueError for different sizes.
+    """
     from skimage.metrics import peak_signal_noise_ratio
 
     a, b = _pair(original, reconstruction)
@@ -13,7 +18,10 @@ def psnr(original, reconstruction) -> float:
 
 
 def ssim(original, reconstruction) -> float:
-    """Structural similarity of two 8-bit RGB pictures of one size, -1 to 1 (Wang et al. 2004), by scikit-image's defaults."""
+    """Mean structural similarity of two pictures of one size, -1 to 1, in windows of 7 x 7 pixels.
+
+    Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, equation 13. ValueError for different sizes.
+    """
     from skimage.metrics import structural_similarity
 
     a, b = _pair(original, reconstruction)
@@ -21,33 +29,42 @@ def ssim(original, reconstruction) -> float:
 
 
 def sharpness(image) -> float:
-    """Variance of the grey picture's Laplacian, in grey levels squared: low where it is blurred, and highest for pure noise."""
+    """Variance of the grey picture's Laplacian, in levels squared: low if blurred, highest for noise."""
     from scipy.ndimage import laplace
 
     return float(laplace(np.asarray(image.convert("L"), dtype=np.float64)).var())
 
 
 def diversity(images) -> float:
-    """Mean root-mean-square difference between all pairs of pictures, in grey levels 0 to 255: 0 if all are the same."""
+    """Root-mean-square difference in levels of 255, averaged over all pairs; 0 if all are the same."""
     stack = [np.asarray(image.convert("RGB"), dtype=np.float64) for image in images]
     pairs = [(a, b) for i, a in enumerate(stack) for b in stack[i + 1:]]
     return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs])) if pairs else 0.0
 
 
 def of_pictures(images, clip: bool = False) -> dict[str, float]:
-    """Mean sharpness and diversity of pictures; with `clip` also their mean CLIP-IQA, where it can be had."""
+    """Mean sharpness and diversity of pictures; with `clip` also mean CLIP-IQA, where it is available."""
     found = {"sharpness": float(np.mean([sharpness(image) for image in images])), "diversity": diversity(images)}
     if clip and (value := clip_iqa(images)) is not None:
         found["clip_iqa"] = value
     return found
 
 
-def clip_iqa(images) -> float | None:
-    """Mean CLIP-IQA of pictures of one size, 0 to 1: how much nearer CLIP finds them to "Good photo." than to "Bad photo." (Wang et al.
-    2023, arXiv:2207.12396), by torchmetrics. It judges photographs; of the demo's drawn faces it says little.
+def of_reconstructions(originals, reconstructions) -> dict[str, float]:
+    """Mean PSNR (dB) and SSIM of pictures against their originals. Raises ValueError if one has none."""
+    pairs = list(zip(originals, reconstructions, strict=True))
+    return {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in {"psnr_db": psnr, "ssim": ssim}.items()}
 
-    None, and a line that says why, without the packages torchmetrics and piq, or where CLIP cannot be downloaded (350 MB, once).
+
+def clip_iqa(images) -> float | None:
+    """Mean CLIP-IQA of pictures of one size, 0 to 1, by torchmetrics (Wang et al. 2023, arXiv:2207.12396).
+
+    It says how much nearer CLIP finds them to "Good photo." than to "Bad photo.". It is made for photographs
+    and says little about the demo's drawn faces. None, with a printed line that says why, where the packages
+    torchmetrics and piq are missing or CLIP (350 MB, once) cannot be downloaded.
     """
+    import torch
+
     try:
         from torchmetrics.multimodal import CLIPImageQualityAssessment
 
@@ -60,8 +77,11 @@ def clip_iqa(images) -> float | None:
 
 
 def differences(images) -> dict[str, float]:
-    """How far pictures that should be one and the same differ: the number of different ones, and the largest difference of a channel
-    of a pixel between any two, in levels of 255."""
+    """How far pictures that should be identical differ.
+
+    different_pictures: how many distinct ones there are; largest_difference: of any channel of any pixel
+    between two of them, in levels of 255.
+    """
     stack = np.stack([np.asarray(image.convert("RGB")) for image in images])
     different = len({picture.tobytes() for picture in stack})
     return {"different_pictures": float(different), "largest_difference": float(np.ptp(stack, axis=0).max())}

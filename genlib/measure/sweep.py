@@ -1,0 +1,36 @@
+"""One run for each value of a setting: how cost grows with steps, batch size, precision or resolution."""
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from genlib import device, runs
+from genlib.measure.repeat import first_line, repeat
+
+Condition = TypeVar("Condition")
+
+
+def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Callable, runs.ModelInfo | None, dict]], *, experiment: str,
+          setting: str, iterations: int = 2, warmup: int = 1, quality=None, results="results") -> dict[Condition, runs.Run]:
+    """Measure each condition with `repeat`, as a run of its own, and return the runs by condition.
+
+    `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
+    model: a condition's call is let go before the next one is made, so that every peak is that of one model.
+    A condition that does not fit into memory while it is made is left out with a printed line; other
+    exceptions are raised.
+
+    setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
+    quality: judges the pictures of each run, as in `repeat`.
+    """
+    measured = {}
+    for condition in conditions:
+        call = None  # it would keep the previous condition's model in memory
+        device.free_memory()
+        variant = runs.variant_of(setting, condition)
+        try:
+            call, model, settings = make(condition)
+            measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
+                                         warmup=warmup, variant=variant, quality=quality, results=results)
+        except Exception as error:
+            if not device.is_out_of_memory(error):
+                raise
+            print(f"{variant}: left out, since it does not fit into memory: {first_line(error)}")
+    return measured
