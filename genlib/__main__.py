@@ -191,7 +191,7 @@ def _short(path: Path) -> str:
 
 def write_table(options) -> int:
     """Print Table 1 of the newest runs with what it says and what makes it doubtful; write every table in the formats asked for."""
-    from genlib.report import Report
+    from genlib.report import Report, warnings
 
     if missing := [path for path in options.results if not path.exists()]:
         raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
@@ -199,7 +199,9 @@ def write_table(options) -> int:
                     language=options.language, number=options.number)
     paths = [path for name in report.tables for path in report.table(name).save(options.out, options.format)]
     print(report.table("results"))
-    print("\n".join([*report.conclusions(), "", *report.doubts(), "", *map(_short, paths)]))
+    doubts = warnings.doubts(report)
+    doubts = [report.say("What makes these figures doubtful:"), *doubts] if doubts else report.doubts()
+    print("\n".join([*report.conclusions(), "", *doubts, "", *map(_short, paths)]))
     if others := report.left_out():
         print(f"left out, for --machine, --weights, --profile: {'; '.join(others)}")
     return 0

@@ -137,6 +137,18 @@ def test_a_notebook_that_runs_for_notebook_4_downloads_nothing(colab, tmp_path, 
     assert results == tmp_path / "MyDrive" / "my results" and colab.downloads == [] and "the runs lie in" in capsys.readouterr().out
 
 
+def test_an_upload_on_colab_lands_in_the_results_and_elsewhere_one_is_told_where_to_put_it(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="on Colab only: put the .zip"):
+        notebook.upload(tmp_path)
+    archive = tmp_path / "empty.zip"
+    zipfile.ZipFile(archive, "w").close()
+    module = types.ModuleType("google.colab")
+    module.files = types.SimpleNamespace(upload=lambda: {"../r.zip": archive.read_bytes()})
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    notebook.upload(tmp_path)
+    assert (tmp_path / "r.zip").read_bytes() == archive.read_bytes()
+
+
 def test_an_upload_of_other_files_is_said_and_left_out(colab, tmp_path, capsys):
     (tmp_path / "results").mkdir()
     colab.downloads.append(tmp_path / "thesis.docx.txt")

@@ -15,7 +15,7 @@ from card import MIB, Card, NVMLError, fail, install, measured
 from genlib import device, measure, nvml, runs
 from genlib.measure import readings
 from genlib.models import tuned
-from genlib.report import words
+from genlib.report import warnings
 
 
 def test_every_reading_of_a_card_that_answers(tmp_path, monkeypatch, cuda):
@@ -446,6 +446,5 @@ def test_cpu_time_of_a_child_that_the_call_starts_and_awaits_is_the_calls_own(tm
     assert iteration.other_cpu_s < 0.75, "the child took 1.5 s of it"
 
 
-def test_every_reason_of_a_slow_clock_has_a_name_in_both_languages():
-    for reason in readings.REASONS.values():
-        assert words.say(f"reason: {reason}", "en") == reason != words.say(f"reason: {reason}", "uk")
+def test_every_reason_of_a_slow_clock_has_a_name_for_readers():
+    assert warnings.REASONS.keys() == set(readings.REASONS.values())

@@ -57,7 +57,7 @@ def test_the_newest_group_is_that_of_the_newest_run_in_table_1_and_not_of_a_cond
     assert Report(tmp_path).groups[["started", "experiments"]].to_numpy().tolist() == [[OLD[:19], 1], [OLDER[:19], 1]]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_conditions_alone_fill_what_they_can_and_the_other_tables_say_why_they_are_empty(tmp_path):
     for n in 1, 2, 4:
         save(tmp_path, "stylegan2-ada", [0.1 * n] * 2, variant=f"batch-{n}", settings=dict(batch_size=n))

@@ -1,0 +1,87 @@
+"""genlib table: what it prints, and the files that it leaves."""
+import pytest
+from docx import Document
+from saved_runs import save_run
+
+from genlib.__main__ import main
+from genlib.files import pack
+
+TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
+         "stylegan2-ada": [0.02, 0.02, 0.02]}
+FILES = ["audit", "beside_thesis", "cost", "full", "table1"]  # of these runs, which have no loop and no other precision
+
+
+@pytest.fixture
+def results(tmp_path):
+    for experiment, times in TIMES.items():
+        save_run(tmp_path / "results", experiment, times)
+    return tmp_path / "results"
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_table_is_printed_and_written_without_a_notebook(results, tmp_path, capsys):
+    assert main(["table", str(results), "--language", "uk", "--out", str(tmp_path / "out")]) == 0
+    assert "Таблиця 1" in capsys.readouterr().out
+    assert written(tmp_path / "out") == [f"{name}.{kind}" for name in FILES for kind in ("csv", "docx", "md", "tex")]
+    (tmp_path / "empty").mkdir()
+    for given, complaint in (["nothing"], "nothing is not here: give folders"), ([".", "away.zip"], "away.zip is not here"), (
+            ["empty"], "there are no finished runs in what was given"):
+        assert main(["table", *(str(tmp_path / name) for name in given), "--out", str(tmp_path / "out2")]) == 1
+        assert complaint in capsys.readouterr().err and not (tmp_path / "out2").exists()
+
+
+def test_the_command_takes_the_kind_of_runs_that_is_asked_for_and_names_the_others(tmp_path, capsys):
+    for weights, profile, time_s in ("demo", "thesis", 1.0), ("random", "thesis", 2.0), ("random", "tuned", 3.0):
+        save_run(tmp_path / "runs", "stable-diffusion", [time_s] * 2, weights=weights, profile=profile)
+    call = ["table", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "md"]
+    for asked, time_s, others in ([], "3.00", "tesla-t4 · random · thesis; tesla-t4 · demo · thesis"), (
+            ["--weights", "demo", "--profile", "thesis", "--machine", "tesla-t4"], "1.00",
+            "tesla-t4 · random · tuned; tesla-t4 · random · thesis"):
+        assert main([*call, *asked]) == 0
+        out = capsys.readouterr().out
+        assert f"| Stable Diffusion | {time_s} ± 0.00 |" in out and out.endswith(
+            f"left out, for --machine, --weights, --profile: {others}\n")
+    assert main([*call, "--weights", "published"]) == 1
+    assert "there is no run of published; there are: tesla-t4 · random · tuned; " in capsys.readouterr().err
+
+
+def test_a_number_that_cannot_be_counted_on_is_refused_before_anything_is_written(results, tmp_path, capsys):
+    assert main(["table", str(results), "--number", "3.x", "--out", str(tmp_path / "out")]) == 1
+    assert "end it in a whole number" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusions(results, tmp_path, capsys):
+    asked = ["--language", "uk", "--format", "docx,tex", "--number", "3.1", "--out", str(tmp_path / "out")]
+    assert main(["table", str(results), *asked]) == 0
+    printed = capsys.readouterr().out
+    assert "Таблиця 3.1 –" in printed and "Керування текстом: із цих моделей запит приймає Stable Diffusion" in printed
+    assert written(tmp_path / "out") == [f"{name}.{kind}" for name in FILES for kind in ("docx", "tex")]
+    captions = [Document(tmp_path / "out" / f"{name}.docx").paragraphs[0].text for name in ("table1", "beside_thesis", "full", "audit",
+                                                                                          "cost")]
+    assert [caption.split(" – ")[0] for caption in captions] == [f"Таблиця 3.{number}" for number in range(1, 6)]
+    with pytest.raises(SystemExit):
+        main(["table", str(results), "--format", "pdf"])
+    assert "there is no format 'pdf'" in capsys.readouterr().err
+
+
+def test_the_table_command_says_what_makes_every_run_doubtful_that_it_used(tmp_path, capsys):
+    call = ["table", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "md"]
+    save_run(tmp_path / "runs", "stable-diffusion", [1.0] * 5)
+    assert main(call) == 0
+    assert "\nNothing was seen that makes these figures doubtful.\n" in capsys.readouterr().out
+    save_run(tmp_path / "runs", "stable-diffusion", [1.0] * 2, variant="guidance-1")
+    assert main(call) == 0
+    assert "What makes these figures doubtful:\nStable Diffusion (guidance-1): n = 2 is too few" in capsys.readouterr().out
+    assert main([*call, "--language", "uk"]) == 0
+    assert "Що ставить ці дані під сумнів:\nStable Diffusion (guidance-1): n = 2 – замало" in capsys.readouterr().out
+
+
+def test_the_table_command_takes_a_zip_and_writes_the_audit(tmp_path, capsys):
+    save_run(tmp_path / "colab", "stable-diffusion", [1.0, 2.0])
+    archive = pack(tmp_path / "colab")
+    assert main(["table", str(archive), "--out", str(tmp_path / "out"), "--format", "md", "--language", "uk"]) == 0
+    assert "1,50 ± 0,71" in capsys.readouterr().out
+    assert "Перевірка показників" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")

@@ -1,0 +1,59 @@
+"""The translations: every sentence with the same places, in the units and words that were agreed on."""
+import re
+
+import pytest
+from babel.messages.pofile import read_po
+
+from genlib.locale import ENGLISH, FOLDER, N_, Language, languages
+
+TRANSLATIONS = [code for code in languages() if code != ENGLISH]
+HEADINGS = {"Generation time (s)", "VRAM use (MB)", "RAM use (MB)"}  # of Table 1, which keep the thesis's own units
+EXPLAINED = {"1 MB = 1024² bytes.", "Published: {published_mb} MB, divided by 1024³ and printed as MB. The least RSS of any run here is "
+             "{least_mb} MB ({gib} GiB)."}  # what those headings' MB are
+
+
+def forms(text) -> tuple:
+    """The one form of a sentence, or its singular and plurals."""
+    return text if isinstance(text, tuple) else (text,)
+
+
+def messages(code):
+    """Every message of a language: its context, its English forms, its forms in that language."""
+    with (FOLDER / code / "LC_MESSAGES" / "genlib.po").open("rb") as file:
+        catalogue = read_po(file, abort_invalid=True)
+    return [(message.context, forms(message.id), forms(message.string)) for message in catalogue if message.id]
+
+
+@pytest.mark.parametrize("code", TRANSLATIONS)
+def test_every_form_of_a_sentence_has_the_same_places(code):
+    for _, english, translated in messages(code):
+        assert len({frozenset(re.findall(r"{\w*}", text)) for text in english + translated}) == 1, english
+        assert all(english) and all(translated), english
+
+
+def test_ukrainian_units_are_of_one_alphabet_but_for_the_thesiss_own_headings():
+    for context, (english, *_), translated in messages("uk"):
+        found = {unit for text in translated for unit in
+                 re.findall(r"(?<=[ (}])(?:s|MB|GB|GiB|J|dB|h|(?:GFLOP)(?:/.)?|сек\.)(?=[ ,.;:)\n]|$)", text)}
+        assert found <= ({"MB", "сек."} if english in HEADINGS else {"MB"} if english in EXPLAINED else set()), english
+        if context == "unit" and english != "°C":
+            assert not re.search("[A-Za-z]", translated[0]), english
+
+
+@pytest.mark.parametrize("code", TRANSLATIONS)
+def test_nothing_is_said_of_noise_since_random_weights_of_a_gan_draw_smooth_blobs(code):
+    said = [text for _, english, translated in messages(code) for text in english + translated]
+    assert len(said) > 300 and not [text for text in said if re.search(r"\bnoise\b|\bшум", text)]
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="language is 'fr': use one of en, uk"):
+        Language("fr")
+
+
+def test_a_word_is_translated_in_its_context_and_a_count_has_its_own_plural():
+    ukrainian = Language("uk")
+    assert ukrainian.say(N_("s", "unit")) == "с" and ukrainian.say("s") == "s"
+    counted = [ukrainian.count("{steps} step", "{steps} steps", n, steps=n) for n in (1, 2, 5, 11, 21, 22)]
+    assert counted == ["1 крок", "2 кроки", "5 кроків", "11 кроків", "21 крок", "22 кроки"]
+    assert [Language("en").count("{steps} step", "{steps} steps", n, steps=n) for n in (1, 2)] == ["1 step", "2 steps"]
