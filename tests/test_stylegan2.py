@@ -88,7 +88,7 @@ def test_presets_stand_for_files_of_the_published_folder_and_published_is_the_th
         asked.append((url, sha256))
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(stylegan2.weights_module, "cached_download", download)
+    monkeypatch.setattr(weights, "cached_download", download)
     for network in "published", "ffhq", "https://example.org/mine.pkl":
         with pytest.raises(ConnectionError):
             stylegan2.load(network)
@@ -97,8 +97,8 @@ def test_presets_stand_for_files_of_the_published_folder_and_published_is_the_th
 
 
 def test_the_licence_is_said_once_where_nvidias_files_are_fetched(monkeypatch, capsys):
-    monkeypatch.setattr(stylegan2, "_licence_said", False)
-    monkeypatch.setattr(stylegan2.weights_module, "cached_download", lambda *a: (_ for _ in ()).throw(ConnectionError("none")))
+    stylegan2._say_licence.cache_clear()
+    monkeypatch.setattr(weights, "cached_download", lambda *a: (_ for _ in ()).throw(ConnectionError("none")))
     for _ in range(2):
         with pytest.raises(ConnectionError):
             stylegan2.load("ffhq512")

@@ -3,6 +3,7 @@
 Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data" (arXiv:2006.06676).
 """
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -28,7 +29,6 @@ SHA256 = {"ffhq": "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f5
 PUBLISHED = "ffhq512"  # the thesis's
 LICENCE = ("NVIDIA's networks are under the NVIDIA Source Code License: for research or evaluation only, not for commercial use "
            "(https://nvlabs.github.io/stylegan2-ada-pytorch/license.html)")
-_licence_said = False
 
 
 def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", without=()) -> Generator:
@@ -150,11 +150,9 @@ def _quiet():
         logging.set_verbosity(level)
 
 
+@cache
 def _say_licence() -> None:
-    global _licence_said
-    if not _licence_said:
-        print(LICENCE)
-    _licence_said = True
+    print(LICENCE)
 
 
 def _in_float32(generator: Generator, dtype) -> bool:
