@@ -262,7 +262,7 @@ def compiling(weights: str, steps: int, rounds: int, left_s: float) -> list[str]
 
 def gpu_tests() -> list[str]:
     # Only files with such a test: others import Jupyter or python-docx, which need not be here, and pytest would stop at that.
-    files = [path for path in (PROJECT / "tests").glob("test_*.py") if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")]
+    files = [path for path in (PROJECT / "tests").rglob("test_*.py") if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")]
     last, fault = of_child([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *sorted(files)], cwd=PROJECT)
     return [fault or last]
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from genlib.measure.readings import Readings
 from genlib.models import stylegan2
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2.network import Generator
 
 ALL = ["256,1", "256,4", "512,1", "512,4", "1024,1", "1024,4"]  # resolution, batch
 

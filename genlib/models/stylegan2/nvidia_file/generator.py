@@ -1,6 +1,6 @@
 """What a StyleGAN2 generator consists of, settings and tensors, in the words of NVIDIA's PyTorch code and of its TensorFlow code.
 
-Plain values in, plain values out; `nvidia_pickle` finds them in a file. Sources: Karras et al. 2020 (arXiv:1912.04958 and
+Plain values in, plain values out; `reader` finds them in a file. Sources: Karras et al. 2020 (arXiv:1912.04958 and
 arXiv:2006.06676) and the names in the files themselves.
 """
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genlib.models.nvidia_machine import AGAIN, NetworkFileError, show
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, show
 
 GAINS = {"linear": 1, "lrelu": sqrt(2), "relu": sqrt(2), "swish": sqrt(2), "tanh": 1, "sigmoid": 1, "elu": 1, "selu": 1, "softplus": 1}
 DEFAULT_TAPS = [1, 3, 3, 1]

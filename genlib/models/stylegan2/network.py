@@ -19,8 +19,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from genlib.models import winograd
-from genlib.models.low_pass import depthwise, low_pass, pooled, upsample2
+from genlib.models.stylegan2 import winograd
+from genlib.models.stylegan2.low_pass import depthwise, low_pass, pooled, upsample2
 
 # What holds where a file's settings are silent. A width of None is that of w; without w_avg_beta there is no w_avg, nor truncation;
 # a resolution r has min(channel_base // r, channel_max) channels; the num_fp16_res highest resolutions run in float16;

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genlib.models import winograd
+from genlib.models.stylegan2 import winograd
 
 
 @pytest.mark.parametrize("N, C, K, H, W", [(1, 3, 5, 4, 4), (1, 16, 8, 64, 64), (2, 7, 9, 12, 20), (3, 8, 8, 4, 2048), (1, 4, 4, 2048, 4)])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 import classifier  # noqa: E402
 import evaluate  # noqa: E402
 import faces  # noqa: E402

@@ -10,9 +10,10 @@ import torch
 from diffusers.utils import logging
 
 from genlib import device
-from genlib.models import nvidia_pickle, tuned
+from genlib.models import tuned
 from genlib.models import weights as weights_module
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo
 
 BASE_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
@@ -39,7 +40,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
     dtype: "auto" (on a GPU as the file says: half precision in the blocks that it names; on a CPU float32), "mixed" (as the file
     says, on a CPU too), "float32" or "bfloat16" (every map: 7 % of a standard deviation off, other pictures).
     without: switches of the tuned profile (see tuned.py) to leave out.
-    Raises ValueError for a network that is not known, nvidia_pickle.NetworkFileError for a file that is not one,
+    Raises ValueError for a network that is not known, nvidia_file.NetworkFileError for a file that is not one,
     ConnectionError without a network, MemoryError where it does not fit.
     """
     weights_module.check_profile(profile)
@@ -91,8 +92,8 @@ def build(resolution: int = 512) -> Generator:
 
 
 def read(path) -> Generator:
-    """The generator in one of NVIDIA's files, on the CPU; nothing in the file is executed. Raises nvidia_pickle.NetworkFileError."""
-    file = nvidia_pickle.read(path)
+    """The generator in one of NVIDIA's files, on the CPU; nothing in the file is executed. Raises nvidia_file.NetworkFileError."""
+    file = nvidia_file.read(path)
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
@@ -106,7 +107,7 @@ def _published(network: str, info: ModelInfo) -> Generator:
         path, info.sha256 = weights_module.cached_download(info.source, SHA256.get(network))
         try:
             generator = read(path)
-        except nvidia_pickle.NetworkFileError:
+        except nvidia_file.NetworkFileError:
             path.unlink()  # cut off on its way, or no network: the next call downloads it anew
             raise
         weights_module.remember_sha256(path, info.sha256)
@@ -131,10 +132,10 @@ def _converted(folder: Path) -> Generator:
         if device.is_out_of_memory(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise nvidia_pickle.NetworkFileError(
+        raise nvidia_file.NetworkFileError(
             f"{folder}: it is no converted network, or a damaged one ({reason}): convert the .pkl again") from None
     if unlike := [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]:
-        raise nvidia_pickle.NetworkFileError(
+        raise nvidia_file.NetworkFileError(
             f"{folder}: its config.json and its tensors disagree, as in {unlike[0]}: convert the .pkl again")
     return generator
 

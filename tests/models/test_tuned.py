@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from genlib import device, measure
 from genlib.measure import quality
 from genlib.models import images, stable_diffusion, stylegan2, tuned, vae, weights
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo
 
 SAME_DB = 45  # PSNR from which two 8-bit pictures count as the same
@@ -604,7 +604,7 @@ def test_on_a_gpu_what_cannot_be_recorded_is_an_error_that_leaves_the_stream_as_
         except RuntimeError as error:
             print(error, torch.cuda.current_stream() == before)
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stdout == ("the network cannot be recorded as a CUDA graph: start anew and load it without its switch, unet_cuda_graph or "
                            "cuda_graph True\n"), done.stderr
 

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genlib import __main__ as commands
-from genlib.models import images, nvidia_pickle, stylegan2, weights
-from genlib.models.stylegan2_network import Generator
+from genlib.models import images, stylegan2, weights
+from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2.load import _say_licence
+from genlib.models.stylegan2.network import Generator
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_presets_stand_for_files_of_the_published_folder_and_published_is_the_th
 
 
 def test_the_licence_is_said_once_where_nvidias_files_are_fetched(monkeypatch, capsys):
-    stylegan2._say_licence.cache_clear()
+    _say_licence.cache_clear()
     monkeypatch.setattr(weights, "cached_download", lambda *a: (_ for _ in ()).throw(ConnectionError("none")))
     for _ in range(2):
         with pytest.raises(ConnectionError):
@@ -152,7 +154,7 @@ def test_an_address_is_downloaded_once_and_its_hash_is_checked_before_the_file_i
     assert fetched == [True], "once, with a progress bar"
     [kept] = tmp_path.rglob("network.pkl")
     kept.write_bytes(b"another file")
-    monkeypatch.setattr(nvidia_pickle, "read", lambda path: pytest.fail("it was opened"))
+    monkeypatch.setattr(nvidia_file, "read", lambda path: pytest.fail("it was opened"))
     with pytest.raises(ValueError, match="damaged or replaced"):
         stylegan2.load("https://example.org/network.pkl")
 
@@ -185,7 +187,7 @@ def test_a_download_that_was_cut_off_is_not_kept_and_its_hash_is_not_remembered(
         if content is data:
             assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
         else:
-            with pytest.raises(nvidia_pickle.NetworkFileError, match="download it again"):
+            with pytest.raises(nvidia_file.NetworkFileError, match="download it again"):
                 stylegan2.load("https://example.org/network.pkl")
 
 
@@ -238,6 +240,6 @@ def test_a_damaged_converted_folder_is_refused_in_one_sentence(tmp_path, spoil, 
                    ).save_pretrained(folder)
     assert stylegan2.load(folder).img_resolution == 8
     spoil(folder)
-    with pytest.raises(nvidia_pickle.NetworkFileError, match=f"{re.escape(str(folder))}: .*: convert the .pkl again$") as caught:
+    with pytest.raises(nvidia_file.NetworkFileError, match=f"{re.escape(str(folder))}: .*: convert the .pkl again$") as caught:
         stylegan2.load(folder)
     assert "\n" not in str(caught.value) and "newly initialized" not in capfd.readouterr().err

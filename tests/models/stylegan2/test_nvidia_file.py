@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from network_files import Call, EasyDict, Object
 
-from genlib.models import nvidia_pickle
-from genlib.models.nvidia_pickle import NetworkFileError
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2.network import Generator
+from genlib.models.stylegan2.nvidia_file import NetworkFileError
 
 MODERN = ["a_skip32", "b_skip32_cond5", "c_resnet32", "d_orig32", "e_skip64_fp16", "f_skip32_map4", "g_resnet32_clamp", "h_odd16",
           "i_nonoise16"]
@@ -51,11 +51,11 @@ def tiny(**changes) -> Object:
     return files.generator(*files.tiny_generator(), **changes)
 
 
-def read_bytes(data: bytes) -> nvidia_pickle.NetworkFile:
+def read_bytes(data: bytes) -> nvidia_file.NetworkFile:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.pkl"
         path.write_bytes(data)
-        return nvidia_pickle.read(path)
+        return nvidia_file.read(path)
 
 
 def assert_exact(data: bytes):
@@ -79,7 +79,7 @@ def assert_refused(data: bytes, *words: str):
 @pytest.mark.parametrize("name", MODERN)
 def test_every_golden_network_is_read_exactly_with_all_its_settings(tmp_path, name):
     config, state_dict = files.golden_generator(name)
-    found = nvidia_pickle.read(files.write(tmp_path / "network.pkl", {"G_ema": files.generator(config, state_dict)}))
+    found = nvidia_file.read(files.write(tmp_path / "network.pkl", {"G_ema": files.generator(config, state_dict)}))
     assert_same(found.state_dict, state_dict)
     assert found.config == complete(config) and found.generation == "pytorch"
 
@@ -101,7 +101,7 @@ def test_a_whole_file_is_read_with_its_other_networks_and_what_was_trained_on(pr
 
 @pytest.mark.parametrize("network", MODERN[:4] + MODERN[-2:])
 def test_the_generator_takes_configuration_and_weights_strictly(tmp_path, network):
-    found = nvidia_pickle.read(files.write(tmp_path / "network.pkl", {"G_ema": files.generator(*files.golden_generator(network))}))
+    found = nvidia_file.read(files.write(tmp_path / "network.pkl", {"G_ema": files.generator(*files.golden_generator(network))}))
     with torch.device("meta"):
         generator = Generator(**found.config)
     generator.load_state_dict(found.state_dict, strict=True, assign=True)
@@ -112,7 +112,7 @@ def test_channels_last_strides_are_honoured(tmp_path, network):
     config, state_dict = files.golden_generator(network)
     generator = files.generator(config, state_dict, channels_last=True)
     assert not generator.at("synthesis.b8.conv0").state["_parameters"]["weight"].call[1][0].is_contiguous()
-    assert_same(nvidia_pickle.read(files.write(tmp_path / "network.pkl", {"G_ema": generator})).state_dict, state_dict)
+    assert_same(nvidia_file.read(files.write(tmp_path / "network.pkl", {"G_ema": generator})).state_dict, state_dict)
 
 
 def test_a_tensor_that_is_a_part_of_a_larger_one_is_read_through_its_offset_and_strides():
@@ -174,7 +174,7 @@ def test_settings_that_stand_elsewhere_are_taken_from_the_modules_as_in_the_late
 def test_tensorflow_networks_are_converted_exactly(tmp_path, protocol, name, version):
     header, tensors = files.golden(name)
     root = files.tensorflow(header["static_kwargs"], files.flat_variables(tensors), version)
-    found = nvidia_pickle.read(files.write(tmp_path / "network.pkl", root, protocol))
+    found = nvidia_file.read(files.write(tmp_path / "network.pkl", root, protocol))
     assert_same(found.state_dict, {name[3:]: tensor for name, tensor in tensors.items() if name.startswith("sd.")})
     assert found.config == complete(header["config"]) and found.generation == "tensorflow"
     assert len({tensor.data_ptr() for tensor in found.state_dict.values()}) == len(found.state_dict)
@@ -295,7 +295,7 @@ def test_a_pickle_that_ends_with_objects_left_over_is_refused(end):
 
 def test_a_file_that_is_not_there_is_the_systems_own_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        nvidia_pickle.read(tmp_path / "none.pkl")
+        nvidia_file.read(tmp_path / "none.pkl")
 
 
 # ---- Hostile files: nothing is run, nothing is imported, nothing is large, nothing takes long
@@ -534,7 +534,7 @@ def test_the_source_text_in_a_file_is_neither_run_nor_read(unharmed):
 
 PEAK = """
 import sys, time
-from genlib.models import nvidia_pickle
+from genlib.models.stylegan2 import nvidia_file
 def memory(name):
     return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
 base = memory("VmRSS")
@@ -542,9 +542,9 @@ for path in sys.argv[1:]:
     open("/proc/self/clear_refs", "w").write("5")  # the highest value begins anew
     start, size = time.perf_counter(), 0
     try:
-        found = nvidia_pickle.read(path).state_dict
+        found = nvidia_file.read(path).state_dict
         size = sum(4 * tensor.numel() for tensor in found.values())
-    except nvidia_pickle.NetworkFileError:
+    except nvidia_file.NetworkFileError:
         pass
     print(memory("VmHWM") - base, size, time.perf_counter() - start)
     found = None
@@ -555,7 +555,7 @@ needs_proc = pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK),
 def read_in_a_new_process(*paths) -> list[tuple[float, float, float]]:
     """Peak memory in bytes above what Python and torch take, size of the generator in bytes (0: refused), seconds: of each file."""
     command = [sys.executable, "-c", PEAK, *map(str, paths)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[3])
     return [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
 
 
@@ -650,7 +650,7 @@ def test_a_flipped_byte_changes_that_one_value_or_nothing_or_is_refused(unharmed
             path.write_bytes(data)
             names, index = where.get(place, (set(), 0))
             try:
-                found = nvidia_pickle.read(path)
+                found = nvidia_file.read(path)
             except NetworkFileError:
                 outcomes["refused"] += 1
                 changed = []

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from genlib.models.nvidia_generator import check_attributes, layout, pytorch_config, table, tensorflow_config
-from genlib.models.nvidia_machine import AGAIN, Global, Machine, NetworkFileError, Payload, show
+from genlib.models.stylegan2.nvidia_file.generator import check_attributes, layout, pytorch_config, table, tensorflow_config
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, Global, Machine, NetworkFileError, Payload, show
 
 PARTS = 1000  # of a generator; the largest published one has about 70
 
@@ -22,7 +22,7 @@ PARTS = 1000  # of a generator; the largest published one has about 70
 @dataclass
 class NetworkFile:
     """A generator as a file describes it."""
-    config: dict  # every keyword of stylegan2_network.Generator, in plain values
+    config: dict  # every keyword of network.Generator, in plain values
     state_dict: dict[str, torch.Tensor]  # float32, contiguous; the generator's names and shapes, none missing
     generation: str  # "pytorch" or "tensorflow": the code that wrote the file
 
