@@ -13,7 +13,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from genlib import device
-from genlib.models import tuned, vae
+from genlib.models import forward, tuned, vae
 from genlib.models import weights as weights_module
 from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
@@ -93,7 +93,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     its Hub name or as a local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
     safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
     expected_images, expected_batch: how many will be drawn, and how many at a time, which decides what is worth preparing in the tuned
-    profile; without: its switches (see tuned.py) to leave out.
+    profile; without: its switches (see switches.py) to leave out.
     Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files or index,
     MemoryError where it does not fit, ValueError for a word that is not known and a model of another kind.
     """
@@ -116,13 +116,8 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
 
 
 def switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
-    """What this machine is good for; `own`: whether it is v1's pipeline and not another class's."""
-    on_gpu, on_cpu = device.pick().type == "cuda", device.pick().type == "cpu"
-    compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM and tuned.can_compile()
-    return vae.switches(compiled) | {
-        "skip_equal_guidance": own, "inference_mode": own, "release_weights": own and tuned.can_release(), "unet_channels_last": on_gpu,
-        "unet_cuda_graph": on_gpu and own, "scheduler_on_cpu": own and not on_cpu,
-        "cudnn_attention": own and tuned.cudnn_attention_wins(dtype), "compile": compiled}
+    """The tuned profile's switches that are good on this machine. own: whether the pipeline is of v1's class."""
+    return tuned.good("stable_diffusion", tuned.Case(dtype, own, expected_images))
 
 
 def _tune(pipe: DiffusionPipeline, batch: int) -> None:
@@ -134,7 +129,7 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
         network.to(memory_format=torch.channels_last)
     if on["scheduler_on_cpu"] and isinstance(pipe.scheduler, PNDMScheduler):
         tuned.keep_timesteps_on_cpu(pipe.scheduler)
-    tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"],
+    forward.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"],
                   no_graph=lambda: on.update(unet_cuda_graph=False))
     if on["compile"] or on["unet_cuda_graph"] and batch == 1:
         pipe._said = True  # not yet: nobody has asked for a picture

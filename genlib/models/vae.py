@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from genlib import device
-from genlib.models import tuned
+from genlib.models import forward, tuned
 from genlib.models import weights as weights_module
 from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
@@ -27,7 +27,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
     weights_module.check_profile(profile)
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
     info = ModelInfo(f"VAE of {weights_module.name_of(model_id)}", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
-    tuned.choose(info, switches(), without)
+    tuned.choose(info, tuned.good("vae", tuned.Case()), without)
     with weights_module.loading(info):
         if word == "random":
             autoencoder = build(dtype)
@@ -54,18 +54,13 @@ def build(dtype: torch.dtype) -> AutoencoderKL:
     return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
 
 
-def switches(compiled: bool = False) -> dict[str, bool]:
-    """What this machine is good for in the tuned profile; `compiled`: whether so many pictures are expected that compiling pays."""
-    return {"vae_slicing": True, "vae_channels_last": device.pick().type == "cuda", "vae_compile": compiled}
-
-
 def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:
     """Do what the switches say. No CUDA graph: it would keep the maps of the decoder, hundreds of MB, for 2 ms of launches."""
     if on["vae_slicing"]:
         autoencoder.enable_slicing()
     if on["vae_channels_last"]:
         autoencoder.to(memory_format=torch.channels_last)
-    tuned.quicken(autoencoder.decoder, compiled=on["vae_compile"])
+    forward.quicken(autoencoder.decoder, compiled=on["vae_compile"])
 
 
 @torch.inference_mode()

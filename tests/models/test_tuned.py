@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from genlib import device, measure
 from genlib.measure import quality
-from genlib.models import images, stable_diffusion, stylegan2, tuned, vae, weights
+from genlib.models import forward, images, stable_diffusion, stylegan2, tuned, vae, weights
 from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo
 
@@ -35,7 +35,7 @@ def attention_takes(monkeypatch, own, cudnn):
             raise value
         return value
 
-    monkeypatch.setattr(tuned, "_attention_s", time)
+    monkeypatch.setattr(forward, "_attention_s", time)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def recorded(monkeypatch):
 
         return replay, output
 
-    monkeypatch.setattr(tuned, "record", record)
+    monkeypatch.setattr(forward, "record", record)
     return calls
 
 
@@ -101,7 +101,7 @@ def test_apples_gpu_too_need_not_be_waited_for_at_each_step(monkeypatch):
 
 
 def test_compiling_is_for_many_images_and_for_gpus(gpu, monkeypatch):
-    monkeypatch.setattr(tuned, "can_compile", lambda: True)
+    monkeypatch.setattr(forward, "can_compile", lambda: True)
     few, many = (stable_diffusion.switches(torch.float16, True, count) for count in (5, tuned.COMPILE_PAYS_FROM))
     assert not few["compile"] and not few["vae_compile"] and many["compile"] and many["vae_compile"]
 
@@ -119,11 +119,11 @@ def test_compiling_is_tried_before_it_is_chosen(gpu, monkeypatch, capsys):
 
 
 def test_cudnns_attention_is_taken_where_it_was_quicker_and_never_in_float32(gpu, monkeypatch):
-    assert tuned.cudnn_attention_wins(torch.float16) and not tuned.cudnn_attention_wins(torch.float32)
+    assert forward.cudnn_attention_wins(torch.float16) and not forward.cudnn_attention_wins(torch.float32)
     attention_takes(monkeypatch, 1.0, 0.99)
-    assert not tuned.cudnn_attention_wins(torch.float16), "1 % is noise"
+    assert not forward.cudnn_attention_wins(torch.float16), "1 % is noise"
     attention_takes(monkeypatch, 1.0, RuntimeError("No available kernel. Aborting execution."))
-    assert not tuned.cudnn_attention_wins(torch.float16), "a card without it"
+    assert not forward.cudnn_attention_wins(torch.float16), "a card without it"
 
 
 def test_a_pipeline_of_another_class_gets_only_what_holds_for_every_class(gpu):
@@ -371,7 +371,7 @@ def test_a_graph_is_recorded_once_a_kind_of_call_and_replayed_with_the_new_value
     network = torch.nn.Linear(3, 2).requires_grad_(False)
     a, b, c = torch.randn(3, 1, 3)
     expected = [network(x) for x in (a, b, c)]
-    tuned.quicken(network, graph_up_to_batch=1)
+    forward.quicken(network, graph_up_to_batch=1)
     results = [network(x) for x in (a, b, c)]
     assert all(torch.equal(x, y) for x, y in zip(results, expected, strict=True)), "each call keeps its own result"
     assert len(recorded) == 3 and len(set(recorded)) == 1 and len(network.forward.graphs) == 1
@@ -379,7 +379,7 @@ def test_a_graph_is_recorded_once_a_kind_of_call_and_replayed_with_the_new_value
 
 def test_what_a_graph_cannot_serve_is_computed_plainly(recorded):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
-    tuned.quicken(network, graph_up_to_batch=1)
+    forward.quicken(network, graph_up_to_batch=1)
     network(torch.zeros(2, 3))
     assert measure.count_flops(lambda: network(torch.zeros(1, 3)) is None) == 2 * 3 * 2, "a counter sees every operation"
     x = torch.ones(1, 3, requires_grad=True)
@@ -401,7 +401,7 @@ def test_what_a_graph_returns_can_be_overwritten_and_is_told_by_the_seed(recorde
     network.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
     torch.manual_seed(0)
     expected = [network(torch.ones(1, 99)) for _ in range(2)]
-    tuned.quicken(network, graph_up_to_batch=1)
+    forward.quicken(network, graph_up_to_batch=1)
     torch.manual_seed(0)
     result = network(torch.ones(1, 99))
     assert len(recorded) == 1 and torch.equal(result, expected[0]) and torch.equal(network(torch.ones(1, 99)), expected[1])
@@ -410,7 +410,7 @@ def test_what_a_graph_returns_can_be_overwritten_and_is_told_by_the_seed(recorde
 
 def test_a_tuned_network_that_was_let_go_is_gone_before_another_is_loaded(recorded):
     network = stylegan2.load("demo", profile="tuned")
-    tuned.quicken(network, graph_up_to_batch=1)
+    forward.quicken(network, graph_up_to_batch=1)
     was = weakref.ref(network)
     del network
     with weights.loading(ModelInfo("another", "demo", "tuned", "")):
@@ -419,21 +419,21 @@ def test_a_tuned_network_that_was_let_go_is_gone_before_another_is_loaded(record
 
 def test_weights_that_moved_are_recorded_anew_and_kinds_are_limited(recorded):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
-    tuned.quicken(network, graph_up_to_batch=1)
+    forward.quicken(network, graph_up_to_batch=1)
     network(torch.ones(1, 3))
     network.weight = torch.nn.Parameter(torch.zeros(2, 3), requires_grad=False)
     assert torch.equal(network(torch.ones(1, 3))[0], network.bias) and len(network.forward.graphs) == 2
     network = torch.nn.Identity()
     network.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
-    tuned.quicken(network, graph_up_to_batch=1)
-    for size in range(1, 2 * tuned.KINDS):
+    forward.quicken(network, graph_up_to_batch=1)
+    for size in range(1, 2 * forward.KINDS):
         assert network(torch.ones(1, size)).shape == (1, size)
-    assert len(network.forward.graphs) == tuned.KINDS
+    assert len(network.forward.graphs) == forward.KINDS
 
 
 def test_the_unet_in_graphs_draws_the_same_pictures_with_and_without_a_prompt(pipe, recorded):
     quick = stable_diffusion.load("demo", profile="tuned")
-    tuned.quicken(quick.unet, graph_up_to_batch=2)
+    forward.quicken(quick.unet, graph_up_to_batch=2)
     for prompt in "", "a smiling man with red hair":
         assert quality.psnr(draw(pipe, prompt)[0], draw(quick, prompt)[0]) >= SAME_DB
     assert len(quick.unet.forward.graphs) == 2 and len(recorded) == 2 * 5, "of batch 1 and of batch 2, five calls each"
@@ -441,7 +441,7 @@ def test_the_unet_in_graphs_draws_the_same_pictures_with_and_without_a_prompt(pi
 
 def test_the_generator_in_a_graph_draws_the_same_faces_whatever_is_asked(recorded):
     plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
-    tuned.quicken(quick, graph_up_to_batch=1)
+    forward.quicken(quick, graph_up_to_batch=1)
     for seed, psi in (0, 0.7), (1, 0.7), (1, 0.5):
         assert quality.psnr(face(plain, seed, psi), face(quick, seed, psi)) >= SAME_DB
     assert len(quick.forward.graphs) == 2 and len(recorded) == 3
@@ -469,7 +469,7 @@ def test_where_no_graph_can_be_recorded_the_networks_run_without_and_the_record_
         tried.append(call)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB.\nMore of it.")
 
-    monkeypatch.setattr(tuned, "record", record)
+    monkeypatch.setattr(forward, "record", record)
     quick = stable_diffusion.load("demo", profile="tuned")
     assert len(tried) == 1 and quick.info.switches["unet_cuda_graph"] is False
     assert capsys.readouterr().out == ("no CUDA graph, every operation is launched by itself: CUDA out of memory. Tried to allocate 2 MiB."
@@ -486,7 +486,7 @@ def test_garbage_is_not_collected_while_a_graph_is_recorded():
     for enabled in True, False:
         (gc.enable if enabled else gc.disable)()
         try:
-            with tuned._no_collection():
+            with forward._no_collection():
                 assert not gc.isenabled()
             assert gc.isenabled() is enabled
         finally:
@@ -495,8 +495,8 @@ def test_garbage_is_not_collected_while_a_graph_is_recorded():
 
 def test_a_call_that_is_wrong_raises_its_own_error_and_graphs_go_on(monkeypatch):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
-    tuned.quicken(network, graph_up_to_batch=1, no_graph=lambda: pytest.fail("it can be recorded"))
-    monkeypatch.setattr(tuned, "record", lambda call, pool: (lambda: None, call()))
+    forward.quicken(network, graph_up_to_batch=1, no_graph=lambda: pytest.fail("it can be recorded"))
+    monkeypatch.setattr(forward, "record", lambda call, pool: (lambda: None, call()))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         network(torch.ones(1, 4))
     network(torch.ones(1, 3))
@@ -508,7 +508,7 @@ def test_what_is_on_the_cpu_is_on_the_device_before_a_network_that_is_in_no_grap
     network = torch.nn.Module()
     network.weight = torch.nn.Parameter(torch.zeros(1, device="meta"), requires_grad=False)
     network.forward = lambda sample, step, flag: seen.append((sample.device.type, step.device.type, flag))
-    tuned.quicken(network, graph_up_to_batch=2)
+    forward.quicken(network, graph_up_to_batch=2)
     network(torch.zeros(3, 1), step=torch.tensor(981), flag=True)
     assert seen == [("meta", "meta", True)]
 
@@ -568,7 +568,7 @@ def test_a_compiled_network_computes_the_same(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda call, **options: compiled.append(options) or call)
     network = torch.nn.Linear(3, 2).requires_grad_(False)
     expected = network(torch.ones(4, 3))
-    tuned.quicken(network, compiled=True)
+    forward.quicken(network, compiled=True)
     assert torch.equal(network(torch.ones(4, 3)), expected)
     assert compiled == [dict(fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs")]
 
@@ -597,10 +597,10 @@ def test_what_is_compiled_is_so_at_loading_for_the_batch_that_is_expected(monkey
 def test_on_a_gpu_what_cannot_be_recorded_is_an_error_that_leaves_the_stream_as_it_was():
     code = """if True:
         import torch
-        from genlib.models import tuned
+        from genlib.models import forward
         x, before = torch.ones(1, device="cuda"), torch.cuda.current_stream()
         try:
-            tuned.record(lambda: x.item(), torch.cuda.graph_pool_handle())
+            forward.record(lambda: x.item(), torch.cuda.graph_pool_handle())
         except RuntimeError as error:
             print(error, torch.cuda.current_stream() == before)
     """

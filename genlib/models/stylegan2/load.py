@@ -10,7 +10,7 @@ import torch
 from diffusers.utils import logging
 
 from genlib import device
-from genlib.models import tuned
+from genlib.models import forward, tuned
 from genlib.models import weights as weights_module
 from genlib.models.stylegan2 import nvidia_file
 from genlib.models.stylegan2.network import Generator
@@ -39,7 +39,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
     a preset of PRESETS; a .pkl file or its address; a folder that `python -m genlib convert` wrote.
     dtype: "auto" (on a GPU as the file says: half precision in the blocks that it names; on a CPU float32), "mixed" (as the file
     says, on a CPU too), "float32" or "bfloat16" (every map: 7 % of a standard deviation off, other pictures).
-    without: switches of the tuned profile (see tuned.py) to leave out.
+    without: switches of the tuned profile (see switches.py) to leave out.
     Raises ValueError for a network that is not known, nvidia_file.NetworkFileError for a file that is not one,
     ConnectionError without a network, MemoryError where it does not fit.
     """
@@ -49,7 +49,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
     network = str(network)
     word = weights_module.resolve(network) if network in weights_module.WORDS else "published"
     info = ModelInfo("StyleGAN2-ADA", word, profile, source="seed 0")
-    tuned.choose(info, dict.fromkeys(("cuda_graph", "filter_by_pooling"), device.pick().type == "cuda"), without)
+    tuned.choose(info, tuned.good("stylegan2", tuned.Case()), without)
     with weights_module.loading(info):
         if word == "random":
             generator = build(resolution)
@@ -64,7 +64,8 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
         generator.synthesis.force_fp32 = _in_float32(generator, dtype)
         if info.switches["filter_by_pooling"]:
             generator.synthesis.filter_by_pooling()
-        tuned.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"], no_graph=lambda: info.switches.update(cuda_graph=False))
+        forward.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"],
+                        no_graph=lambda: info.switches.update(cuda_graph=False))
     half = _has_half_blocks(generator) and not generator.synthesis.force_fp32
     info.dtype = "bfloat16" if dtype == "bfloat16" else "mixed" if half else "float32"
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"
