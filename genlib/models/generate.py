@@ -24,10 +24,9 @@ from tqdm import tqdm
 
 from genlib import device
 from genlib.files import explain_full_disk, hold, release, write_atomically
-from genlib.models import images, stable_diffusion, stylegan2, tuned
+from genlib.models import STYLEGAN2, images, stable_diffusion, stylegan2, tuned
 from genlib.models.weights import WORDS
 
-MODELS = ("stylegan2", "stable-diffusion")
 SAVERS = 2, 16  # threads that encode and write, at least and at most
 WAITING = 4  # batches more than threads that may wait to be saved: memory would grow where the disk is slower than the device
 PNG_LEVEL = 1  # of zlib's 9: a third of the default's time for files a tenth larger
@@ -85,7 +84,7 @@ def check_processes(state: PartialState) -> None:
 
 def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int, psi: float, compiled: bool):
     """A function from a list of seeds to pictures (a tensor of uint8 [N, H, W, C] on the device, or PIL pictures), and the settings."""
-    if model == "stylegan2":
+    if model == STYLEGAN2:
         G = stylegan2.load(weights, profile="tuned")
 
         @torch.inference_mode()

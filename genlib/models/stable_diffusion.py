@@ -15,7 +15,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTex
 from genlib import device
 from genlib.models import forward, tuned, vae
 from genlib.models import weights as weights_module
-from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
+from genlib.models.weights import DEMO_STABLE_DIFFUSION, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 UNET_CONFIG = dict(
@@ -141,7 +141,7 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
 def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: bool) -> DiffusionPipeline:
     if info.weights == "demo":
         info.source = "genlib/models/demo"
-        return weights_module.from_hub(_class(info), str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, **_checker(info))
+        return weights_module.from_hub(_class(info), str(DEMO_STABLE_DIFFUSION), None, dtype, fp16_files=False, **_checker(info))
     source = str(model_id or V1_4)
     info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
     cls, parts = _class(info), _checker(info)

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from genlib import device
 from genlib.models import forward, tuned
 from genlib.models import weights as weights_module
-from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
+from genlib.models.weights import DEMO_STABLE_DIFFUSION, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 V1_CONFIG = dict(
@@ -43,7 +43,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
 def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> AutoencoderKL:
     if info.weights == "demo":
         info.source = "genlib/models/demo"
-        return weights_module.from_hub(AutoencoderKL, str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, subfolder="vae")
+        return weights_module.from_hub(AutoencoderKL, str(DEMO_STABLE_DIFFUSION), None, dtype, fp16_files=False, subfolder="vae")
     info.source, info.revision = (str(model_id), None) if model_id else (V1_4, V1_4_REVISION)
     fp16_files = not model_id or weights_module.has_fp16_files(info.source)
     return weights_module.from_hub(AutoencoderKL, info.source, info.revision, dtype, fp16_files=fp16_files, subfolder="vae")

@@ -19,11 +19,13 @@ from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
 from packaging.version import Version
 
 from genlib import device
+from genlib.models import STABLE_DIFFUSION, STYLEGAN2
 from genlib.runs import ModelInfo
 
 WORDS = ("auto", "demo", "random", "published")
 PROFILES = ("thesis", "tuned")
 DEMO = Path(__file__).parent / "demo"  # small models that training/ made: what they are is in its README.md
+DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2 = DEMO / STABLE_DIFFUSION, DEMO / STYLEGAN2
 V1_4 = "CompVis/stable-diffusion-v1-4"
 V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
 

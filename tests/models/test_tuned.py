@@ -531,9 +531,9 @@ class NoHost(TorchDispatchMode):
 @pytest.mark.parametrize("size", ["demo", "random"])
 def test_in_what_is_recorded_nothing_touches_the_host(size):
     """By networks on torch's meta device, which stands for the GPU: data is not there, so asking for a number of it raises by itself."""
-    folder = weights.DEMO / "stable-diffusion"
+    folder = weights.DEMO_STABLE_DIFFUSION
     unet_config = UNet2DConditionModel.load_config(folder / "unet") if size == "demo" else stable_diffusion.UNET_CONFIG
-    generator_config = Generator.load_config(weights.DEMO / "stylegan2") if size == "demo" else stylegan2.config(512)
+    generator_config = Generator.load_config(weights.DEMO_STYLEGAN2) if size == "demo" else stylegan2.config(512)
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(unet_config).to(memory_format=torch.channels_last).requires_grad_(False)
         G = Generator.from_config(generator_config).requires_grad_(False)

@@ -55,7 +55,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
             generator = build(resolution)
         elif word == "demo":
             info.source = "genlib/models/demo"
-            generator = _converted(weights_module.DEMO / "stylegan2").float()
+            generator = _converted(weights_module.DEMO_STYLEGAN2).float()
         else:
             generator = _published(PUBLISHED if network in weights_module.WORDS else network, info)
         generator = generator.to(device.pick()).eval().requires_grad_(False)
