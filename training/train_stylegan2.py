@@ -21,7 +21,9 @@ from reader import CHANNELS, Reader, trained_reader
 from torch import Tensor, nn
 from train_vae import FACES, pictures_of
 
-from genlib.models.stylegan2.network import Dense, Generator, low_pass
+from genlib.models.stylegan2.layers import Dense
+from genlib.models.stylegan2.low_pass import low_pass
+from genlib.models.stylegan2.network import Generator
 
 CONFIG = dict(z_dim=64, c_dim=0, w_dim=64, img_resolution=64, img_channels=3, mapping_kwargs=dict(num_layers=4, lr_multiplier=0.3),
               synthesis_kwargs=dict(channel_base=1536, channel_max=96, use_noise=False))

@@ -3,6 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TAPS = [1, 3, 3, 1]  # the default
+
 
 def low_pass(taps) -> Tensor:
     """The filter as files hold it: [t, t], the outer product of the taps with sum 1; 8 or more taps stay a vector [t]."""

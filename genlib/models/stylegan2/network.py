@@ -19,27 +19,15 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from genlib.models.stylegan2 import winograd
-from genlib.models.stylegan2.low_pass import depthwise, low_pass, pooled, upsample2
+from genlib.models.stylegan2.layers import ACTIVATIONS, Dense, Shortcut, StyledConv, ToRGB, add
+from genlib.models.stylegan2.low_pass import TAPS, low_pass, upsample2
 
 # What holds where a file's settings are silent. A width of None is that of w; without w_avg_beta there is no w_avg, nor truncation;
 # a resolution r has min(channel_base // r, channel_max) channels; the num_fp16_res highest resolutions run in float16;
 # fp16_channels_last is accepted and ignored, since every map is channels_last here.
 MAPPING_DEFAULTS = dict(num_layers=8, embed_features=None, layer_features=None, activation="lrelu", lr_multiplier=0.01, w_avg_beta=0.995)
 SYNTHESIS_DEFAULTS = dict(architecture="skip", channel_base=32768, channel_max=512, kernel_size=3, use_noise=True, activation="lrelu")
-SYNTHESIS_DEFAULTS |= dict(num_fp16_res=0, resample_filter=[1, 3, 3, 1], conv_clamp=None, fp16_channels_last=False)
-ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that restores the variance)
-    "linear": (lambda x, inplace: x, 1.0),
-    "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
-    "relu": (lambda x, inplace: F.relu(x, inplace), sqrt(2)),
-    "swish": (lambda x, inplace: F.silu(x, inplace), sqrt(2)),
-    "tanh": (lambda x, inplace: torch.tanh(x), 1.0),
-    "sigmoid": (lambda x, inplace: torch.sigmoid(x), 1.0),
-    "elu": (lambda x, inplace: F.elu(x, 1.0, inplace), 1.0),
-    "selu": (lambda x, inplace: F.selu(x, inplace), 1.0),
-    "softplus": (lambda x, inplace: F.softplus(x), 1.0),
-}
-HOMOGENEOUS = ("linear", "lrelu", "relu")  # f(g x) = g f(x) for g > 0, so the gain may come before the activation
+SYNTHESIS_DEFAULTS |= dict(num_fp16_res=0, resample_filter=TAPS, conv_clamp=None, fp16_channels_last=False)
 
 
 def check(condition: bool, message: str):
@@ -53,124 +41,6 @@ def read_settings(name: str, kwargs: dict | None, defaults: dict) -> SimpleNames
         check(key in defaults, f"{name} has no keyword {key!r}: choose among {', '.join(defaults)}.")
     check(settings.activation in ACTIVATIONS, f"activation is {settings.activation!r}: choose among {', '.join(ACTIVATIONS)}.")
     return settings
-
-
-def activate(x: Tensor, activation: str, gain: float, clamp: float | None = None) -> Tensor:
-    """f(x) * gain, limited to [-clamp, clamp]. Overwrites x unless autograd needs it."""
-    x = ACTIVATIONS[activation][0](x, not x.requires_grad)
-    x = x if gain == 1 else x * gain
-    if clamp is None:
-        return x
-    return x.clamp(-clamp, clamp) if x.requires_grad else x.clamp_(-clamp, clamp)
-
-
-def add(x: Tensor, y: Tensor) -> Tensor:
-    """x + y. Overwrites x unless autograd needs it."""
-    return x + y if x.requires_grad else x.add_(y)
-
-
-class Dense(nn.Module):
-    """f(x (W m / sqrt(in))^T + b m) * gain, with m the lr_multiplier; in float32 whatever the weights are. [N, in] -> [N, out]"""
-
-    def __init__(self, in_features: int, out_features: int, activation="linear", lr_multiplier=1.0, bias=0.0):
-        super().__init__()
-        self.activation, self.lr_multiplier = activation, lr_multiplier
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full([out_features], float(bias)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        m = self.lr_multiplier
-        x = torch.addmm(self.bias.float(), x, self.weight.float().T, beta=m, alpha=m / sqrt(x.shape[1]))
-        return activate(x, self.activation, ACTIVATIONS[self.activation][1])
-
-
-class StyledConv(nn.Module):
-    """A convolution that a style modulates, noise, bias, activation (1912.04958, eq. 1 to 3): kernel W s d; or conv(x s, W) d."""
-
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, settings: SimpleNamespace):
-        super().__init__()
-        self.settings, self.up, self.pooled = settings, up, False
-        self.affine = Dense(w_dim, in_channels, bias=1)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, settings.kernel_size, settings.kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        if settings.use_noise:
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
-            self.noise_strength = nn.Parameter(torch.zeros([]))
-        # Files hold a filter also where nothing is resampled: always the default one.
-        self.register_buffer("resample_filter", low_pass(settings.resample_filter if up else SYNTHESIS_DEFAULTS["resample_filter"]))
-
-    def forward(self, x: Tensor, w: Tensor, noise_mode: str = "random", extra_gain: float = 1.0) -> Tensor:
-        """x [N, C, H, W], w [N, w_dim] -> [N, O, H, W], with upsampling [N, O, 2H, 2W], in x's dtype."""
-        N, dtype, activation, clamp = len(x), x.dtype, self.settings.activation, self.settings.conv_clamp
-        s, W = self.affine(w), self.weight.float()  # [N, C], [O, C, K, K]
-        if dtype == torch.float16:  # keep products from overflowing; demodulation cancels both factors
-            W = W / (sqrt(W[0].numel()) * W.abs().amax((1, 2, 3), keepdim=True))
-            s = s / s.abs().amax(1, keepdim=True)
-        W2 = torch.einsum("ock,ock->oc", W.flatten(2), W.flatten(2))  # the sum of squares, without a copy of W
-        d = torch.rsqrt(s.square() @ W2.T + 1e-8)  # [N, O]
-        gain = ACTIVATIONS[activation][1] * extra_gain
-        early = gain if activation in HOMOGENEOUS else 1.0  # put into d, bias and noise, the gain costs no pass over the map
-        d, bias = d * early, (self.bias * early).to(dtype)
-        # Two equal ways: a kernel of its own spares a single sample's map two passes, if it is the smaller one; else share W.
-        if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, as the original rounds it
-            x = self.convolve(x, (W * (d.T * s)[:, :, None, None]).to(dtype), bias)
-        else:
-            x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
-            d, bias = d[:, :, None, None].to(dtype), bias[:, None, None]
-            x = torch.addcmul(bias, x, d, out=None if x.requires_grad or torch.compiler.is_compiling() else x)
-        if self.settings.use_noise and noise_mode != "none":  # one map for all channels; if random, each sample has its own
-            noise = self.noise_const if noise_mode == "const" else torch.randn(N, 1, *x.shape[2:], device=x.device)
-            x = add(x, (noise * (self.noise_strength * early)).to(dtype))
-        return activate(x, activation, gain / early, None if clamp is None else clamp * extra_gain)
-
-    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Plainly; or upsample by 2, then with the flipped kernel, in the other order: the kernel first, on the small map."""
-        K, t = kernel.shape[-1], len(self.resample_filter)
-        if not self.up and winograd.pays(x, kernel):
-            x = winograd.convolve(x, kernel)
-            return x if bias is None else x.add_(bias[:, None, None])
-        if not self.up:
-            return F.conv2d(x, kernel, bias, padding=K // 2)
-        x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)  # [N, O, 2H + K - 2, 2W + K - 2]
-        before, after = K // 2 + (t + 1) // 2 - (K - 1), K // 2 + (t - 2) // 2 - (K - 2)  # zeros to put round it
-        if before != after or before < 0:
-            x, before = F.pad(x, [before, after, before, after]), 0  # negative numbers crop
-        if self.pooled:
-            x = pooled(x, before)
-            return x if bias is None else add(x, bias[:, None, None])
-        return F.conv2d(x, depthwise(self.resample_filter, x).flip((2, 3)), bias, padding=before, groups=x.shape[1])
-
-
-class ToRGB(nn.Module):
-    """A modulated 1x1 convolution to the image's channels, without demodulation: a matrix product over the pixels."""
-
-    def __init__(self, in_channels: int, img_channels: int, w_dim: int, clamp: float | None):
-        super().__init__()
-        self.clamp = clamp
-        self.affine = Dense(w_dim, in_channels, bias=1)
-        self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(img_channels))
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [N, C, H, W], w [N, w_dim] -> [N, img_channels, H, W] in float32"""
-        size, s = x.shape[2:], self.affine(w) / sqrt(x.shape[1])  # [N, C]
-        kernel = s[:, :, None] * self.weight.float().flatten(1).T  # [N, C, img_channels]
-        x = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, H W, C]: a view, since x is channels_last
-        x = torch.baddbmm(self.bias.to(x.dtype), x, kernel.to(x.dtype))  # [N, H W, img_channels]
-        return activate(x, "linear", 1, self.clamp).transpose(1, 2).unflatten(2, size).float()
-
-
-class Shortcut(nn.Module):
-    """The linear branch of a residual block. [N, C, H, W] -> [N, O, 2H, 2W]"""
-
-    def __init__(self, in_channels: int, out_channels: int, taps):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
-        self.register_buffer("resample_filter", low_pass(taps))
-
-    def forward(self, x: Tensor) -> Tensor:
-        kernel = self.weight * sqrt(0.5 / x.shape[1])
-        return upsample2(F.conv2d(x, kernel.to(x.dtype)), self.resample_filter)
 
 
 class Block(nn.Module):
@@ -260,7 +130,7 @@ class Synthesis(nn.Module):
 
     def filter_by_pooling(self) -> None:
         """Compute the default filter by pooling from now on: a GPU's library may take long for a depthwise convolution of 4 x 4."""
-        default = low_pass(SYNTHESIS_DEFAULTS["resample_filter"])
+        default = low_pass(TAPS)
         for layer in self.modules():
             if isinstance(layer, StyledConv) and layer.up:
                 taps = layer.resample_filter.float().cpu()

@@ -9,7 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from genlib.models.stylegan2.network import SYNTHESIS_DEFAULTS, Dense, Generator, StyledConv, ToRGB, activate, read_settings, upsample2
+from genlib.models.stylegan2.layers import Dense, StyledConv, ToRGB, activate
+from genlib.models.stylegan2.low_pass import upsample2
+from genlib.models.stylegan2.network import SYNTHESIS_DEFAULTS, Generator, read_settings
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 NETWORKS = sorted(path.stem for path in GOLDEN.glob("*.safetensors") if path.stem != "ops")
