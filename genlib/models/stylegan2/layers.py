@@ -10,15 +10,15 @@ from genlib.models.stylegan2 import winograd
 from genlib.models.stylegan2.low_pass import TAPS, depthwise, low_pass, pooled, upsample2
 
 ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that restores the variance)
-    "linear": (lambda x, inplace: x, 1.0),
+    "linear": (lambda x, inplace: x, 1),
     "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
     "relu": (lambda x, inplace: F.relu(x, inplace), sqrt(2)),
     "swish": (lambda x, inplace: F.silu(x, inplace), sqrt(2)),
-    "tanh": (lambda x, inplace: torch.tanh(x), 1.0),
-    "sigmoid": (lambda x, inplace: torch.sigmoid(x), 1.0),
-    "elu": (lambda x, inplace: F.elu(x, 1.0, inplace), 1.0),
-    "selu": (lambda x, inplace: F.selu(x, inplace), 1.0),
-    "softplus": (lambda x, inplace: F.softplus(x), 1.0),
+    "tanh": (lambda x, inplace: torch.tanh(x), 1),
+    "sigmoid": (lambda x, inplace: torch.sigmoid(x), 1),
+    "elu": (lambda x, inplace: F.elu(x, 1.0, inplace), 1),
+    "selu": (lambda x, inplace: F.selu(x, inplace), 1),
+    "softplus": (lambda x, inplace: F.softplus(x), 1),
 }
 HOMOGENEOUS = ("linear", "lrelu", "relu")  # f(g x) = g f(x) for g > 0, so the gain may come before the activation
 

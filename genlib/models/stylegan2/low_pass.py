@@ -8,8 +8,9 @@ TAPS = [1, 3, 3, 1]  # the default
 
 def low_pass(taps) -> Tensor:
     """The filter as files hold it: [t, t], the outer product of the taps with sum 1; 8 or more taps stay a vector [t]."""
-    taps = torch.tensor(taps, dtype=torch.float32) / sum(taps)
-    return taps if len(taps) >= 8 else torch.outer(taps, taps)
+    taps = torch.tensor(taps, dtype=torch.float32)
+    taps = taps if len(taps) >= 8 else torch.outer(taps, taps)
+    return taps / taps.sum()
 
 
 def depthwise(taps: Tensor, x: Tensor) -> Tensor:

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from math import isclose, sqrt
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from genlib.models.stylegan2.layers import ACTIVATIONS
+from genlib.models.stylegan2.low_pass import TAPS, low_pass
+from genlib.models.stylegan2.network import MAPPING_DEFAULTS, SYNTHESIS_DEFAULTS
 from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, show
 
-GAINS = {"linear": 1, "lrelu": sqrt(2), "relu": sqrt(2), "swish": sqrt(2), "tanh": 1, "sigmoid": 1, "elu": 1, "selu": 1, "softplus": 1}
-DEFAULT_TAPS = [1, 3, 3, 1]
-
-
-# ---- Settings: keyword -> (default, what a value must be). Bounds keep nonsense from taking time or memory.
+# ---- Settings: keyword -> what a value must be. Bounds keep nonsense from taking time or memory.
 
 def _whole(low: int, high: int = 2**16) -> Callable:
     return lambda value: type(value) is int and low <= value <= high
@@ -43,19 +41,18 @@ def _taps(value) -> bool:
 
 
 GENERATOR = {
-    "z_dim": (None, _whole(1)), "c_dim": (None, _whole(0)), "w_dim": (None, _whole(1)), "img_channels": (None, _whole(1)),
-    "img_resolution": (None, lambda value: type(value) is int and value in [2**level for level in range(2, 15)]),
+    "z_dim": _whole(1), "c_dim": _whole(0), "w_dim": _whole(1), "img_channels": _whole(1),
+    "img_resolution": lambda value: type(value) is int and value in [2**level for level in range(2, 15)],
 }
 MAPPING = {
-    "num_layers": (8, _whole(1, 100)), "embed_features": (None, _or_none(_whole(1))), "layer_features": (None, _or_none(_whole(1))),
-    "activation": ("lrelu", _one_of(GAINS)), "lr_multiplier": (0.01, _number), "w_avg_beta": (0.995, _or_none(_number)),
+    "num_layers": _whole(1, 100), "embed_features": _or_none(_whole(1)), "layer_features": _or_none(_whole(1)),
+    "activation": _one_of(ACTIVATIONS), "lr_multiplier": _number, "w_avg_beta": _or_none(_number),
 }
 SYNTHESIS = {
-    "channel_base": (32768, _whole(1, 2**24)), "channel_max": (512, _whole(1)), "num_fp16_res": (0, _whole(0, 100)),
-    "architecture": ("skip", _one_of(("skip", "resnet", "orig"))), "resample_filter": (DEFAULT_TAPS, _taps),
-    "conv_clamp": (None, _or_none(_number)), "fp16_channels_last": (False, _flag),
-    "kernel_size": (3, lambda value: type(value) is int and value in range(1, 32, 2)), "use_noise": (True, _flag),
-    "activation": ("lrelu", _one_of(GAINS)),
+    "channel_base": _whole(1, 2**24), "channel_max": _whole(1), "num_fp16_res": _whole(0, 100),
+    "architecture": _one_of(("skip", "resnet", "orig")), "resample_filter": _taps, "conv_clamp": _or_none(_number),
+    "fp16_channels_last": _flag, "kernel_size": lambda value: type(value) is int and value in range(1, 32, 2), "use_noise": _flag,
+    "activation": _one_of(ACTIVATIONS),
 }
 NOT_FOR_INFERENCE = ("fused_modconv_default",)  # how, not what, is computed
 
@@ -68,22 +65,23 @@ def table(state: dict, name: str) -> dict:
     return table or {}
 
 
-def _complete(given: dict, keywords: dict) -> dict:
+def _complete(given: dict, keywords: dict, defaults: dict) -> dict:
     """All keywords, checked."""
     for name in given:
         if name not in keywords:
             raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
-    complete = {name: given.get(name, default) for name, (default, _) in keywords.items()}
+    complete = {name: given.get(name, defaults.get(name)) for name in keywords}
     for name, value in complete.items():
-        if not keywords[name][1](value):
+        if not keywords[name](value):
             raise NetworkFileError(f"its setting {name} is {show(value)}, which no StyleGAN2 generator has: use a file of StyleGAN2-ADA")
     return complete
 
 
 def _config(generator: dict, mapping: dict, synthesis: dict) -> dict:
-    synthesis = _complete(synthesis, SYNTHESIS)
+    synthesis = _complete(synthesis, SYNTHESIS, SYNTHESIS_DEFAULTS)
     synthesis["resample_filter"] = list(synthesis["resample_filter"])
-    return _complete(generator, GENERATOR) | {"mapping_kwargs": _complete(mapping, MAPPING), "synthesis_kwargs": synthesis}
+    generator, mapping = _complete(generator, GENERATOR, {}), _complete(mapping, MAPPING, MAPPING_DEFAULTS)
+    return generator | {"mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
 
 
 def pytorch_config(modules: dict[str, dict]) -> dict:
@@ -160,13 +158,6 @@ class Entry(NamedTuple):
     value: Tensor | None = None  # fixed by the settings
 
 
-def _low_pass(taps: list) -> Tensor:
-    """The outer product of the taps, with sum 1, [t, t]; 8 or more taps stay a vector [t]."""
-    taps = torch.tensor(taps, dtype=torch.float32)
-    taps = taps if len(taps) >= 8 else torch.outer(taps, taps)
-    return taps / taps.sum()
-
-
 def _widths(config: dict) -> dict[int, int]:
     """Channels of the feature maps, by resolution from 4 to the image's."""
     base, limit = (config["synthesis_kwargs"][name] for name in ("channel_base", "channel_max"))
@@ -181,7 +172,7 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
     z, c, w, R, channels = (config[name] for name in ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"))
     m, s, widths = config["mapping_kwargs"], config["synthesis_kwargs"], _widths(config)
     K, clamp, lowest_fp16 = s["kernel_size"], s["conv_clamp"], max(2 * R >> s["num_fp16_res"], 8)
-    low_pass, num_ws = _low_pass(s["resample_filter"]), 2 * len(widths)
+    taps, num_ws = low_pass(s["resample_filter"]), 2 * len(widths)
     entries, says = {}, {}
 
     def vector(name, variable, size):
@@ -208,12 +199,12 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
     def convolution(path, variable, after, before, r, up):
         styled(path, variable, after, before, K, rotated=up)
         says[path] |= {"resolution": r, "up": 1 + up, "use_noise": s["use_noise"], "activation": s["activation"], "padding": K // 2,
-                       "act_gain": GAINS[s["activation"]]}
+                       "act_gain": ACTIVATIONS[s["activation"]][1]}
         if s["use_noise"]:
             number = 2 * r.bit_length() - (7 if up else 6)  # 0 at 4 px; 1, 2 at 8 px; ...
             entries[f"{path}.noise_const"] = Entry((r, r), f"synthesis/noise{number}", (1, 1, r, r), lambda x: x[0, 0])
             entries[f"{path}.noise_strength"] = Entry((), f"{variable}/noise_strength", (), lambda x: x)
-        fixed(path, low_pass if up else _low_pass(DEFAULT_TAPS))  # the latter unused
+        fixed(path, taps if up else low_pass(TAPS))  # the latter unused
 
     says[""] = {"z_dim": z, "c_dim": c, "w_dim": w, "img_resolution": R, "img_channels": channels, "num_ws": num_ws}
     says["mapping"] = {"z_dim": z, "c_dim": c, "w_dim": w, "num_ws": num_ws, "num_layers": m["num_layers"], "w_avg_beta": m["w_avg_beta"]}
@@ -231,7 +222,7 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
         path, variable, before = f"synthesis.b{r}", f"synthesis/{r}x{r}", widths.get(r // 2, 0)
         says[path] = {"in_channels": before, "w_dim": w, "resolution": r, "img_channels": channels, "is_last": r == R,
                       "architecture": s["architecture"], "use_fp16": r >= lowest_fp16}
-        fixed(path, low_pass)
+        fixed(path, taps)
         if r == 4:
             entries[f"{path}.const"] = Entry((after, 4, 4), f"{variable}/Const/const", (1, after, 4, 4), lambda x: x[0])
         else:
@@ -243,7 +234,7 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
         if s["architecture"] == "resnet" and r > 4:
             kernel(f"{path}.skip", f"{variable}/Skip", after, before, 1, rotated=True)
             says[f"{path}.skip"] = {"up": 2, "conv_clamp": None, "activation": "linear", "weight_gain": 1 / sqrt(before)}
-            fixed(f"{path}.skip", low_pass)
+            fixed(f"{path}.skip", taps)
     return entries, says
 
 
