@@ -3,5 +3,5 @@ import logging
 
 STABLE_DIFFUSION, STYLEGAN2 = "stable-diffusion", "stylegan2"  # the models of `generate`, and the demo's folders
 
-# transformers writes two warnings at import where torchvision is missing, about a slower path that nothing here takes
+# Without torchvision, transformers warns at import of a slower path, which nothing here takes.
 logging.getLogger("transformers.utils.import_utils").addFilter(lambda record: "requires torchvision" not in record.getMessage())

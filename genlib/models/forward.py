@@ -1,4 +1,4 @@
-"""Replace a network's `forward` by a faster one that computes the same: cuDNN's attention, torch's compiler, a CUDA graph."""
+"""Replace a network's `forward` by a faster one: by cuDNN's attention, torch's compiler, a CUDA graph."""
 import gc
 import time
 from contextlib import contextmanager
@@ -28,10 +28,11 @@ def quicken(network: torch.nn.Module, *, cudnn_attention: bool = False, compiled
 class Quick:
     """The `forward` of a network whose weights stay where they are.
 
-    The first call with arguments of a kind (shapes, dtypes, other values) records as a graph what it launches; later calls
-    of that kind replay the graph. Some calls bypass it: those that need gradients, those that torch watches (a counter of
-    operations would see nothing in a graph), and those of a network that has been moved to another device or given LoRA
-    layers. Other changes to its layers after loading (FreeU, hooks inside it) go unnoticed: load without the graph for them.
+    The first call with arguments of a kind (shapes, dtypes, other values) records what it launches as a
+    graph; later calls of that kind replay it. Some calls bypass all this: those that need gradients, those
+    that torch watches (a counter of operations would see nothing in a graph), and those of a network that was
+    moved to another device or given LoRA layers. Other changes to its layers after loading (FreeU, hooks
+    inside it) are not seen: load without the graph for them.
     """
 
     def __init__(self, network: torch.nn.Module, cudnn_attention: bool, compiled: bool, graph_up_to_batch: int, no_graph):
@@ -39,8 +40,8 @@ class Quick:
         self.no_graph, self.pool = no_graph, None
         self.device = next(network.parameters()).device
         self.cudnn_attention = cudnn_attention
-        # Not with inductor's own graphs: the next call would overwrite their outputs, and PNDM keeps the last four.
-        # Not with dynamic shapes: inductor then leaves out the best memory layout for convolutions.
+        # Not with inductor's own graphs: the next call would overwrite their outputs, and PNDM keeps the last
+        # four. Not with dynamic shapes: inductor then leaves out the best memory layout for convolutions.
         how = dict(fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs")
         self.quick = torch.compile(self.plain, **how) if compiled else self.plain
 
@@ -59,7 +60,8 @@ class Quick:
             if batch <= self.largest_batch and kind not in self.graphs and len(self.graphs) < KINDS:
                 self._record(kind, leaves, structure)
         if kind not in self.graphs:
-            # Tensors on the CPU (the number of the step) are moved here, since the library would wait for the device.
+            # Tensors on the CPU (the number of the step) are moved here: the library would wait for
+            # the device.
             moved = [leaf.to(place.device, non_blocking=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
             arguments, keywords = tree_unflatten(moved, structure)
             return self._call(*arguments, **keywords)
@@ -68,7 +70,8 @@ class Quick:
             for buffer, tensor in zip(buffers, tensors, strict=True):
                 buffer.copy_(tensor, non_blocking=True)
             replay()
-        # Cloned outside inference mode, unless the caller is in it: otherwise the caller could not overwrite the result.
+        # Cloned outside inference mode, unless the caller is in it: else the caller could not
+        # overwrite the result.
         return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, output)
 
     def _call(self, *arguments, **keywords):
@@ -97,11 +100,13 @@ _stream = None  # one for all recordings: libraries take workspace on each strea
 
 
 def record(call, pool):
-    """What `call` launches, as a CUDA graph: a function that launches it again, and the output, which each launch overwrites.
+    """Record what `call` launches as a CUDA graph.
 
-    pool: from torch.cuda.graph_pool_handle(), shared by graphs that are replayed one after the other and live equally long.
-    Raises torch.OutOfMemoryError, which leaves everything as it was; RuntimeError for a call that cannot be recorded, after
-    which torch's state on the GPU must not be trusted.
+    Returns a function that launches it again, and the output, which each launch overwrites.
+    pool: from torch.cuda.graph_pool_handle(), shared by graphs that are never replayed at the same time and
+    live equally long.
+    Raises torch.OutOfMemoryError, which leaves everything as it was; RuntimeError for a call that cannot be
+    recorded, after which torch's state on the GPU must not be trusted.
     """
     global _stream
     _stream = _stream or torch.cuda.Stream()
@@ -111,7 +116,8 @@ def record(call, pool):
             call()
         graph = torch.cuda.CUDAGraph()
         try:
-            # "thread_local": other threads may go on reading the device's memory, which no graph can record.
+            # "thread_local": other threads may go on reading how much memory is used, which no
+            # graph can record.
             with torch.cuda.graph(graph, pool=pool, stream=_stream, capture_error_mode="thread_local"):
                 output = call()
         except torch.OutOfMemoryError:
@@ -137,7 +143,10 @@ def _no_collection():
 
 
 def cudnn_attention_wins(dtype: torch.dtype) -> bool:
-    """Whether cuDNN's attention beats torch's own choice by 3 % or more in v1's largest layer: 4096 positions, 8 heads of 40."""
+    """Whether cuDNN's attention is at least 3 % faster than torch's own choice.
+
+    Timed at the size of v1's largest layer: 4096 positions, 8 heads of 40.
+    """
     if device.pick().type != "cuda" or dtype == torch.float32:
         return False
     x = torch.ones(2, 8, 4096, 40, device=device.pick(), dtype=dtype)
@@ -162,7 +171,10 @@ def _attention_s(x: torch.Tensor) -> float:
 
 
 def can_compile() -> bool:
-    """Whether torch's compiler works for this GPU, tried on a sum: it needs Triton, a C compiler and Python's headers."""
+    """Whether torch's compiler works for this GPU, which is tried on a sum.
+
+    It needs Triton, a C compiler and Python's headers.
+    """
     x = torch.ones(8, device=device.pick())
     try:
         torch.compile(lambda x: x + x)(x)

@@ -1,4 +1,4 @@
-"""The tuned profile: choose a model's switches (switches.py) for this machine, and give back memory that is not needed."""
+"""The tuned profile: choose a model's switches (switches.py) for this machine; give back unneeded memory."""
 import ctypes
 import mmap
 import os
@@ -48,15 +48,15 @@ class Case:
 
 
 def good(model: str, case: Case) -> dict[str, bool]:
-    """The switches of a loader ("stable_diffusion", "vae", "stylegan2"), and whether each is good in this case."""
+    """The switches of "stable_diffusion", "vae" or "stylegan2", and whether each is good in this case."""
     return {switch.name: switch.good(case) for switch in SWITCHES if model in switch.models}
 
 
 def choose(info: ModelInfo, good: dict[str, bool], without=()) -> None:
-    """Fill in `info.switches`: in the tuned profile those that are good are on, except the ones that `without` names.
+    """Fill in `info.switches`: in the tuned profile, the good ones that `without` does not name are on.
 
-    `huge_pages` is set for the whole process, so it is reported in either profile. Raises ValueError if `without` names what
-    is no switch of the model.
+    `huge_pages` is set for the whole process, so it is reported in either profile. Raises ValueError if
+    `without` names something that is no switch of the model.
     """
     check(without, list(good))
     info.switches |= {name: yes and info.profile == "tuned" and name not in without for name, yes in good.items()}
@@ -64,7 +64,7 @@ def choose(info: ModelInfo, good: dict[str, bool], without=()) -> None:
 
 
 def huge_pages() -> bool:
-    """Whether torch puts large tensors of the CPU on huge pages: the variable is set, and Linux allows them.
+    """Whether torch puts large CPU tensors on huge pages: the variable is set, and Linux allows them.
 
     `genlib run --profile tuned` and `genlib generate` set the variable before torch starts.
     """
@@ -85,15 +85,16 @@ def keep_timesteps_on_cpu(scheduler) -> None:
 
 
 def can_release() -> bool:
-    """Whether memory that is mapped from files can be given back: on Linux, where weights stay in the host's memory."""
+    """Whether memory that is mapped from files can be given back: on Linux, with the models on the CPU."""
     return device.pick().type == "cpu" and PAGES.exists()
 
 
 def release(network: torch.nn.Module) -> None:
-    """Give back the memory of weights that are mapped from a file and unchanged; the kernel reads them again when they are used.
+    """Give back the memory of unchanged weights that are mapped from a file: used again, they are read anew.
 
-    Whole pages only, and of each run of neighbouring weights all or none: none if any page of it is not the file's own
-    (changed, swapped out, or of no file). Nobody may change weights meanwhile.
+    Only whole pages are given back, and of each stretch of neighbouring weights all or none: none
+    if any of its pages is not the file's own (changed, swapped out, or of no file). Nobody may
+    change weights meanwhile.
     """
     if torch.compiler.is_compiling():
         return
@@ -105,7 +106,7 @@ def release(network: torch.nn.Module) -> None:
 
 
 def _stretches(network: torch.nn.Module) -> list[tuple[int, int]]:
-    """Where in memory the weights lie, neighbours joined: addresses of the first byte and of the one after the last."""
+    """Where the weights lie in memory, neighbours joined: first address, and the one after the last."""
     found = []
     for tensor in chain(network.parameters(), network.buffers()):
         if type(tensor.data) is torch.Tensor and tensor.device.type == "cpu" and tensor.layout == torch.strided and tensor.is_contiguous():
@@ -122,7 +123,7 @@ def _stretches(network: torch.nn.Module) -> list[tuple[int, int]]:
 def _unchanged(first: int, last: int) -> bool:
     """Whether every page in memory from `first` to before `last` is a file's own.
 
-    Linux's pagemap has 64 bits for each page: bit 63 says that it is in memory, 62 swapped out, 61 of a file or shared.
+    Linux's pagemap has 64 bits for each page: bit 63 says that it is in memory, 62 swapped out, 61 of a file.
     """
     try:
         with PAGES.open("rb", buffering=0) as pages:

@@ -1,4 +1,4 @@
-"""StyleGAN2-ADA: load a generator, NVIDIA's files included."""
+"""StyleGAN2-ADA: load a generator, also from the network files that NVIDIA publishes."""
 from genlib.models.stylegan2.load import BASE_URL, PRESETS, SHA256, build, config, load, read
 from genlib.models.stylegan2.network import Generator
 

@@ -1,4 +1,8 @@
-"""The layers of the StyleGAN2-ADA generator: dense, modulated convolution, to RGB, shortcut."""
+"""The layers of the StyleGAN2-ADA generator: dense, modulated convolution, to RGB, shortcut.
+
+Where autograd does not need a feature map, it is overwritten: on a CPU, fresh memory costs more
+than arithmetic.
+"""
 from math import sqrt
 from types import SimpleNamespace
 
@@ -9,7 +13,7 @@ from torch import Tensor, nn
 from genlib.models.stylegan2 import winograd
 from genlib.models.stylegan2.low_pass import TAPS, depthwise, low_pass, pooled, upsample2
 
-ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that restores the variance)
+ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that keeps the variance at 1)
     "linear": (lambda x, inplace: x, 1),
     "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
     "relu": (lambda x, inplace: F.relu(x, inplace), sqrt(2)),
@@ -38,7 +42,10 @@ def add(x: Tensor, y: Tensor) -> Tensor:
 
 
 class Dense(nn.Module):
-    """f(x (W m / sqrt(in))^T + b m) * gain, with m the lr_multiplier; in float32 whatever the weights are. [N, in] -> [N, out]"""
+    """[N, in] -> [N, out]: f(x (W m / sqrt(in))^T + b m) * gain, where m is the lr_multiplier.
+
+    Computed in float32, whatever the dtype of the weights.
+    """
 
     def __init__(self, in_features: int, out_features: int, activation="linear", lr_multiplier=1.0, bias=0.0):
         super().__init__()
@@ -53,7 +60,10 @@ class Dense(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """A convolution that a style modulates, noise, bias, activation (1912.04958, eq. 1 to 3): kernel W s d; or conv(x s, W) d."""
+    """A convolution modulated by a style, then noise, bias and activation (arXiv:1912.04958, eq. 1 to 3).
+
+    With style s and demodulation d, the kernel is W s d; or equally, the result is conv(x s, W) d.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, settings: SimpleNamespace):
         super().__init__()
@@ -64,35 +74,39 @@ class StyledConv(nn.Module):
         if settings.use_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
-        # Files hold a filter also where nothing is resampled: always the default one.
+        # Files hold a filter even where nothing is resampled, and there it is always the default one.
         self.register_buffer("resample_filter", low_pass(settings.resample_filter if up else TAPS))
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str = "random", extra_gain: float = 1.0) -> Tensor:
-        """x [N, C, H, W], w [N, w_dim] -> [N, O, H, W], with upsampling [N, O, 2H, 2W], in x's dtype."""
+        """x [N, C, H, W], w [N, w_dim] -> [N, O, H, W], or [N, O, 2H, 2W] if it upsamples, in x's dtype."""
         N, dtype, activation, clamp = len(x), x.dtype, self.settings.activation, self.settings.conv_clamp
         s, W = self.affine(w), self.weight.float()  # [N, C], [O, C, K, K]
-        if dtype == torch.float16:  # keep products from overflowing; demodulation cancels both factors
+        if dtype == torch.float16:  # keeps products from overflowing; demodulation cancels both factors
             W = W / (sqrt(W[0].numel()) * W.abs().amax((1, 2, 3), keepdim=True))
             s = s / s.abs().amax(1, keepdim=True)
-        W2 = torch.einsum("ock,ock->oc", W.flatten(2), W.flatten(2))  # the sum of squares, without a copy of W
+        W2 = torch.einsum("ock,ock->oc", W.flatten(2), W.flatten(2))  # sums of squares, without a copy of W
         d = torch.rsqrt(s.square() @ W2.T + 1e-8)  # [N, O]
         gain = ACTIVATIONS[activation][1] * extra_gain
-        early = gain if activation in HOMOGENEOUS else 1.0  # put into d, bias and noise, the gain costs no pass over the map
+        early = gain if activation in HOMOGENEOUS else 1.0  # in d, bias and noise, so that the gain costs no pass over the map
         d, bias = d * early, (self.bias * early).to(dtype)
-        # Two equal ways: a kernel of its own spares a single sample's map two passes, if it is the smaller one; else share W.
-        if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, as the original rounds it
+        # Two ways to the same result. A single sample gets a kernel W s d of its own: if the kernel is
+        # smaller than the map, that saves two passes over the map. Otherwise all samples share W.
+        if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, to round as the original
             x = self.convolve(x, (W * (d.T * s)[:, :, None, None]).to(dtype), bias)
         else:
             x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
             d, bias = d[:, :, None, None].to(dtype), bias[:, None, None]
             x = torch.addcmul(bias, x, d, out=None if x.requires_grad or torch.compiler.is_compiling() else x)
-        if self.settings.use_noise and noise_mode != "none":  # one map for all channels; if random, each sample has its own
+        if self.settings.use_noise and noise_mode != "none":  # one map for all channels; random noise differs by sample
             noise = self.noise_const if noise_mode == "const" else torch.randn(N, 1, *x.shape[2:], device=x.device)
             x = add(x, (noise * (self.noise_strength * early)).to(dtype))
         return activate(x, activation, gain / early, None if clamp is None else clamp * extra_gain)
 
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Plainly; or upsample by 2, then with the flipped kernel, in the other order: the kernel first, on the small map."""
+        """Convolve; or, if the layer upsamples, upsample by 2 and convolve with the flipped kernel.
+
+        Upsampling is done in the other order, with the same result: the kernel first, on the small map.
+        """
         K, t = kernel.shape[-1], len(self.resample_filter)
         if not self.up and winograd.pays(x, kernel):
             x = winograd.convolve(x, kernel)
@@ -100,7 +114,7 @@ class StyledConv(nn.Module):
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=K // 2)
         x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)  # [N, O, 2H + K - 2, 2W + K - 2]
-        before, after = K // 2 + (t + 1) // 2 - (K - 1), K // 2 + (t - 2) // 2 - (K - 2)  # zeros to put round it
+        before, after = K // 2 + (t + 1) // 2 - (K - 1), K // 2 + (t - 2) // 2 - (K - 2)  # rows and columns of zeros to add
         if before != after or before < 0:
             x, before = F.pad(x, [before, after, before, after]), 0  # negative numbers crop
         if self.pooled:
@@ -110,7 +124,7 @@ class StyledConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """A modulated 1x1 convolution to the image's channels, without demodulation: a matrix product over the pixels."""
+    """A modulated 1x1 convolution to the image's channels, without demodulation: a matrix product."""
 
     def __init__(self, in_channels: int, img_channels: int, w_dim: int, clamp: float | None):
         super().__init__()

@@ -1,12 +1,13 @@
 """The StyleGAN2-ADA generator itself: a latent vector in, an image out.
 
-Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958) and "Training Generative Adversarial
-Networks with Limited Data" (arXiv:2006.06676), both 2020. Weights and settings are named as in the published files.
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958) and "Training
+Generative Adversarial Networks with Limited Data" (arXiv:2006.06676), both 2020. Weights and settings have
+the names that they have in the published files.
 
     z [N, z_dim] -> Mapping -> ws [N, num_ws, w_dim] -> Synthesis: blocks b4, b8, ... bR -> image [N, C, R, R]
 
-Nothing derived from the weights is kept: each call computes it anew (about 3 % of its time), so the weights may be loaded, moved,
-cast or trained at any time. A map that autograd does not need is overwritten: on a CPU, fresh memory costs more than arithmetic.
+Nothing derived from the weights is kept. Each call computes it again, in about 3 % of its time, so the
+weights may be loaded, moved, cast or trained at any time.
 """
 
 from itertools import pairwise
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 from genlib.models.stylegan2.layers import ACTIVATIONS, Dense, Shortcut, StyledConv, ToRGB, add
 from genlib.models.stylegan2.low_pass import TAPS, low_pass, upsample2
 
-# What holds where a file's settings are silent. A width of None is that of w; without w_avg_beta there is no w_avg, nor truncation;
-# a resolution r has min(channel_base // r, channel_max) channels; the num_fp16_res highest resolutions run in float16;
-# fp16_channels_last is accepted and ignored, since every map is channels_last here.
+# The settings where a file gives none. A width of None means w_dim. Without w_avg_beta there is no
+# w_avg, and so no truncation. Resolution r has min(channel_base // r, channel_max) channels. The
+# num_fp16_res highest resolutions run in float16. fp16_channels_last is accepted but ignored, since
+# every map is channels_last here.
 MAPPING_DEFAULTS = dict(num_layers=8, embed_features=None, layer_features=None, activation="lrelu", lr_multiplier=0.01, w_avg_beta=0.995)
 SYNTHESIS_DEFAULTS = dict(architecture="skip", channel_base=32768, channel_max=512, kernel_size=3, use_noise=True, activation="lrelu")
 SYNTHESIS_DEFAULTS |= dict(num_fp16_res=0, resample_filter=TAPS, conv_clamp=None, fp16_channels_last=False)
@@ -44,7 +46,7 @@ def read_settings(name: str, kwargs: dict | None, defaults: dict) -> SimpleNames
 
 
 class Block(nn.Module):
-    """One resolution r: takes the feature map and the image from r/2 to r (1912.04958, figure 7)."""
+    """One resolution r: takes the feature map and the image from r/2 to r (arXiv:1912.04958, figure 7)."""
 
     def __init__(self, r: int, last: bool, w_dim: int, img_channels: int, settings: SimpleNamespace):
         super().__init__()
@@ -63,7 +65,10 @@ class Block(nn.Module):
         self.register_buffer("resample_filter", low_pass(settings.resample_filter))
 
     def forward(self, x: Tensor | None, img: Tensor | None, ws: Tensor, noise_mode: str, dtype: torch.dtype):
-        """x and img [N, ., r/2, r/2] (or None), ws [N, 3, w_dim] (b4: 2) -> x in dtype and img in float32 [N, ., r, r]."""
+        """x and img [N, ., r/2, r/2] or None, ws [N, 3, w_dim] (b4: 2) -> x and img [N, ., r, r].
+
+        x is in `dtype`, img in float32.
+        """
         *w_convs, w_image = ws.unbind(1)
         x = (self.const.expand(len(ws), -1, -1, -1) if self.first else x).to(dtype, memory_format=torch.channels_last)
         shortcut = self.skip(x) if self.resnet else None
@@ -78,7 +83,7 @@ class Block(nn.Module):
 
 
 class Mapping(nn.Module):
-    """From the normal z to the style vectors ws."""
+    """From the normally distributed z to the style vectors ws."""
 
     def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int, settings: SimpleNamespace):
         super().__init__()
@@ -93,10 +98,11 @@ class Mapping(nn.Module):
         self.register_buffer("w_avg", None if settings.w_avg_beta is None else torch.zeros(w_dim))
 
     def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1, truncation_cutoff: int | None = None) -> Tensor:
-        """z [N, z_dim], c [N, c_dim] (ignored if c_dim is 0) of any dtype and device -> ws [N, num_ws, w_dim] in float32.
+        """z [N, z_dim], c [N, c_dim] of any dtype and device -> ws [N, num_ws, w_dim] in float32.
 
-        Truncation draws the first `truncation_cutoff` vectors (None: all) towards the mean: w_avg + psi (w - w_avg).
-        ValueError: a wrong shape, a missing label, truncation without w_avg.
+        c is ignored if c_dim is 0. Truncation moves the first `truncation_cutoff` vectors (None: all) towards
+        the mean, to w_avg + psi (w - w_avg). Raises ValueError for a wrong shape, a missing label, or
+        truncation without w_avg.
         """
         check(z.shape[1:] == (self.z_dim,), f"z has shape {list(z.shape)}: pass [N, {self.z_dim}].")
         device = self.fc0.weight.device
@@ -116,7 +122,7 @@ class Mapping(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """From the style vectors to the image. Set `force_fp32` to keep all calls out of float16."""
+    """From the style vectors to the image. Setting `force_fp32` keeps every call out of float16."""
 
     def __init__(self, w_dim: int, img_resolution: int, img_channels: int, settings: SimpleNamespace):
         super().__init__()
@@ -129,7 +135,10 @@ class Synthesis(nn.Module):
             self.add_module(f"b{r}", Block(r, r == img_resolution, w_dim, img_channels, settings))
 
     def filter_by_pooling(self) -> None:
-        """Compute the default filter by pooling from now on: a GPU's library may take long for a depthwise convolution of 4 x 4."""
+        """From now on, compute the default filter by pooling.
+
+        On GPUs, a depthwise convolution of 4 x 4 may be slow.
+        """
         default = low_pass(TAPS)
         for layer in self.modules():
             if isinstance(layer, StyledConv) and layer.up:
@@ -137,32 +146,36 @@ class Synthesis(nn.Module):
                 layer.pooled = taps.shape == default.shape and torch.allclose(taps, default)
 
     def forward(self, ws: Tensor, noise_mode: str = "random", force_fp32: bool = False) -> Tensor:
-        """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally -1 to 1, channels_last.
+        """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally in [-1, 1].
 
-        noise_mode: "random" (fresh in each call), "const" (the stored maps) or "none". Feature maps have the weights' dtype,
-        but float16 in the highest `num_fp16_res` resolutions of float32 weights; force_fp32: all float32. Styles and the
-        image are always float32. ValueError: a wrong shape or mode.
+        noise_mode: "random" (new in each call), "const" (the stored maps) or "none".
+        force_fp32: all feature maps are float32. Otherwise they have the weights' dtype, but with float32
+        weights the highest `num_fp16_res` resolutions are float16. Styles and the image are always float32.
+        Raises ValueError for a wrong shape or mode.
         """
         check(ws.shape[1:] == (self.num_ws, self.w_dim), f"ws has shape {list(ws.shape)}: pass [N, {self.num_ws}, {self.w_dim}].")
         check(noise_mode in ("random", "const", "none"), f"noise_mode is {noise_mode!r}: choose among random, const, none.")
         weights = self.b4.const
         if len(ws) > 1 and weights.device.type == "cpu" and self.largest_map > 2**22:
-            # Maps beyond the caches: sample by sample is quicker (x1.1 at 512 px), and takes the memory of one.
+            # The maps exceed the caches: sample by sample is faster (x1.1 at 512 px) and takes the
+            # memory of one.
             return torch.cat([self(w, noise_mode, force_fp32) for w in ws.split(1)])
         ws, x, img = ws.to(weights.device, torch.float32), None, None
         for k, r in enumerate(self.block_resolutions):
             half = r >= self.lowest_fp16 and weights.dtype == torch.float32
             dtype = torch.float32 if force_fp32 or self.force_fp32 else torch.float16 if half else weights.dtype
-            # conv0, conv1, torgb take vectors 2k - 1, 2k, 2k + 1: torgb shares its own with the next block's conv0.
+            # conv0, conv1 and torgb take vectors 2k - 1, 2k and 2k + 1; torgb shares its own with
+            # the next conv0.
             x, img = getattr(self, f"b{r}")(x, img, ws[:, max(2 * k - 1, 0) : 2 * k + 2], noise_mode, dtype)
         return img
 
 
 class Generator(ModelMixin, ConfigMixin):
-    """The whole network, `G(z, c)`, or in two steps to edit style vectors, `G.synthesis(G.mapping(z, c))`.
+    """The whole network: `G(z, c)`, or in two steps, to edit style vectors: `G.synthesis(G.mapping(z, c))`.
 
-    img_resolution: a power of two from 4 up. mapping_kwargs, synthesis_kwargs: what differs from MAPPING_DEFAULTS and
-    SYNTHESIS_DEFAULTS. ValueError: an unknown keyword or value. New weights are random, as at the start of training.
+    img_resolution: a power of two from 4 up.
+    mapping_kwargs, synthesis_kwargs: what differs from MAPPING_DEFAULTS and SYNTHESIS_DEFAULTS.
+    Raises ValueError for an unknown keyword or value. New weights are random, as at the start of training.
     """
 
     config_name = "config.json"
@@ -183,5 +196,8 @@ class Generator(ModelMixin, ConfigMixin):
         self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping)
 
     def forward(self, z, c=None, truncation_psi=1, truncation_cutoff=None, noise_mode="random", force_fp32=False) -> Tensor:
-        """z [N, z_dim], c [N, c_dim] or None -> image [N, C, R, R] in float32; more at Mapping.forward and Synthesis.forward."""
+        """z [N, z_dim], c [N, c_dim] or None -> image [N, C, R, R] in float32.
+
+        The arguments are those of Mapping.forward and Synthesis.forward.
+        """
         return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise_mode, force_fp32)
