@@ -1,6 +1,8 @@
-"""Write the averaged weights of the trainings that have a checkpoint into the package, as float16 safetensors in diffusers' layout.
+"""Write the averaged weights of all trainings that have a checkpoint into the package.
 
-    python training/export.py      # from training/checkpoints/ to genlib/models/demo/; what has no checkpoint stays as it is
+    python training/export.py      # from training/checkpoints/ to genlib/models/demo/, as float16 safetensors
+
+Models without a checkpoint are left as they are.
 """
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline

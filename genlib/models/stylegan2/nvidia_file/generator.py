@@ -240,7 +240,7 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
 
 
 def check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
-    """Raises NetworkFileError if an attribute in the file contradicts the configuration. It may be missing."""
+    """Raises NetworkFileError if an attribute contradicts the configuration; attributes may be missing."""
     for path, attributes in says.items():
         for name, value in attributes.items():
             found = modules.get(path, {}).get(name, value)
