@@ -78,7 +78,7 @@ def share_of_faces(judge, pictures: np.ndarray) -> float:
 
 
 def kernel_distance(judge, real: np.ndarray, made: np.ndarray) -> float:
-    """KID (Binkowski et al. 2018, arXiv:1801.01401) of the classifier's features: 0 if equally distributed."""
+    """KID (Binkowski et al. 2018, arXiv:1801.01401) of the classifier's features: 0 where equal."""
     class Features(torch.nn.Module):
         def forward(self, x):
             return judge.features(x)

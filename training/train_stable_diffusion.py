@@ -1,6 +1,6 @@
 """Train the demo's Stable Diffusion: a text encoder and a UNet of v1-4's classes, on the demo VAE's latents.
 
-    python training/train_vae.py && python training/train_stable_diffusion.py      # 40 minutes each; resumable
+    python training/train_vae.py && python training/train_stable_diffusion.py      # 40 minutes each
 
 Rombach et al. 2022 (arXiv:2112.10752); the loss is equation 14 of Ho et al. 2020 (arXiv:2006.11239), with
 noise levels weighted by min(SNR, 5) / SNR as in Hang et al. 2023 (arXiv:2303.09556). One face in seven has no

@@ -33,11 +33,13 @@ SYNTHESIS_DEFAULTS |= dict(num_fp16_res=0, resample_filter=TAPS, conv_clamp=None
 
 
 def check(condition: bool, message: str):
+    """Raises ValueError with the message unless the condition holds."""
     if not condition:
         raise ValueError(message)
 
 
 def read_settings(name: str, kwargs: dict | None, defaults: dict) -> SimpleNamespace:
+    """The settings, those not given by default. Raises ValueError for an unknown keyword or activation."""
     settings = SimpleNamespace(**(defaults | (kwargs or {})))
     for key in vars(settings):
         check(key in defaults, f"{name} has no keyword {key!r}: choose among {', '.join(defaults)}.")
