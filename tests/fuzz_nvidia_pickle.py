@@ -1,6 +1,8 @@
-"""Look for inputs that make the reader of network files do anything but read or refuse: python tests/fuzz_nvidia_pickle.py -runs=100000
+"""Look for inputs that make the reader of network files do anything but read them or refuse them.
 
-libFuzzer's options apply; it begins from small good files and stops at the first input that does otherwise, or takes 10 s or 1 GiB.
+    python tests/fuzz_nvidia_pickle.py -runs=100000      # takes libFuzzer's options
+
+It starts from small good files, and stops at the first input that does otherwise, or takes 10 s or 1.5 GiB.
 """
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""The demo models, loaded once a file."""
+"""The demo models, loaded once for each file of tests."""
 import pytest
 
 from genlib.models import stable_diffusion, vae

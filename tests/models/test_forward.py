@@ -1,4 +1,4 @@
-"""Networks' faster forward: graphs by a stand-in, what is left to the plain one, what compiles; on a GPU the real ones."""
+"""The faster forward: CUDA graphs by a stand-in, and on a GPU real ones; compiling; what bypasses them."""
 import gc
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from genlib.runs import ModelInfo
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """A stand-in for CUDA graphs: what was recorded is computed again from the same tensors, into the same results."""
+    """A stand-in for CUDA graphs: replaying computes again from the same tensors, into the same results."""
     calls = []
 
     def record(call, pool):
@@ -40,7 +40,7 @@ def recorded(monkeypatch):
     return calls
 
 
-def test_a_graph_is_recorded_once_a_kind_of_call_and_replayed_with_the_new_values(recorded):
+def test_a_graph_is_recorded_once_for_each_kind_of_call_and_replayed_with_new_values(recorded):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
     a, b, c = torch.randn(3, 1, 3)
     expected = [network(x) for x in (a, b, c)]
@@ -50,7 +50,7 @@ def test_a_graph_is_recorded_once_a_kind_of_call_and_replayed_with_the_new_value
     assert len(recorded) == 3 and len(set(recorded)) == 1 and len(network.forward.graphs) == 1
 
 
-def test_what_a_graph_cannot_serve_is_computed_plainly(recorded):
+def test_calls_that_a_graph_cannot_serve_are_computed_without_it(recorded):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
     forward.quicken(network, graph_up_to_batch=1)
     network(torch.zeros(2, 3))
@@ -62,14 +62,14 @@ def test_what_a_graph_cannot_serve_is_computed_plainly(recorded):
     network(torch.ones(1, 3)).sum().backward()
     assert torch.equal(network.weight.grad, torch.ones(2, 3)), "gradients of the weights, as for training"
     network.requires_grad_(False)
-    network._hf_peft_config_loaded = True  # as diffusers says that there are layers of LoRA
+    network._hf_peft_config_loaded = True  # what diffusers sets when LoRA layers are there
     network(torch.ones(1, 3))
     network._hf_peft_config_loaded = False
     assert network.to("meta")(torch.ones(1, 3, device="meta")).is_meta, "elsewhere: on a CPU a graph would hold nothing"
     assert not recorded and not network.forward.graphs
 
 
-def test_what_a_graph_returns_can_be_overwritten_and_is_told_by_the_seed(recorded):
+def test_what_a_graph_returns_can_be_overwritten_and_depends_on_the_seed_as_without_it(recorded):
     network = torch.nn.Dropout(0.5)
     network.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
     torch.manual_seed(0)
@@ -81,7 +81,7 @@ def test_what_a_graph_returns_can_be_overwritten_and_is_told_by_the_seed(recorde
     result.zero_()
 
 
-def test_a_tuned_network_that_was_let_go_is_gone_before_another_is_loaded(recorded):
+def test_a_discarded_tuned_network_is_freed_before_another_is_loaded(recorded):
     network = stylegan2.load("demo", profile="tuned")
     forward.quicken(network, graph_up_to_batch=1)
     was = weakref.ref(network)
@@ -90,7 +90,7 @@ def test_a_tuned_network_that_was_let_go_is_gone_before_another_is_loaded(record
         assert was() is None
 
 
-def test_weights_that_moved_are_recorded_anew_and_kinds_are_limited(recorded):
+def test_weights_that_moved_are_recorded_again_and_the_number_of_graphs_is_limited(recorded):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
     forward.quicken(network, graph_up_to_batch=1)
     network(torch.ones(1, 3))
@@ -122,7 +122,7 @@ def test_the_generator_in_a_graph_draws_the_same_faces_whatever_is_asked(recorde
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
-    """Models on the CPU whose tuned profile has the switches for graphs and pooling on."""
+    """Switch graphs and pooling on in the tuned profile, though the models are on the CPU."""
     choose = tuned.choose
 
     def also(info, good, without=()):
@@ -166,7 +166,7 @@ def test_garbage_is_not_collected_while_a_graph_is_recorded():
             gc.enable()
 
 
-def test_a_call_that_is_wrong_raises_its_own_error_and_graphs_go_on(monkeypatch):
+def test_a_wrong_call_raises_its_own_error_and_later_calls_still_get_graphs(monkeypatch):
     network = torch.nn.Linear(3, 2).requires_grad_(False)
     forward.quicken(network, graph_up_to_batch=1, no_graph=lambda: pytest.fail("it can be recorded"))
     monkeypatch.setattr(forward, "record", lambda call, pool: (lambda: None, call()))
@@ -176,7 +176,7 @@ def test_a_call_that_is_wrong_raises_its_own_error_and_graphs_go_on(monkeypatch)
     assert len(network.forward.graphs) == 1
 
 
-def test_what_is_on_the_cpu_is_on_the_device_before_a_network_that_is_in_no_graph_gets_it():
+def test_without_a_graph_inputs_on_the_cpu_are_moved_to_the_device_before_the_network_gets_them():
     seen = []
     network = torch.nn.Module()
     network.weight = torch.nn.Parameter(torch.zeros(1, device="meta"), requires_grad=False)
@@ -187,7 +187,7 @@ def test_what_is_on_the_cpu_is_on_the_device_before_a_network_that_is_in_no_grap
 
 
 class NoHost(TorchDispatchMode):
-    """Raises where an operation takes or makes a tensor of the CPU, or a number of a tensor's: in a CUDA graph neither can be."""
+    """Raises where an operation takes or makes a tensor on the CPU, or reads a number: no CUDA graph can."""
 
     def __init__(self):
         super().__init__()
@@ -202,8 +202,8 @@ class NoHost(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("size", ["demo", "random"])
-def test_in_what_is_recorded_nothing_touches_the_host(size):
-    """By networks on torch's meta device, which stands for the GPU: data is not there, so asking for a number of it raises by itself."""
+def test_nothing_that_is_recorded_touches_the_host(size):
+    """Torch's meta device stands in for the GPU: it holds no data, so reading a number raises by itself."""
     folder = weights.DEMO_STABLE_DIFFUSION
     unet_config = UNet2DConditionModel.load_config(folder / "unet") if size == "demo" else stable_diffusion.UNET_CONFIG
     generator_config = Generator.load_config(weights.DEMO_STYLEGAN2) if size == "demo" else stylegan2.config(512)
@@ -225,7 +225,7 @@ def test_in_what_is_recorded_nothing_touches_the_host(size):
 
 
 def test_the_networks_compile_whole():
-    """Torch's compiler finds nothing in them that it would have to leave to Python; what it makes of them needs a GPU."""
+    """Torch's compiler need not leave any part of them to Python. What it makes of them needs a GPU."""
     pipe, G = stable_diffusion.load("demo"), stylegan2.load("demo")
     whole = partial(torch.compile, fullgraph=True, backend="eager")
     x, t, text = torch.randn(2, 4, 8, 8), torch.tensor(981), torch.randn(2, 77, pipe.unet.config.cross_attention_dim)
@@ -247,7 +247,7 @@ def test_a_compiled_network_computes_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_what_is_compiled_is_so_at_loading_for_the_batch_that_is_expected(monkeypatch, batch):
+def test_networks_are_compiled_at_loading_for_the_expected_batch(monkeypatch, batch):
     choose, batches = tuned.choose, []
 
     def also(info, good, without=()):
@@ -267,7 +267,7 @@ def test_what_is_compiled_is_so_at_loading_for_the_batch_that_is_expected(monkey
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_what_cannot_be_recorded_is_an_error_that_leaves_the_stream_as_it_was():
+def test_on_a_gpu_a_call_that_cannot_be_recorded_is_an_error_and_leaves_the_stream_as_it_was():
     code = """if True:
         import torch
         from genlib.models import forward
@@ -283,7 +283,7 @@ def test_on_a_gpu_what_cannot_be_recorded_is_an_error_that_leaves_the_stream_as_
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_the_tuned_pipeline_is_in_graphs_and_draws_the_same_pictures():
+def test_on_a_gpu_the_tuned_networks_run_as_graphs_and_draw_the_same_pictures():
     plain, quick = stable_diffusion.load("demo"), stable_diffusion.load("demo", profile="tuned")
     assert quick.info.switches["unet_cuda_graph"] and len(quick.unet.forward.graphs) == 2, "recorded at loading"
     for prompt in "", "a smiling man with red hair":
@@ -302,7 +302,7 @@ def test_on_a_gpu_a_step_of_the_tuned_pipeline_waits_for_nothing(batch):
     x = torch.zeros(batch, 4, 8, 8, device=quick.device, dtype=quick.unet.dtype)
     text = torch.zeros(batch, 77, quick.unet.config.cross_attention_dim, device=quick.device, dtype=quick.unet.dtype)
     with torch.inference_mode():
-        quick.unet(x, quick.scheduler.timesteps[0], text)  # may choose kernels, or record a graph
+        quick.unet(x, quick.scheduler.timesteps[0], text)  # this call may choose kernels, or record a graph
         torch.cuda.set_sync_debug_mode("error")
         try:
             for t in quick.scheduler.timesteps:

@@ -7,7 +7,7 @@ from PIL import Image
 from genlib.models import images
 
 
-def test_eight_bits_are_truncated_and_clamped_as_the_published_network_does():
+def test_pictures_are_made_8_bit_by_truncating_and_clamping_as_the_published_network_does():
     values = torch.tensor([-2.0, -1.0, -1.0 + 0.99 / 127.5, 0.0, 0.5 / 127.5, 0.999, 1.0, 2.0])
     [picture] = images.to_pil(values.reshape(1, 1, 1, -1).expand(1, 3, 1, -1))
     assert np.asarray(picture)[0, :, 0].tolist() == [0, 0, 1, 128, 128, 255, 255, 255]

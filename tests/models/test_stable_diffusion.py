@@ -1,4 +1,4 @@
-"""Stable Diffusion: the demo, models of other classes, published weights from local folders in the Hub's layout."""
+"""Stable Diffusion: the demo, models of other classes, published weights in local folders."""
 import shutil
 import warnings
 
@@ -37,7 +37,7 @@ def difference(a, b):
     return np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int)).max()
 
 
-def test_the_pipeline_is_the_librarys_own_and_tells_what_it_is(pipe):
+def test_the_pipeline_is_the_librarys_own_and_says_what_it_is(pipe):
     assert type(pipe) is StableDiffusionPipeline
     info = pipe.info
     assert isinstance(info, ModelInfo) and (info.weights, info.profile, info.dtype) == ("demo", "thesis", "float32")
@@ -59,7 +59,7 @@ def test_loading_twice_gives_the_same_model_and_leaves_the_users_random_numbers_
     assert difference(draw(again), draw(pipe)) == 0
 
 
-def test_the_demo_is_loaded_without_bars_and_others_keep_theirs(hub_folder, capfd):
+def test_the_demo_is_loaded_without_progress_bars_and_others_keep_theirs(hub_folder, capfd):
     stable_diffusion.load("demo")
     assert capfd.readouterr().err == ""
     stable_diffusion.load(model_id=hub_folder)
@@ -147,7 +147,7 @@ def test_a_folder_in_the_hubs_layout_loads_without_a_warning_and_draws_the_same_
     assert difference(draw(loaded), draw(pipe)) == 0
 
 
-def test_half_precision_takes_the_fp16_files_and_float32_refuses_where_there_are_no_others(fp16_folder):
+def test_half_precision_takes_the_fp16_files_and_float32_is_refused_where_there_are_no_others(fp16_folder):
     for dtype in torch.float16, torch.bfloat16:
         loaded = stable_diffusion.load(model_id=fp16_folder, dtype=dtype)
         assert loaded.unet.dtype == dtype and loaded.info.dtype == str(dtype).removeprefix("torch.")
@@ -155,7 +155,7 @@ def test_half_precision_takes_the_fp16_files_and_float32_refuses_where_there_are
         stable_diffusion.load(model_id=fp16_folder, dtype="float32")
 
 
-def test_a_model_with_bin_files_only_is_refused_with_the_reason(hub_folder, tmp_path):
+def test_a_model_with_only_bin_files_is_refused_with_the_reason(hub_folder, tmp_path):
     shutil.copytree(hub_folder, tmp_path / "model")
     for file in (tmp_path / "model").rglob("*.safetensors"):
         torch.save(load_file(file), file.with_suffix(".bin"))
@@ -197,7 +197,7 @@ def test_a_model_of_another_class_is_loaded_as_its_index_says_and_named(sdxl_fol
 
 @pytest.fixture(scope="module")
 def unclip_folder(pipe, tmp_path_factory):
-    """A tiny Stable unCLIP: a prior makes a picture's embedding of the prompt, a UNet the latents of both."""
+    """A tiny Stable unCLIP: a prior turns the prompt into a picture's embedding, a UNet both into latents."""
     text = CLIPTextConfig(hidden_size=32, intermediate_size=37, num_hidden_layers=1, num_attention_heads=4, projection_dim=32,
                           vocab_size=len(pipe.tokenizer), bos_token_id=pipe.tokenizer.bos_token_id,
                           eos_token_id=pipe.tokenizer.eos_token_id)
@@ -215,7 +215,7 @@ def unclip_folder(pipe, tmp_path_factory):
     return folder
 
 
-def test_a_model_with_a_prior_is_loaded_counted_and_draws(unclip_folder):
+def test_a_model_with_a_prior_is_loaded_and_counted_and_draws(unclip_folder):
     loaded = stable_diffusion.load(model_id=str(unclip_folder))
     assert type(loaded) is StableUnCLIPPipeline and {"prior", "unet", "prior_text_encoder"} <= set(loaded.info.parameters)
     [image] = loaded(prompt="", latents=stable_diffusion.random_latents(loaded), num_inference_steps=2, prior_num_inference_steps=2).images
@@ -229,7 +229,7 @@ def test_another_models_autoencoder_is_loaded_alone_and_named(sdxl_folder, autoe
     assert torch.equal(vae.encode(loaded, image), vae.encode(autoencoder, image)), "the same values: that model was made with them"
 
 
-def test_the_guidance_scale_is_the_theses_except_for_the_demo(pipe, hub_folder):
+def test_the_guidance_scale_is_that_of_the_thesis_except_for_the_demo(pipe, hub_folder):
     assert stable_diffusion.guidance_scale(stable_diffusion.load(model_id=hub_folder)) == 7.5
     assert stable_diffusion.guidance_scale(pipe) == 3
 
@@ -246,7 +246,7 @@ def test_a_turbo_draws_without_guidance(sdxl_folder, tmp_path):
     ("UnCLIPPipeline", "does not start from latents"), ("StableUnCLIPImg2ImgPipeline", "needs more than a prompt"),
     ("StableDiffusionInpaintPipeline", "needs more than a prompt"), ("KandinskyV22Pipeline", "needs more than a prompt"),
     ("FluxPipeline", "packs its latents")])
-def test_a_model_that_a_prompt_and_latents_do_not_suffice_for_is_refused_by_its_index_alone(tmp_path, name, reason):
+def test_a_model_that_needs_more_than_a_prompt_and_latents_is_refused_by_its_index_alone(tmp_path, name, reason):
     (tmp_path / "model_index.json").write_text(f'{{"_class_name": "{name}", "_diffusers_version": "0.39.0"}}')
     with pytest.raises(ValueError, match=f"is a {name}, which {reason}.*: use a text-to-image model"):
         stable_diffusion.load(model_id=tmp_path)
@@ -264,7 +264,7 @@ def test_a_pipeline_that_does_not_start_from_latents_is_refused(pipe, tmp_path):
         stable_diffusion.load(model_id=tmp_path / "ddpm")
 
 
-def test_without_a_network_another_model_gets_the_same_sentence(monkeypatch, tmp_path):
+def test_without_a_network_another_model_is_refused_in_the_same_way(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with warnings.catch_warnings(), pytest.raises((ConnectionError, FileNotFoundError), match="somebody/something"):
@@ -283,5 +283,5 @@ def test_the_safety_checkers_cost_is_in_the_record(hub_folder, pipe, tmp_path):
     without, with_it = (stable_diffusion.load(model_id=tmp_path / "model", safety_checker=value) for value in (False, True))
     assert without.safety_checker is None and "safety_checker" not in without.info.bytes
     assert with_it.info.bytes["safety_checker"] == sum(
-        t.numel() * t.element_size() for t in (*checker.parameters(), *checker.buffers())) > 0  # with buffers that no file holds
+        t.numel() * t.element_size() for t in (*checker.parameters(), *checker.buffers())) > 0  # with the buffers, which no file holds
     assert with_it.info.switches["safety_checker"] and with_it(prompt="", num_inference_steps=1).nsfw_content_detected is not None

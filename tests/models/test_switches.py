@@ -1,4 +1,4 @@
-"""The table of the tuned profile's switches: what is made from it, and that it is the whole of them."""
+"""The table of the tuned profile's switches: what is made from it, and that it is complete."""
 import subprocess
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tuned profile: which switches a machine gets, that each can be left out, and that the pictures stay the same."""
+"""The tuned profile: which switches a machine gets; each can be left out; the pictures stay the same."""
 import itertools
 import json
 import mmap
@@ -16,7 +16,7 @@ from genlib.models import forward, images, stable_diffusion, stylegan2, tuned, v
 
 
 def attention_takes(monkeypatch, own, cudnn):
-    """Times of torch's own choice and of cuDNN's, or an error that it raises."""
+    """Set the times that torch's own choice and cuDNN's take, or the error that one raises."""
     times = itertools.cycle([own, cudnn])
 
     def time(x):
@@ -29,7 +29,7 @@ def attention_takes(monkeypatch, own, cudnn):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A CUDA device as far as choosing goes."""
+    """A CUDA device, as far as choosing switches goes."""
     monkeypatch.setattr(device, "pick", lambda: torch.device("cuda"))
     attention_takes(monkeypatch, 1.0, 0.5)
     monkeypatch.setattr(torch, "ones", lambda *shape, **options: torch.zeros(1))
@@ -47,7 +47,7 @@ def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypa
     assert on_cpu.keys() == on_gpu.keys()
 
 
-def test_apples_gpu_too_need_not_be_waited_for_at_each_step(monkeypatch):
+def test_the_scheduler_stays_on_the_cpu_beside_apples_gpu_too(monkeypatch):
     monkeypatch.setattr(device, "pick", lambda: torch.device("mps"))
     on = {name for name, good in stable_diffusion.switches(torch.float16, own=True, expected_images=10**6).items() if good}
     assert on == {"vae_slicing", "skip_equal_guidance", "inference_mode", "scheduler_on_cpu"}
@@ -102,7 +102,7 @@ def test_each_switch_can_be_left_out_alone_and_another_name_is_refused(load, mon
 
 
 @pytest.mark.parametrize("profile", ["thesis", "tuned"])
-def test_huge_pages_are_the_environments_and_said_in_either_profile(monkeypatch, profile):
+def test_huge_pages_are_set_by_the_environment_and_reported_in_either_profile(monkeypatch, profile):
     for pages in True, False:
         monkeypatch.setattr(tuned, "huge_pages", lambda pages=pages: pages)
         assert stylegan2.load("demo", profile=profile).info.switches["huge_pages"] is pages
@@ -143,7 +143,7 @@ def test_huge_pages_need_the_variable_and_a_kernel_that_allows_them(monkeypatch,
     assert tuned.huge_pages() is expected
 
 
-def test_bfloat16_on_a_cpu_that_does_not_compute_in_it_is_said(monkeypatch, capsys):
+def test_bfloat16_on_a_cpu_that_does_not_compute_in_it_is_pointed_out(monkeypatch, capsys):
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
     for computes in True, False:
         monkeypatch.setattr(device, "computes_in_bfloat16", lambda computes=computes: computes)
@@ -170,7 +170,7 @@ def test_the_vae_and_stylegan2_draw_the_same_pictures():
     assert quality.psnr(face(plain), face(quick)) >= SAME_DB > quality.psnr(face(plain), face(quick, seed=1))
 
 
-def test_pndm_with_its_table_on_the_cpu_takes_the_same_steps():
+def test_pndm_takes_the_same_steps_with_its_table_on_the_cpu():
     torch.manual_seed(0)
     x, noise = torch.randn(2, 1, 4, 8, 8)
     ways = []
@@ -178,7 +178,7 @@ def test_pndm_with_its_table_on_the_cpu_takes_the_same_steps():
         scheduler = PNDMScheduler(**stable_diffusion.SCHEDULER_CONFIG)
         if keep:
             tuned.keep_timesteps_on_cpu(scheduler)
-        scheduler.set_timesteps(10, device="cpu" if not keep else "meta")  # no device's: what it asks for is not heeded
+        scheduler.set_timesteps(10, device="cpu" if not keep else "meta")  # "meta" holds no values: it must be ignored
         way = x
         for t in scheduler.timesteps:
             way = scheduler.step(noise * way.mean(), t, way, return_dict=False)[0]
@@ -189,7 +189,7 @@ def test_pndm_with_its_table_on_the_cpu_takes_the_same_steps():
 # --- weights that leave memory
 
 def resident_bytes(module) -> int:
-    """How much of the whole pages of a module's weights is in memory."""
+    """How many bytes of a module's weights are in memory, counting whole pages only."""
     total = 0
     for begin, end in tuned._stretches(module):
         first, last = -(-begin // mmap.PAGESIZE), end // mmap.PAGESIZE
@@ -204,14 +204,14 @@ LINUX = pytest.mark.skipif(not tuned.can_release(), reason="weights leave memory
 
 @pytest.fixture
 def mapped(pipe, tmp_path, monkeypatch):
-    """The demo pipeline, tuned, its weights mapped from the files, taken for large ones."""
+    """The tuned demo pipeline with weights mapped from files, which count as large."""
     monkeypatch.setattr(tuned, "RELEASED_FROM", 0)
     pipe.save_pretrained(tmp_path)
     return stable_diffusion.load(model_id=str(tmp_path), profile="tuned")
 
 
 @LINUX
-def test_weights_leave_memory_when_their_part_of_a_picture_is_done_and_come_in_again(pipe, mapped, monkeypatch):
+def test_weights_leave_memory_when_they_have_done_their_part_and_come_back_for_the_next_picture(pipe, mapped, monkeypatch):
     seen, release = [], tuned.release
 
     def watched(network):
@@ -219,19 +219,19 @@ def test_weights_leave_memory_when_their_part_of_a_picture_is_done_and_come_in_a
 
     monkeypatch.setattr(tuned, "release", watched)
     pictures = [draw(mapped, "a smiling man", steps=2)[0] for _ in range(2)]
-    calls = 3  # PNDM's two steps
+    calls = 3  # for PNDM's two steps
     deep = [mapped.unet.mid_block, mapped.unet.up_blocks[0]]
     names = [type(part).__name__ for part in (mapped.text_encoder, *deep, mapped.unet)]
     assert [name for *_, name in seen] == (names[:1] + names[1:3] * calls + names[3:]) * 2
     sizes = {type(part).__name__: sum(weight.nbytes for weight in part.parameters()) for part in (mapped.text_encoder, *deep, mapped.unet)}
-    sizes[names[3]] -= sizes[names[1]] + sizes[names[2]]  # of the same file, they left before
+    sizes[names[3]] -= sizes[names[1]] + sizes[names[2]]  # they are parts of it, and left earlier
     for before, _, after, name in seen:
         assert before > 0.9 * sizes[name] and after == 0, (name, before, after)
     assert pictures[0] == pictures[1] == draw(pipe, "a smiling man", steps=2, guidance_scale=mapped.guidance_scale)[0]
 
 
 def weights_in_a_file(folder):
-    """A network with two weights of 1 MB, one behind the other in a file that is mapped, all read once."""
+    """A network with two weights of 1 MB, which lie one after the other in a mapped file; all read once."""
     torch.ones(2**19).numpy().tofile(folder / "weights")
     both = torch.from_file(str(folder / "weights"), size=2**19)
     network = torch.nn.ParameterDict({"first": both[:2**18], "second": both[2**18:]}).requires_grad_(False)
@@ -240,7 +240,7 @@ def weights_in_a_file(folder):
 
 
 def expanded():
-    """A network whose only weight says to be larger than the memory behind it."""
+    """A network whose only weight is expanded: its size exceeds the memory behind it."""
     return torch.nn.ParameterList([torch.nn.Parameter(torch.ones(1).expand(10**6), requires_grad=False)])
 
 
@@ -266,8 +266,8 @@ def test_weights_of_no_file_are_left_alone(make):
 
 
 @LINUX
-def test_only_pages_that_are_the_files_own_leave(tmp_path):
-    """One file, mapped once: a change behind the first half of it keeps what lies in one stretch with it, and nothing else."""
+def test_only_unchanged_pages_of_the_file_leave_memory(tmp_path):
+    """Of a file mapped once, a change in the second half keeps the stretch that it is in, and no more."""
     network = weights_in_a_file(tmp_path)
     tuned.release(network)
     assert resident_bytes(network) == 0
@@ -282,7 +282,7 @@ def test_only_pages_that_are_the_files_own_leave(tmp_path):
 
 @LINUX
 @pytest.mark.parametrize("pages", ["/nowhere/pagemap", "/dev/null"])
-def test_where_linux_does_not_tell_of_its_pages_nothing_leaves(tmp_path, monkeypatch, pages):
+def test_nothing_leaves_memory_where_linux_does_not_show_its_pages(tmp_path, monkeypatch, pages):
     network = weights_in_a_file(tmp_path)
     held = resident_bytes(network)
     with monkeypatch.context() as patch:
@@ -292,14 +292,14 @@ def test_where_linux_does_not_tell_of_its_pages_nothing_leaves(tmp_path, monkeyp
 
 
 @LINUX
-def test_of_a_small_network_nothing_leaves(mapped, monkeypatch):
+def test_the_weights_of_a_small_network_stay_in_memory(mapped, monkeypatch):
     monkeypatch.setattr(tuned, "RELEASED_FROM", mapped.info.bytes["unet"] + 1)
     draw(mapped, steps=1)
     assert resident_bytes(mapped.text_encoder) > 0 and resident_bytes(mapped.unet) > 0
 
 
 @LINUX
-def test_hooks_that_release_are_gone_after_a_picture_and_parts_may_be_exchanged_or_absent(mapped, pipe):
+def test_the_hooks_are_gone_after_a_picture_and_parts_may_be_exchanged_or_missing(mapped, pipe):
     draw(mapped, steps=1)
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in (*mapped.unet.modules(), *mapped.vae.modules()))
     embeddings = mapped.encode_prompt("a man", "cpu", 1, True, negative_prompt="")

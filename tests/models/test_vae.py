@@ -7,7 +7,7 @@ from diffusers import (
 from genlib.models import images, vae
 
 
-def test_encoding_gives_an_eighth_of_the_size_and_decoding_gives_it_back(autoencoder):
+def test_encoding_gives_an_eighth_of_the_size_and_decoding_the_full_size(autoencoder):
     assert type(autoencoder) is AutoencoderKL and autoencoder.info.parameters.keys() == {"vae"}
     image = images.to_tensor([images.photograph(64), images.photograph(64).rotate(90)], like=autoencoder)
     latents = vae.encode(autoencoder, image)

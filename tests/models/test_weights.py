@@ -1,4 +1,4 @@
-"""Which weights a word stands for; downloads and their hashes; what is said where they cannot be had."""
+"""Which weights a word stands for; downloads and their hashes; what is said where there are none."""
 import warnings
 
 import pytest
@@ -49,7 +49,7 @@ def test_an_unknown_word_is_refused_in_a_sentence(load):
     ("a/b is not a local folder and is not a valid model identifier listed on", FileNotFoundError, "no folder and no model a/b"),
     ("no such modeling files are available", FileNotFoundError, "no safetensors files for torch.float16"),
     ("We couldn't connect to the Hub", ConnectionError, "could not be downloaded")])
-def test_what_the_hub_refuses_gets_a_sentence(said, kind, sentence):
+def test_a_refusal_by_the_hub_is_explained_in_a_sentence(said, kind, sentence):
     class Model:
         @classmethod
         def from_pretrained(cls, source, **options):
@@ -59,7 +59,7 @@ def test_what_the_hub_refuses_gets_a_sentence(said, kind, sentence):
         weights.from_hub(Model, "a/b", None, torch.float16)
 
 
-def test_published_weights_without_a_network_are_a_sentence_with_the_remedy(monkeypatch, tmp_path):
+def test_published_weights_without_a_network_are_refused_in_a_sentence_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for load in stable_diffusion.load, vae.load:
@@ -69,7 +69,7 @@ def test_published_weights_without_a_network_are_a_sentence_with_the_remedy(monk
                 load("published")
 
 
-def test_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
+def test_a_file_with_an_unexpected_hash_is_refused_before_it_is_opened(tmp_path):
     file = tmp_path / "network.pkl"
     file.write_bytes(b"something else")
     with pytest.raises(ValueError, match="has the sha256 .*, not .*damaged or replaced"):
@@ -77,7 +77,7 @@ def test_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
     assert weights.check_sha256(file, weights.sha256(file)) == weights.sha256(file)
 
 
-def test_a_download_without_a_published_hash_is_held_to_the_first_one(tmp_path, monkeypatch):
+def test_where_no_hash_is_published_later_reads_must_match_the_first_download(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
     source = tmp_path / "network.pkl"
     source.write_bytes(b"first")
@@ -91,7 +91,7 @@ def test_a_download_without_a_published_hash_is_held_to_the_first_one(tmp_path, 
         weights.cached_download((tmp_path / "missing.pkl").as_uri(), attempts=1)
 
 
-def test_a_memory_that_is_too_small_is_said_with_what_helps():
+def test_running_out_of_memory_is_explained_with_what_helps():
     with pytest.raises(MemoryError, match="Stable Diffusion v1-4 with random weights in float16 does not fit .* free.*weights='demo'"):
         with weights.loading(ModelInfo("Stable Diffusion v1-4", "random", "thesis", "seed 0", dtype="float16")):
             raise torch.OutOfMemoryError("CUDA out of memory")
