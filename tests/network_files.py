@@ -16,7 +16,7 @@ from safetensors import safe_open
 GOLDEN = Path(__file__).parent / "data" / "golden"
 SOURCE = "open('executed', 'w')  # whoever executes a network's source text writes this file\n" * 20
 BUFFERS = ("w_avg", "noise_const", "resample_filter")
-HOOKS = ["_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks",  # old torch; new adds:
+HOOKS = ["_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks",  # old torch; new:
          "_backward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs",
          "_state_dict_pre_hooks", "_load_state_dict_post_hooks"]
 GAINS = {"lrelu": math.sqrt(2), "relu": math.sqrt(2), "swish": math.sqrt(2)}

@@ -91,7 +91,7 @@ class StyledConv(nn.Module):
         d, bias = d * early, (self.bias * early).to(dtype)
         # Two ways to the same result. A single sample gets a kernel W s d of its own: if the kernel is
         # smaller than the map, that saves two passes over the map. Otherwise all samples share W.
-        if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, to round as the original
+        if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, to round as the original does
             x = self.convolve(x, (W * (d.T * s)[:, :, None, None]).to(dtype), bias)
         else:
             x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
