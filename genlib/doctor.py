@@ -20,7 +20,7 @@ from genlib import device, notebook
 from genlib.measure import machine_rates
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models import weights as weights_module
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2.network import Generator
 from genlib.models.weights import DEMO
 
 MB = 1024**2

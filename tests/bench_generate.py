@@ -1,4 +1,4 @@
-"""How many images two processes of a thread draw against one, start-up apart: 2,000 faces of the demo: make bench"""
+"""How many images two processes draw compared with one, a thread each, without start-up: make bench"""
 import os
 import re
 import subprocess
@@ -11,7 +11,7 @@ LAUNCHERS = {1: [sys.executable, "-m"], 2: [sys.executable, "-m", "torch.distrib
 
 
 def images_per_s(processes: int) -> float:
-    """As `generate` prints it, from the first image to the last."""
+    """The rate that `generate` prints, from the first image to the last."""
     with tempfile.TemporaryDirectory() as out:
         command = [*LAUNCHERS[processes], "genlib", "generate", "--model", "stylegan2", "--weights", "demo", "--seeds", f"0-{COUNT - 1}",
                    "--out", out]

@@ -1,15 +1,17 @@
-"""All of it on the GPU at hand, with random weights at full size, no network and no Jupyter: make gpu, or python tests/bench_gpu.py
+"""Measure everything on this machine's GPU, with random weights: make gpu, or python tests/bench_gpu.py
 
-    1  the cells of notebooks 1 to 3 in both profiles; their runs, without pictures (noise), go to <out>/<machine>/
-    2  v1-4's VRAM in {float16, float32, float32 under autocast} x {safety checker, none} x {fused, plain attention}, beside a second
-       pipeline, and with its parts on the card in turn: which of them is the thesis's 5619.66 MB?
-    3  plain diffusers against the tuned profile, in turn: time, VRAM, whether the picture is the same
+    1  the cells of notebooks 1 to 3, in both profiles; the runs, without pictures, go to <out>/<machine>/
+    2  v1-4's VRAM in {float16, float32, float32 under autocast} x {safety checker, none} x {fused, plain
+       attention}, beside a second pipeline, and with its parts on the card in turn: which of these is the
+       thesis's 5619.66 MB?
+    3  plain diffusers compared with the tuned profile, in turn: time, VRAM, whether the picture is the same
     4  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
     5  the tests marked gpu, in a process of their own
-    6  from how many images on compiling pays, if there is time left of nine minutes
+    6  from how many images on compiling pays, if any of nine minutes is left
 
-The report, <out>/<machine>/report.md, holds all of it beside the targets; a part that fails is named there, and the others go on. Beside
-torch and numpy it needs what tests/gpu.txt lists.
+It needs no network, no Jupyter, and beside torch and numpy only what tests/gpu.txt lists. The report,
+<out>/<machine>/report.md, has all figures beside their targets. If a part fails, it says so there,
+and goes on.
 """
 import argparse
 import json
@@ -43,11 +45,11 @@ NOTEBOOKS = ("1_stable_diffusion", "2_vae_round_trip", "3_stylegan2_ada")
 MB = 1024**2
 MINUTES = 9
 CHILD_S = 240
-COMPILING_TAKES_S = 200  # not measured: what is to be left of the minutes for it
+COMPILING_TAKES_S = 200  # a guess: how much of the minutes must be left for it
 
 
 def cells_as_code(notebook: str, parameters: dict) -> str:
-    """The code of a notebook as a script, with other parameters, and with nothing shown or installed."""
+    """The code of a notebook as a script with other parameters, which shows and installs nothing."""
     code = ["get_ipython = display = lambda *_: None"]
     for cell in json.loads((PROJECT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]:
         tags = cell["metadata"].get("tags", [])
@@ -60,8 +62,9 @@ def cells_as_code(notebook: str, parameters: dict) -> str:
 
 
 def run_notebooks(results: Path, weights: str, steps: int, keep) -> list[str]:
-    """Notebooks 1 to 3 in both profiles, each in a process of its own, its runs kept by `keep()` when it ends; a row each with how long it
-    took, or why it stopped.
+    """Run notebooks 1 to 3 in both profiles, each in a process of its own; call `keep()` after each.
+
+    Returns a table: how long each took, or why it stopped.
     """
     rows = []
     for profile in "thesis", "tuned":
@@ -79,7 +82,10 @@ def run_notebooks(results: Path, weights: str, steps: int, keep) -> list[str]:
 
 
 def of_child(command: list, **options) -> tuple[str, str]:
-    """The last line that a process prints, and "Stopped: ..." if it fails, all it printed then being shown; none may hang for long."""
+    """Run a process for CHILD_S at most: the last line that it prints, and "", or "Stopped: ..." if it fails.
+
+    Whatever a failed process printed is shown.
+    """
     try:
         done = subprocess.run(command, text=True, capture_output=True, timeout=CHILD_S, env=os.environ | {"PYTHONPATH": str(PROJECT)},
                               **options)
@@ -88,14 +94,15 @@ def of_child(command: list, **options) -> tuple[str, str]:
     if not done.returncode:
         return (done.stdout.strip().splitlines() or ["no output"])[-1], ""
     print(done.stdout, done.stderr, sep="\n", file=sys.stderr, flush=True)
-    # Of an error on a GPU the last lines are a hint how to find it: the error is the last that begins with its class.
+    # The last lines of a GPU error are hints on how to find it. The error itself is the last line that begins
+    # with a class.
     named = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b|.*\bfailed\b")
     said = [line for line in (done.stdout + done.stderr).splitlines() if named.match(line)]
     return "", f"Stopped: {said[-1] if said else f'exit status {done.returncode}'}"
 
 
 def keep_runs(results: Path, out: Path) -> None:
-    """Copy the runs into the reference folder, without pictures: of random weights they are noise, and a megabyte each."""
+    """Copy the runs to the reference folder, without pictures: with random weights those are noise."""
     for record in results.rglob("run.json"):
         target = out / record.relative_to(results)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +110,10 @@ def keep_runs(results: Path, out: Path) -> None:
 
 
 def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
-    """One image in each condition, kept as runs of the variant "memory-..."; a row each, the nearest to the thesis's figure last."""
+    """Draw one image in each condition, kept as a run of the variant "memory-...".
+
+    Returns a table, and which condition is nearest to the thesis's figure.
+    """
     published, rows, peaks = thesis.ITERATION_VRAM_BYTES["stable-diffusion"], [], {}
 
     def draw(pipe, *condition):
@@ -120,7 +130,7 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
         for checker in (False,) if weights == "demo" else (False, True):
             free()
             pipe = stable_diffusion.load(weights, dtype=precision.replace("autocast", "float32"), safety_checker=checker)
-            if precision == "autocast":  # it keeps its casts of weights that may be trained, and published ones may: 2 GB more
+            if precision == "autocast":  # autocast keeps casts of trainable weights, like published ones: 2 GB
                 may_be_trained(pipe)
             for attention in "fused", "plain":
                 cast = torch.autocast(device.pick().type, torch.float16) if precision == "autocast" else nullcontext()
@@ -147,7 +157,7 @@ def may_be_trained(pipe) -> None:
 
 
 def nearest(peaks: dict[str, int | None], published: int) -> str:
-    """The condition whose peak comes nearest, and by how much it is off."""
+    """The condition whose peak is nearest, and how far off it is."""
     known = {name: size for name, size in peaks.items() if size is not None}
     if not known:
         return "not measured, no GPU"
@@ -165,14 +175,14 @@ def peak(iterations) -> int | None:
 
 
 def peaks_alone(load, *draws) -> list[int | None]:
-    """The peak of each of `draws` by a model with nothing loaded beside it: of two models, each would count in the other's peak."""
+    """The peak of each of `draws`, with no other model loaded, which would count in the peak."""
     free()
     model = load()
     return [peak(in_turn({"": partial(draw, model)}, 1)[""]) for draw in draws]
 
 
 def compared(what: str, calls: dict, rounds: int, target: str, psnr: float, peaks=(None, None)) -> str:
-    """A row: medians of two calls measured in turn, their ratio, the peaks of each alone, the PSNR between their pictures."""
+    """A row: medians of two calls measured in turn, their ratio, each one's peak, their pictures' PSNR."""
     times = [median(i.time_s for i in taken) for taken in in_turn(calls, rounds).values()]
     share = "—" if None in peaks else f"{peaks[1] / peaks[0]:.2f}"
     row = (f"| {what} | {1000 * times[0]:.2f} | {1000 * times[1]:.2f} | {times[0] / times[1]:.2f} | {target} | {figure(peaks[0])} | "
@@ -186,7 +196,7 @@ HEAD = ["| | plain (ms) | tuned (ms) | ratio | target | VRAM plain (MB) | tuned 
 
 
 def diffusion(weights: str, steps: int, rounds: int) -> list[str]:
-    """Stable Diffusion from latent to picture, thesis profile against tuned, and against tuned with one switch left out."""
+    """Stable Diffusion from latent to picture: thesis profile, tuned, and tuned without each switch."""
     loads = [partial(stable_diffusion.load, weights, profile=profile) for profile in ("thesis", "tuned")]
     draws = [lambda pipe, prompt=prompt: denoise(pipe, steps, prompt, "pil") for prompt in (PROMPT, "")]
     peaks = zip(*(peaks_alone(load, *draws) for load in loads), strict=True)
@@ -212,7 +222,7 @@ def diffusion(weights: str, steps: int, rounds: int) -> list[str]:
 
 @torch.inference_mode()
 def faces(weights: str, rounds: int) -> list[str]:
-    """StyleGAN2 from z to 8-bit pictures, thesis profile against tuned."""
+    """StyleGAN2 from z to 8-bit pictures: thesis profile and tuned."""
     rows = []
     for resolution, batch, target in (512, 1, "≤ 1 ms"), (512, 16, "≥ 1500 images/s"), (1024, 1, ""), (1024, 4, ""):
         z = torch.from_numpy(np.random.RandomState(0).randn(batch, 512)).to(device.pick())
@@ -242,7 +252,7 @@ def faces(weights: str, rounds: int) -> list[str]:
 
 
 def compiling(weights: str, steps: int, rounds: int, left_s: float) -> list[str]:
-    """How much longer the tuned profile loads where it compiles, what an image gains, and so from how many on it pays."""
+    """How much longer loading takes with compiling, how much an image gains, and from how many on it pays."""
     if left_s < COMPILING_TAKES_S:
         return [f"Left out: {left_s:.0f} s were left."]
     free()
@@ -260,7 +270,8 @@ def compiling(weights: str, steps: int, rounds: int, left_s: float) -> list[str]
 
 
 def gpu_tests() -> list[str]:
-    # Only files with such a test: others import Jupyter or python-docx, which need not be here, and pytest would stop at that.
+    # Only files with such tests: others import Jupyter or python-docx, which may be missing, and
+    # pytest would stop.
     files = [path for path in (PROJECT / "tests").rglob("test_*.py") if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")]
     last, fault = of_child([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *sorted(files)], cwd=PROJECT)
     return [fault or last]
@@ -277,7 +288,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         results = Path(temporary)
         keep = partial(keep_runs, results, options.out)
-        # The notebooks first, and until then nothing of CUDA here: this process would be another one on their GPU.
+        # The notebooks come first, and until then this process leaves CUDA alone: it would be another one
+        # on the GPU.
         ran = run_notebooks(results, options.weights, options.steps, keep)
         machine = device.describe()
         folder = options.out / machine.slug
@@ -298,7 +310,7 @@ def main() -> None:
                 traceback.print_exc()
                 lines = [f"Stopped: {(str(error).strip() or type(error).__name__).splitlines()[0]}"]
             report += ["", f"## {title}", "", *lines]
-            (folder / "report.md").write_text("\n".join(report) + "\n", encoding="utf-8")  # what is measured is kept, whatever comes
+            (folder / "report.md").write_text("\n".join(report) + "\n", encoding="utf-8")  # kept at once, whatever happens later
             keep()
     print(f"{folder / 'report.md'}: {time.perf_counter() - start:.0f} s, {len(runs.read_all(folder))} runs")
     sys.exit(any("Stopped: " in line for line in report))

@@ -1,7 +1,8 @@
-"""Speed and memory of the StyleGAN2 generator against the plain formulation, interleaved in one run: make bench
+"""Speed and memory of the StyleGAN2 generator, compared with the plain formulation, interleaved: make bench
 
-The plain formulation: per-sample kernels in one grouped convolution, NCHW, transposed convolution then depthwise FIR, and noise,
-bias, activation, gain as operations of their own. Random weights of the published architecture, float32, on the CPU.
+In the plain formulation there is a kernel for each sample, all in one grouped convolution, in NCHW;
+upsampling is a transposed convolution and then a depthwise filter; noise, bias, activation and gain are
+operations of their own. Random weights of the published architecture, float32, on the CPU.
 """
 import argparse
 import os
@@ -16,13 +17,13 @@ import torch.nn.functional as F
 
 from genlib.measure.readings import Readings
 from genlib.models import stylegan2
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2.network import Generator
 
 ALL = ["256,1", "256,4", "512,1", "512,4", "1024,1", "1024,4"]  # resolution, batch
 
 
 class Plain:
-    """The synthesis network in its plain form, of a skip generator with the default filter and no clamp."""
+    """The synthesis network in its plain form, for a skip generator with the default filter and no clamp."""
 
     def __init__(self, generator: Generator):
         self.state = generator.synthesis.state_dict()
@@ -75,7 +76,7 @@ class Plain:
 
 
 def peak_bytes(call) -> int:
-    """How much higher RSS stood while the call ran than before."""
+    """How far RSS rises during the call."""
     readings = Readings()
     readings.start()
     before = readings._rss_peak_bytes
@@ -84,7 +85,7 @@ def peak_bytes(call) -> int:
 
 
 def calls(resolution: int, batch: int) -> dict:
-    """The plain form and genlib's, of the same network and style vectors."""
+    """The plain form and genlib's, with the same network and style vectors."""
     config = stylegan2.config(resolution)
     config["synthesis_kwargs"] |= dict(num_fp16_res=0, conv_clamp=None)
     torch.manual_seed(0)
@@ -104,9 +105,9 @@ def timed(call) -> float:
 
 @torch.inference_mode()
 def bench(resolution: int, batch: int, rounds: int) -> None:
-    """One line: medians, ratio, images a second, peak memory, largest difference in standard deviations of the image."""
+    """Print medians, ratio, images a second, peak memory, largest difference in standard deviations."""
     forms = calls(resolution, batch)
-    expected, image = forms["plain"](), forms["genlib"]()  # the warm-up as well
+    expected, image = forms["plain"](), forms["genlib"]()  # this is also the warm-up
     times = [{name: timed(call) for name, call in forms.items()} for _ in range(rounds)]
     peaks = {name: peak_bytes(call) / 1024**2 for name, call in forms.items()}
     plain, ours = (statistics.median(time[name] for time in times) for name in forms)
@@ -115,14 +116,14 @@ def bench(resolution: int, batch: int, rounds: int) -> None:
           f"{batch / ours:5.2f} images/s  peak {peaks['plain']:5.0f} / {peaks['genlib']:5.0f} MB  difference {error:.0e} sigma", flush=True)
 
 
-HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}  # torch asks the kernel for huge pages
+HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}  # torch asks Linux for huge pages
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}  # glibc keeps freed memory for the next map
 PAGES = {"plain": ("plain", {}), "genlib": ("genlib", {}), "genlib, huge pages": ("genlib", HUGE),
          "plain, huge pages, kept heap": ("plain", HUGE | KEPT), "genlib, huge pages, kept heap": ("genlib", HUGE | KEPT)}
 
 
 def bench_pages(size: str, rounds: int, turns: int = 3) -> None:
-    """The ways to get memory, which have to be chosen before a process starts: a child for each, in turn."""
+    """Compare ways of getting memory, chosen before a process starts: a child process for each, in turn."""
     times = {name: [] for name in PAGES}
     for _ in range(turns):
         for name, (form, environment) in PAGES.items():

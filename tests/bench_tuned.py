@@ -1,7 +1,7 @@
-"""The tuned profile against plain diffusers, in turn in one process, random weights at full size: make bench
+"""The tuned profile compared with plain diffusers, in turn, random weights at full size: make bench
 
-Medians of the rounds. The same picture: PSNR of the 8-bit images from one latent, 45 dB or more; across precisions it is stated beside
-what the precision alone costs in plain diffusers. A target that needs a processor that is not here is marked unmeasured.
+Times are medians of the rounds. Two 8-bit pictures from one latent count as the same from a PSNR of 45 dB on;
+between precisions, the PSNR stands beside what the precision alone costs in plain diffusers.
 """
 import argparse
 import gc
@@ -23,7 +23,7 @@ SAME_DB = 45
 
 
 def in_turn(calls: dict, rounds: int) -> dict:
-    """The iterations of each call, measured in turn after one that does not count."""
+    """The iterations of each call, measured in turn after a warm-up."""
     for call in calls.values():
         call()
     taken = {name: [] for name in calls}
@@ -34,7 +34,7 @@ def in_turn(calls: dict, rounds: int) -> dict:
 
 
 def ratio(taken: dict) -> str:
-    """"first / second ms, x ratio of the medians" of two calls measured in turn."""
+    """The medians of two calls measured in turn, and their ratio, as text."""
     first, second = (median(iteration.time_s for iteration in iterations) for iterations in taken.values())
     return f"{1000 * first:9.1f} / {1000 * second:9.1f} ms  x{first / second:5.2f}"
 
@@ -44,7 +44,7 @@ def line(what: str, taken: dict, target: str) -> None:
 
 
 def denoise(pipe, steps: int, prompt: str = "", output: str = "latent", **options):
-    """Latents [1, 4, H/8, W/8] after the steps, or pictures; the decoder is left out unless pictures are asked for."""
+    """Latents [1, 4, H/8, W/8] after the steps, without decoding; with output="pil", pictures."""
     scale = options.pop("guidance_scale", stable_diffusion.guidance_scale(pipe))
     return pipe(prompt=prompt, latents=stable_diffusion.random_latents(pipe), num_inference_steps=steps, guidance_scale=scale,
                 output_type=output, **options).images
@@ -57,7 +57,7 @@ def free() -> None:
 
 
 def bench_steps(weights: str, steps: int, rounds: int) -> None:
-    """The denoising alone, thesis profile against tuned, in the precision that the profile takes on this device."""
+    """The denoising alone, thesis profile against tuned, in this device's usual precision."""
     pipes = [stable_diffusion.load(weights, profile=profile) for profile in ("thesis", "tuned")]
     for prompt, what, target in ("", "empty prompt", ">= 3 on a GPU, >= 1.8 on a CPU"), (PROMPT, "with a prompt", ">= 2 on a GPU"):
         calls = {name: partial(denoise, pipe, steps, prompt) for name, pipe in zip(("plain", "tuned"), pipes, strict=True)}
@@ -67,7 +67,7 @@ def bench_steps(weights: str, steps: int, rounds: int) -> None:
 
 
 def bench_precision(weights: str, steps: int, rounds: int, dtype: str) -> None:
-    """A UNet step of equal work, the VAE's round trip, and what the precision alone costs of the picture."""
+    """UNet steps of equal work, the VAE's round trip, and how the precision alone changes the picture."""
     plain, low = (stable_diffusion.load(weights, dtype=name) for name in ("float32", dtype))
     calls = {name: partial(denoise, pipe, steps, guidance_scale=1.0) for name, pipe in (("float32", plain), (dtype, low))}
     line(f"Stable Diffusion, float32 / {dtype}, {steps} steps of equal work", in_turn(calls, rounds), ">= 3.3 with AMX")
@@ -111,10 +111,10 @@ print(1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").rea
 
 
 def bench_ram(weights: str) -> None:
-    """Peak RSS of a process that loads a folder of float16 files, keeps them so, and draws an image of two steps.
+    """Peak RSS of a process that loads a folder of float16 files, keeps float16, and draws with two steps.
 
-    Convolutions and products are computed in bfloat16, each weight cast as it is used: where a processor does not compute in float16 such
-    an image takes an hour, and memory is what is measured here.
+    Convolutions and products are computed in bfloat16, and each weight is cast as it is used: on a processor
+    without float16 arithmetic an image would take an hour otherwise, and only memory is measured here.
     """
     with tempfile.TemporaryDirectory() as folder:
         with redirect_stdout(None):

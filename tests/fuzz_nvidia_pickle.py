@@ -1,6 +1,8 @@
-"""Look for inputs that make the reader of network files do anything but read or refuse: python tests/fuzz_nvidia_pickle.py -runs=100000
+"""Look for inputs that make the reader of network files do anything but read them or refuse them.
 
-libFuzzer's options apply; it begins from small good files and stops at the first input that does otherwise, or takes 10 s or 1 GiB.
+    python tests/fuzz_nvidia_pickle.py -runs=100000      # takes libFuzzer's options
+
+It starts from small good files, and stops at the first input that does otherwise, or takes 10 s or 1.5 GiB.
 """
 import sys
 import tempfile
@@ -8,8 +10,8 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["genlib.models.nvidia_machine", "genlib.models.nvidia_pickle", "genlib.models.nvidia_generator"]):
-    from genlib.models import nvidia_pickle
+with atheris.instrument_imports(include=[f"genlib.models.stylegan2.nvidia_file.{name}" for name in ("machine", "reader", "generator")]):
+    from genlib.models.stylegan2 import nvidia_file
 
 import network_files
 
@@ -20,8 +22,8 @@ def read_or_refuse(data: bytes) -> None:
     path = Path(folder, "network.pkl")
     path.write_bytes(data)
     try:
-        found = nvidia_pickle.read(path)
-    except nvidia_pickle.NetworkFileError as error:
+        found = nvidia_file.read(path)
+    except nvidia_file.NetworkFileError as error:
         counts["refused"] += 1
         assert len(str(error)) < 1000
     else:

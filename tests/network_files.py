@@ -1,4 +1,4 @@
-"""Make network files as NVIDIA's code writes them, from stub modules that only bear the names: no line of that code is here."""
+"""Write network files as NVIDIA's code does, by stub modules of the same names; none of that code is here."""
 import contextlib
 import io
 import json
@@ -23,20 +23,20 @@ GAINS = {"lrelu": math.sqrt(2), "relu": math.sqrt(2), "swish": math.sqrt(2)}
 
 
 def golden(name: str) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Header and tensors of a golden file."""
+    """The header and tensors of a golden file."""
     with safe_open(GOLDEN / f"{name}.safetensors", "pt") as file:
         header = {key: json.loads(value) if value[0] in "{[" else value for key, value in file.metadata().items()}
         return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def golden_generator(name: str) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Configuration and state dict of a golden file."""
+    """The configuration and state dict of a golden file."""
     header, tensors = golden(name)
     return header["config"], {key[3:]: value for key, value in tensors.items() if key.startswith("sd.")}
 
 
 def tiny_generator() -> tuple[dict, dict[str, torch.Tensor]]:
-    """The smallest generator that has every kind of tensor but labels: 8 px, two channels, resnet."""
+    """The smallest generator with every kind of tensor, except for labels: 8 px, two channels, resnet."""
     config = dict(z_dim=2, c_dim=0, w_dim=3, img_resolution=8, img_channels=1,
                   mapping_kwargs=dict(num_layers=1, lr_multiplier=0.01, w_avg_beta=0.9),
                   synthesis_kwargs=dict(channel_base=16, channel_max=3, architecture="resnet", num_fp16_res=1, conv_clamp=256))
@@ -57,7 +57,7 @@ def tiny_generator() -> tuple[dict, dict[str, torch.Tensor]]:
 
 
 class Object:
-    """Pickles as an object of the PyTorch code: a call that gets class name, source text and attributes."""
+    """Pickles like an object of the PyTorch code: as a call with class name, source text and attributes."""
 
     def __init__(self, class_name: str, version=6, source=SOURCE, **state):
         self.meta = {"type": "class", "version": version, "module_src": source, "class_name": class_name, "state": state}
@@ -100,7 +100,10 @@ class Call:
 
 @contextlib.contextmanager
 def stubs(**more):
-    """Modules of NVIDIA's names for as long as pickle looks them up. more: attributes of further modules, dots written as `__`."""
+    """Modules with NVIDIA's names, while pickle looks them up.
+
+    more: attributes of further modules, in whose names dots are written as `__`.
+    """
     def _reconstruct_persistent_obj(meta):
         raise AssertionError("never called")
 
@@ -135,9 +138,10 @@ def write(path, root, protocol: int = 4) -> Path:
 
 
 def generator(config: dict, state_dict: dict, table=OrderedDict, later=False, channels_last=False) -> Object:
-    """The generator as the PyTorch code pickles it, with all that its modules say of themselves.
+    """The generator as the PyTorch code pickles it, with the attributes of its modules.
 
-    table: OrderedDict as old torch, dict as new. later: as the later code base has it: synthesis keywords beside the others.
+    table: OrderedDict as in old versions of torch, or dict as in new ones.
+    later: as NVIDIA's later code does, put the synthesis keywords beside the others.
     """
     m = dict(num_layers=8, activation="lrelu", lr_multiplier=0.01, w_avg_beta=0.995) | config.get("mapping_kwargs", {})
     s = dict(architecture="skip", conv_clamp=None, use_noise=True, activation="lrelu", num_fp16_res=0, kernel_size=3
@@ -199,7 +203,7 @@ def generator(config: dict, state_dict: dict, table=OrderedDict, later=False, ch
 
 
 def tensorflow(static_kwargs: dict, variables: dict[str, np.ndarray], version: int = 4) -> tuple:
-    """(G, D, Gs) as the TensorFlow code pickles it. variables: all of the generator's, under flattened names."""
+    """(G, D, Gs) as the TensorFlow code pickles it. variables: the generator's, by flattened names."""
     def network(name, prefix, components, **state):
         own = [(key[len(prefix):], value) for key, value in variables.items()
                if key.startswith(prefix) and not any(key[len(prefix):].startswith(f"{part}/") for part in components)]
@@ -213,20 +217,20 @@ def tensorflow(static_kwargs: dict, variables: dict[str, np.ndarray], version: i
 
 
 def flat_variables(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """The variables of a golden file of the TensorFlow code, scalars as numpy's numbers."""
+    """The variables of a golden TensorFlow file, with scalars as numpy numbers."""
     values = {name[3:]: tensor.numpy() for name, tensor in tensors.items() if name.startswith("tf.")}
     return {name: value if value.shape else value[()] for name, value in values.items()}
 
 
 def seeds() -> list[bytes]:
-    """Small good files of all kinds, to make bad ones from."""
+    """Small good files of every kind, from which to make bad ones."""
     header, tensors = golden("tf_resnet16")
     return [dumps({"G_ema": generator(*tiny_generator())}, protocol) for protocol in (2, 3, 4, 5)] + [
         dumps(tensorflow(header["static_kwargs"], flat_variables(tensors)), protocol) for protocol in (2, 5)]
 
 
 class _Random:
-    """Pickles as a tensor of random values, which exist only while they are written."""
+    """Pickles as a tensor of random values, which exist only while it is written."""
 
     def __init__(self, shape):
         self.shape = shape
@@ -236,7 +240,7 @@ class _Random:
 
 
 class _Forgetful(pickle._Pickler):
-    """Does not remember the weights that it has written; the ordinary pickler keeps every object."""
+    """Forgets weights once they are written, where the ordinary pickler keeps every object."""
 
     def memoize(self, obj):
         if not isinstance(obj, (bytes, tuple, torch.storage.TypedStorage)):
@@ -244,7 +248,7 @@ class _Forgetful(pickle._Pickler):
 
 
 def write_full_size(path, config: dict, shapes: dict) -> None:
-    """A file with G, D and G_ema of random values; D is about as large as the published one at 1024 px."""
+    """A file with random G, D and G_ema, where D is about as large as the published one at 1024 px."""
     taps = torch.tensor([1.0, 3, 3, 1])
     filters = {name: torch.outer(taps, taps) / 64 for name in shapes if name.endswith("resample_filter")}
     hooks = {name: {} for name in HOOKS}

@@ -1,4 +1,4 @@
-"""The script for a GPU, tried without one: its cells, conditions, report; on a card `make gpu` runs all of it."""
+"""The script for a GPU, tried without one: cells, conditions, report. On a card, `make gpu` runs it."""
 import ast
 import os
 import re
@@ -30,14 +30,14 @@ def test_a_notebooks_cells_are_a_script_with_the_parameters_asked_for(notebook):
     assert "measure.repeat(" in code and "zipfile" not in code and "subprocess" not in code
 
 
-def test_the_condition_nearest_to_the_theses_figure_is_named_with_its_distance():
+def test_the_condition_nearest_to_the_figure_of_the_thesis_is_named_with_the_distance():
     peaks = {"float16-none-fused": 2500 * 2**20, "autocast-checker-fused": 5600 * 2**20, "float32-none-plain": None}
     assert bench_gpu.nearest(peaks, round(5619.66 * 2**20)) == "autocast-checker-fused, 5600.00 MB (-0.3%)"
     assert bench_gpu.nearest({"a": None}, 1) == "not measured, no GPU"
 
 
 @pytest.mark.slow
-def test_it_starts_and_runs_the_gpus_tests_where_genlib_is_not_installed_and_jupyter_and_docx_are_missing(tmp_path):
+def test_it_runs_the_gpu_tests_without_genlib_installed_and_without_jupyter_and_docx(tmp_path):
     for name in "nbformat", "docx", "papermill", "jupyter_client":
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r})")
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.meta_path = [f for f in sys.meta_path if '__editable__' not in str(f)]")
@@ -58,7 +58,7 @@ def test_the_runs_of_each_notebook_are_kept_when_it_ends(tmp_path, monkeypatch):
     ("print('a\\nb')", ""), ("import os; os.kill(os.getpid(), 9)", "exit status -9"), ("raise SystemExit(3)", "exit status 3"),
     ("raise RuntimeError('CUDA error: no access\\nCompile with TORCH_USE_CUDA_DSA.')", "RuntimeError: CUDA error: no access"),
     ("print('2 failed, 5 passed in 3 s'); raise SystemExit(1)", "2 failed, 5 passed in 3 s"), ("import time; time.sleep(9)", "after 1 s")])
-def test_why_a_process_stopped_is_told(monkeypatch, code, fault):
+def test_it_says_why_a_process_stopped(monkeypatch, code, fault):
     monkeypatch.setattr(bench_gpu, "CHILD_S", 1 if "sleep" in code else 60)
     assert bench_gpu.of_child([sys.executable, "-c", code]) == (("b", "") if not fault else ("", f"Stopped: {fault}"))
 
@@ -82,7 +82,7 @@ def test_nothing_of_a_pipeline_is_kept_when_the_next_is_measured(tmp_path, monke
         "memory-float16-none-fused-beside-a-second-pipeline": 6}
 
 
-def test_autocast_is_measured_with_weights_that_may_be_trained_as_published_ones(tmp_path, monkeypatch):
+def test_autocast_is_measured_with_trainable_weights_as_published_ones_are(tmp_path, monkeypatch):
     trainable = {}
 
     def measured(call, variant, **options):
@@ -104,7 +104,7 @@ def frozen(pipe):
 
 
 @pytest.mark.slow
-def test_the_peaks_that_are_compared_are_of_each_model_alone(monkeypatch):
+def test_the_peaks_that_are_compared_are_those_of_each_model_alone(monkeypatch):
     there = weakref.WeakSet()
     monkeypatch.setattr(bench_gpu, "peak", lambda iterations: len(there))
     plain = bench_gpu.stylegan2.load
@@ -176,7 +176,7 @@ def test_the_whole_script_runs_with_the_demo_and_leaves_runs_and_a_report(tmp_pa
     assert {"demo-thesis", "demo-tuned", "demo-thesis-memory-autocast-none-plain"} <= kept and not list(tmp_path.rglob("*.png"))
 
 
-def test_what_it_needs_is_pinned_as_in_requirements_and_so_is_what_few_machines_have_of_its_needs():
+def test_gpu_txt_pins_what_it_needs_as_requirements_does_and_the_rarer_dependencies_of_those():
     pinned = set((PROJECT / "requirements.txt").read_text().replace(" ", "").splitlines())
     lines = [line for line in (PROJECT / "tests" / "gpu.txt").read_text().splitlines() if not line.startswith("#")]
     versions = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}

@@ -51,7 +51,7 @@ def test_a_caption_says_what_is_drawn(change, caption):
     assert faces.caption(replace(PLAIN, **change)) == caption
 
 
-def test_each_word_of_a_caption_is_one_token_and_other_words_are_spelt():
+def test_each_word_of_a_caption_is_one_token_and_other_words_are_spelt_out():
     words = train_stable_diffusion.tokenizer()
     for seed in range(100):
         caption = faces.PROMPTS[seed % len(faces.PROMPTS)].format(faces.caption(faces.random_face(seed)))
@@ -63,7 +63,7 @@ def test_each_word_of_a_caption_is_one_token_and_other_words_are_spelt():
 
 
 def trained(pictures, *stops):
-    """All weights after StyleGAN2's training, interrupted after each number of steps and taken up again by another process's objects."""
+    """All weights after training StyleGAN2, interrupted after each of `stops`, resumed with new objects."""
     torch.manual_seed(0)
     frozen = reader.Reader().eval().requires_grad_(False)
     for stop in stops:
@@ -78,7 +78,7 @@ def trained(pictures, *stops):
     return before, {name: list(module.parameters()) for name, module in modules.items()}, frozen
 
 
-def test_stylegan2s_training_moves_its_three_networks_and_goes_on_after_an_interruption_as_if_there_was_none(tmp_path, monkeypatch):
+def test_stylegan2s_training_changes_its_three_networks_and_an_interruption_makes_no_difference(tmp_path, monkeypatch):
     pictures = faces.batch(range(train_stylegan2.TESTED + 32))
     monkeypatch.setattr(loop, "CHECKPOINTS", tmp_path / "whole")
     before, whole, frozen = trained(pictures, 3)

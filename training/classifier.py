@@ -1,8 +1,9 @@
-"""A classifier that reads a face's attributes from its picture, and whether it is a face at all: the judge of the demo models.
+"""The judge of the demo models: it tells whether a picture is a face and reads its attributes.
 
     python training/classifier.py      # 5 minutes on two cores; writes tests/data/face_classifier.safetensors
 
-It is trained on the drawn faces alone, blurred and noised a little, so that it reads and does not recognise the pen.
+It is trained only on drawn faces. They are slightly blurred and noised, so that it reads what is drawn
+instead of recognising the pen.
 """
 from pathlib import Path
 
@@ -23,7 +24,7 @@ STEPS, BATCH, NOT_FACES, FACES = 2000, 96, 32, 20_000
 
 
 class Classifier(nn.Module):
-    """Pictures [N, 3, 64, 64] in [-1, 1] -> features [N, 128] (`features`), and from them the logits of all attributes."""
+    """Pictures [N, 3, 64, 64] in [-1, 1] -> `features` [N, 128] -> the logits of all attributes."""
 
     def __init__(self):
         super().__init__()
@@ -52,17 +53,17 @@ def load() -> Classifier:
 
 @torch.inference_mode()
 def read(model: Classifier, pictures: np.ndarray) -> list[dict]:
-    """What is in pictures, uint8 [N, 64, 64, 3]: the most likely value of each attribute, and `is_face`."""
+    """What pictures, uint8 [N, 64, 64, 3], show: the most likely value of each attribute, and `is_face`."""
     logits = model(pictures_of(pictures, slice(None)).to(model.dense.weight.device))
     best = {name: value.argmax(dim=1).tolist() for name, value in logits.items()}
     return [{name: VALUES[name][best[name][i]] for name in VALUES} for i in range(len(pictures))]
 
 
 def not_faces(pictures: Tensor) -> Tensor:
-    """Of each picture something that is no face: noise, patches in disorder, two faces in one, upside down, melted. Same shape."""
+    """Turn each picture into something that is no face: noise, shuffled, two in one, upside down, melted."""
     N = len(pictures)
     kinds = torch.arange(N) % 6
-    made = torch.rand_like(pictures) * 2 - 1  # kind 0 stays so
+    made = torch.rand_like(pictures) * 2 - 1  # kind 0 stays noise
     coarse = F.interpolate(torch.randn(N, 3, 8, 8), size=64, mode="bilinear")
     made[kinds == 1] = coarse[kinds == 1].clamp(-1, 1)
     patches = pictures.unfold(2, 16, 16).unfold(3, 16, 16)[:, :, torch.randperm(4)][:, :, :, torch.randperm(4)]
@@ -76,13 +77,13 @@ def not_faces(pictures: Tensor) -> Tensor:
 
 
 def worn(x: Tensor) -> Tensor:
-    """Each picture blurred and noised a little, as models leave them."""
+    """The pictures, each slightly blurred and noised, as models leave them."""
     blurred = F.avg_pool2d(F.pad(x, [1] * 4, mode="reflect"), 3, stride=1)
     return x.lerp(blurred, torch.rand(len(x), 1, 1, 1)) + torch.randn_like(x) * 0.06 * torch.rand(len(x), 1, 1, 1)
 
 
 def targets(drawn: list[faces.Face]) -> dict[str, Tensor]:
-    """The index of each face's value by attribute; -1 where the picture does not show it (the hair of the bald)."""
+    """By attribute, the index of each face's value; -1 where it cannot be seen (a bald head's hair)."""
     found = {name: [values.index(getattr(face, name)) for face in drawn] for name, values in VALUES.items() if name != "is_face"}
     found["hair"] = [-1 if face.style == "bald" else index for face, index in zip(drawn, found["hair"], strict=True)]
     return {name: torch.tensor(indices) for name, indices in found.items()}
@@ -118,7 +119,7 @@ def main() -> None:
 
 
 def accuracies(model: Classifier, first: int = 1_000_000, count: int = 1000) -> dict[str, float]:
-    """The share of right answers by attribute on `count` faces held out, and on as many pictures that are no faces."""
+    """The share of right answers by attribute, on `count` held-out faces and as many pictures of no face."""
     drawn, pictures = [faces.random_face(seed) for seed in range(first, first + count)], faces.batch(range(first, first + count))
     said, right = read(model, pictures), {}
     for name, indices in targets(drawn).items():

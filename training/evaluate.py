@@ -1,4 +1,4 @@
-"""How good the demo models are, on faces that no training saw: what the model card (model_card.py) and the tests measure."""
+"""How good the demo models are on held-out faces: what model_card.py and the tests measure."""
 import warnings
 from collections import Counter
 
@@ -15,7 +15,7 @@ from genlib import quality
 from genlib.models import images, stable_diffusion, vae
 
 SCORES = {"glasses": lambda face: face.glasses, "red or black hair": lambda face: face.hair in ("red", "black") and face.style != "bald",
-          "smile": lambda face: face.smile}  # by the attribute that is read, the faces whose prompt asks for it
+          "smile": lambda face: face.smile}  # by score, the faces whose prompt asks for it
 READ_AS = {"glasses": "glasses", "red or black hair": "hair", "smile": "smile"}
 
 
@@ -24,7 +24,7 @@ def held_out(count: int) -> list[faces.Face]:
 
 
 def from_prompts(pipe, prompts: list[str], steps: int = 50, batch: int = 25) -> np.ndarray:
-    """A picture for each prompt, its latent of the prompt's number as seed: uint8 [N, 64, 64, 3]."""
+    """A picture for each prompt, uint8 [N, 64, 64, 3]; the prompt's number is the seed of its latent."""
     scale, pictures = stable_diffusion.guidance_scale(pipe), []
     for first in tqdm(range(0, len(prompts), batch), desc="Stable Diffusion", unit="batch"):
         some = prompts[first:first + batch]
@@ -35,14 +35,14 @@ def from_prompts(pipe, prompts: list[str], steps: int = 50, batch: int = 25) -> 
 
 @torch.inference_mode()
 def from_generator(G, count: int, truncation_psi: float = 1.0) -> np.ndarray:
-    """Pictures of z of the seeds 0, 1, ...: uint8 [N, 64, 64, 3]."""
+    """Pictures from seeds 0, 1, ...: uint8 [N, 64, 64, 3]."""
     z = torch.from_numpy(np.stack([np.random.RandomState(seed).randn(G.z_dim) for seed in range(count)]))
     made = [images.to_pil(G(some, None, truncation_psi=truncation_psi, noise_mode="const")) for some in z.split(50)]
     return np.stack([np.asarray(picture) for some in made for picture in some])
 
 
 def reconstructions(autoencoder, pictures: np.ndarray) -> np.ndarray:
-    """Pictures there and back, uint8 [N, 64, 64, 3]."""
+    """Pictures encoded and decoded, uint8 [N, 64, 64, 3]."""
     backs = []
     for i in range(0, len(pictures), 50):
         x = images.to_tensor([Image.fromarray(array) for array in pictures[i:i + 50]], like=autoencoder)
@@ -51,12 +51,16 @@ def reconstructions(autoencoder, pictures: np.ndarray) -> np.ndarray:
 
 
 def mean_psnr(originals: np.ndarray, backs: np.ndarray) -> float:
-    """Mean PSNR in dB of pairs of pictures."""
+    """The mean PSNR, in dB, of pairs of pictures."""
     return float(np.mean([quality.psnr(Image.fromarray(a), Image.fromarray(b)) for a, b in zip(originals, backs, strict=True)]))
 
 
 def follows(judge, pictures: np.ndarray, asked: list[faces.Face]) -> dict[str, float]:
-    """Of the pictures whose prompt asks for an attribute, the share in which the classifier reads it; and the same of not asking."""
+    """The share of pictures in which the classifier reads an attribute, where the prompt asks for it.
+
+    For attributes that are present or absent, also the share without it, where the prompt does not
+    ask for it.
+    """
     said, shares = classifier.read(judge, pictures), {}
     for score, wanted in SCORES.items():
         name = READ_AS[score]
@@ -74,7 +78,7 @@ def share_of_faces(judge, pictures: np.ndarray) -> float:
 
 
 def kernel_distance(judge, real: np.ndarray, made: np.ndarray) -> float:
-    """KID (Binkowski et al. 2018, arXiv:1801.01401) in the classifier's features; 0 for two samples of one distribution."""
+    """KID (Binkowski et al. 2018, arXiv:1801.01401) of the classifier's features: 0 where equal."""
     class Features(torch.nn.Module):
         def forward(self, x):
             return judge.features(x)
@@ -94,8 +98,12 @@ def noise(count: int) -> np.ndarray:
 
 
 def spread(judge, pictures: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """By attribute, how far its values' shares are from those of the data: total variation distance, 0 (equal) to 1; and `kinds`, the
-    number of different combinations of all attributes against that in as many real faces (1: as varied)."""
+    """How the pictures' attributes are distributed, compared with the data's.
+
+    By attribute, the total variation distance between the shares of its values, from 0 (equal) to 1.
+    As `kinds`, the number of different combinations of all attributes, relative to as many real faces
+    (1: as varied).
+    """
     made, data = classifier.read(judge, pictures), classifier.read(judge, real)
     distances = {}
     for name, values in classifier.VALUES.items():

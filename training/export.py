@@ -1,6 +1,8 @@
-"""Write the averaged weights of the trainings that have a checkpoint into the package, as float16 safetensors in diffusers' layout.
+"""Write the averaged weights of all trainings that have a checkpoint into the package.
 
-    python training/export.py      # from training/checkpoints/ to genlib/models/demo/; what has no checkpoint stays as it is
+    python training/export.py      # from training/checkpoints/ to genlib/models/demo/, as float16 safetensors
+
+Models without a checkpoint are left as they are.
 """
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline
@@ -10,13 +12,13 @@ from train_stylegan2 import trained_generator
 from train_vae import trained_vae
 
 from genlib.models.stable_diffusion import SCHEDULER_CONFIG
-from genlib.models.weights import DEMO
+from genlib.models.weights import DEMO, DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2
 
 LIMIT_BYTES = 16 * 1024**2
 
 
 def main() -> None:
-    trained, folder = {file.stem for file in CHECKPOINTS.glob("*.pt")}, DEMO / "stable-diffusion"
+    trained, folder = {file.stem for file in CHECKPOINTS.glob("*.pt")}, DEMO_STABLE_DIFFUSION
     if "vae" in trained:
         trained_vae().to("cpu", torch.float16).save_pretrained(folder / "vae")
     if "stable_diffusion" in trained:
@@ -26,7 +28,7 @@ def main() -> None:
             scheduler=PNDMScheduler(**SCHEDULER_CONFIG), safety_checker=None, feature_extractor=None, requires_safety_checker=False)
         pipeline.to("cpu", torch.float16).save_pretrained(folder)
     if "stylegan2" in trained:
-        trained_generator().to("cpu", torch.float16).save_pretrained(DEMO / "stylegan2")
+        trained_generator().to("cpu", torch.float16).save_pretrained(DEMO_STYLEGAN2)
     total = sum(file.stat().st_size for file in DEMO.rglob("*") if file.is_file() and file.suffix != ".png")
     print(f"{DEMO}: {total / 1024**2:.1f} MB")
     if total > LIMIT_BYTES:

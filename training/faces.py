@@ -1,6 +1,6 @@
-"""The data set: a 64x64 face drawn from a seed, with named attributes and a caption. No photograph of a person is in it.
+"""The data set: 64x64 faces drawn from seeds, with named attributes and captions; no photographs of people.
 
-    python training/faces.py sheet.png     # a hundred faces, with the captions of the first ones on the terminal
+    python training/faces.py sheet.png     # draws a hundred faces, and prints the captions of the first ten
 """
 import sys
 from dataclasses import dataclass, fields
@@ -8,20 +8,20 @@ from dataclasses import dataclass, fields
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIZE, SCALE = 64, 4  # drawn four times as large, then reduced: that is the antialiasing
+SIZE, SCALE = 64, 4  # drawn four times as large and then reduced, for antialiasing
 SKIN = {"pale": (250, 220, 200), "fair": (240, 200, 170), "tan": (214, 163, 122), "brown": (160, 108, 74), "dark": (104, 68, 48)}
 HAIR = {"black": (34, 28, 30), "brown": (104, 66, 40), "blond": (230, 196, 112), "red": (190, 70, 32), "gray": (168, 168, 172)}
 EYES = {"brown": (96, 58, 28), "blue": (58, 110, 190), "green": (66, 140, 80)}
 BACKGROUND = {"blue": (130, 170, 214), "green": (150, 196, 150), "beige": (226, 208, 180), "pink": (232, 180, 190), "gray": (176, 178, 184)}
 STYLES = {"woman": ("long", "curly", "bun", "short"), "man": ("short", "curly", "bald", "long")}
 LIGHT = ("left", "right", "front")
-PROMPTS = ("{}", "{}", "a photo of {}", "a photo of the face of {}", "a portrait of {}", "the face of {}")  # a caption as people ask for it
+PROMPTS = ("{}", "{}", "a photo of {}", "a photo of the face of {}", "a portrait of {}", "the face of {}")  # around a caption
 
 
 @dataclass(frozen=True)
 class Face:
     """What is in the picture, and where. Lengths are in pixels of the 64, angles in degrees."""
-    gender: str  # of the caption, and which hair styles are likely
+    gender: str  # in the caption; decides which hair styles are likely
     skin: str
     hair: str
     style: str
@@ -33,14 +33,14 @@ class Face:
     smile: bool
     x: float = 32.0  # the middle of the head
     y: float = 35.0
-    width: float = 15.0  # half the head's
+    width: float = 15.0  # half of the head's
     height: float = 19.0
     tilt: float = 0.0
     shade: float = 0.0  # of skin and hair, from -1 (darker) to 1
 
 
 def random_face(seed: int) -> Face:
-    """The face of a seed: the same on every machine."""
+    """The face of a seed, the same on every machine."""
     random = np.random.RandomState(seed)
 
     def one_of(choices, weights=None):
@@ -81,7 +81,7 @@ def draw(face: Face) -> Image.Image:
 
 
 class _Canvas:
-    """Shapes in the head's own coordinates: (0, 0) its middle, 1 its half width and half height, turned by its tilt."""
+    """Draws in the head's coordinates: (0, 0) is its middle, 1 half its width or height, tilted as it is."""
 
     def __init__(self, face: Face):
         self.face, self.image = face, Image.new("RGB", (SIZE * SCALE, SIZE * SCALE), BACKGROUND[face.background])
@@ -196,7 +196,7 @@ def batch(seeds) -> np.ndarray:
     return np.stack([np.asarray(draw(random_face(int(seed)))) for seed in seeds])
 
 
-ATTRIBUTES = [field.name for field in fields(Face)][:10]  # those that a classifier reads
+ATTRIBUTES = [field.name for field in fields(Face)][:10]  # what a classifier reads
 
 
 def main(path: str) -> None:

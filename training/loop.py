@@ -1,4 +1,4 @@
-"""What all trainings share: resumed where it was interrupted, averaged weights, a progress bar, a history of losses."""
+"""What all trainings share: resuming where they stopped, averaged weights, a progress bar, a loss history."""
 import ctypes
 import json
 import os
@@ -14,26 +14,27 @@ from genlib import device
 
 DEVICE = device.pick()
 CHECKPOINTS = Path(__file__).parent / "checkpoints"  # not kept in the repository
-TRAINED = Path(__file__).parent / "trained.json"  # kept: what each of the demo's trainings took
+TRAINED = Path(__file__).parent / "trained.json"  # what each training of the demo took; kept in the repository
 SAVE_EVERY = 200  # steps
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory for the next map: fresh pages from the system cost a fifth of a step."""
+    """Let glibc keep freed memory for the next feature map: fresh pages would cost a fifth of the time."""
     if sys.platform == "linux":
         for option, value in ((-1, 2**31 - 1), (-2, 2**28), (-3, 2**25)):  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of malloc.h
             getattr(ctypes.CDLL(None), "mallopt", lambda *pair: 0)(option, value)
 
 
 def autocast():
-    """bfloat16 where the machine computes in it."""
+    """bfloat16, where the machine computes in it."""
     return torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda" or torch.cpu._is_avx512_bf16_supported())
 
 
 class Training:
-    """Modules and optimizers under one name, saved every SAVE_EVERY steps; the same command goes on where it stopped.
+    """Modules and optimizers under one name, saved every SAVE_EVERY steps, so that the same command resumes.
 
-    `averages[name]` follows the module of that name for which `decay` has a value (exponential moving average).
+    `averages[name]` is the exponential moving average of the module of that name, if `decay` has a
+    value for it.
     """
 
     def __init__(self, name: str, modules: dict, optimizers: dict, decay: dict[str, float]):
@@ -56,7 +57,7 @@ class Training:
                 value.load_state_dict(state[kind][part])
 
     def save(self) -> None:
-        """Write the checkpoint, all or nothing, and the history of losses beside it."""
+        """Write the checkpoint, whole or not at all, and the history of losses beside it."""
         CHECKPOINTS.mkdir(exist_ok=True)
         state = {kind: {part: value.state_dict() for part, value in parts.items()} for kind, parts in self._parts().items()}
         temporary = self.file.with_suffix(".part")
@@ -65,7 +66,10 @@ class Training:
         self.file.with_suffix(".json").write_text(json.dumps(dict(steps=self.step, seconds=round(self.seconds), history=self.history)))
 
     def run(self, steps: int, one_step) -> None:
-        """Call `one_step(step)`, which returns its losses by name, until `steps` are done. Random numbers follow from the step."""
+        """Call `one_step(step)`, which returns its losses by name, until `steps` steps are done.
+
+        Random numbers depend on the step alone, so an interruption changes nothing.
+        """
         with tqdm(total=steps, initial=self.step, desc=self.name, unit="step") as bar:
             while self.step < steps:
                 begun = time.perf_counter()
@@ -82,7 +86,7 @@ class Training:
                     self.save()
 
     def record(self) -> None:
-        """Write what the training took into TRAINED, for the model card."""
+        """Note in TRAINED what the training took, for the model card."""
         known = json.loads(TRAINED.read_text())
         known[self.name] = dict(steps=self.step, minutes=round(self.seconds / 60), machine=device.describe().device,
                                 cores=torch.get_num_threads(), remark="")

@@ -1,8 +1,9 @@
-"""Measure the demo models on faces that no training saw, and write their model card with its pictures.
+"""Measure the demo models on held-out faces, and write their model card with its pictures.
 
-    python training/model_card.py      # 2 minutes on two cores; writes genlib/models/demo/README.md, samples.png and losses_*.png
+    python training/model_card.py      # 2 minutes on two cores; writes README.md and PNGs of the demo
 
-The losses are drawn of the trainings that have a checkpoint; of the others the picture stays, and their steps and minutes are known.
+Losses are drawn for trainings that have a checkpoint. For the others the picture is left as it is; their
+steps and minutes are kept in trained.json.
 """
 import json
 import time
@@ -20,12 +21,12 @@ from genlib import device
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models.weights import DEMO
 
-COUNT, MANY = 200, 1000  # pictures behind each figure, and behind StyleGAN2's, which takes no time to draw them
+COUNT, MANY = 200, 1000  # pictures behind each figure; and behind StyleGAN2's, which draws them in no time
 NAMES = {"vae": "Autoencoder", "stable_diffusion": "Stable Diffusion", "stylegan2": "StyleGAN2"}
 
 
 def measured() -> tuple[dict, dict]:
-    """The figures by name, and 25 pictures of each model by its name."""
+    """The figures by name, and 25 pictures of each model."""
     judge, pipe, autoencoder, G = classifier.load(), stable_diffusion.load("demo"), vae.load("demo"), stylegan2.load("demo")
     asked, real = evaluate.held_out(COUNT), faces.batch(range(HELD_OUT, HELD_OUT + MANY))
     prompted = evaluate.from_prompts(pipe, [faces.caption(face) for face in asked])
@@ -58,7 +59,7 @@ def sheet(groups: dict[str, np.ndarray], columns: int = 13) -> Image.Image:
 
 
 def losses(name: str, history: list[dict]) -> plt.Figure:
-    """The loss of a training over its steps; thin as it was, thick the mean of 15 values."""
+    """The losses of a training over its steps: the values as a thin line, the mean of 15 as a thick one."""
     figure, ax = plt.subplots(figsize=(3.8, 3), layout="constrained")
     for number, loss in enumerate(key for key in history[0] if key not in ("step", "kl", "augmentation")):
         steps, values = ([entry[key] for entry in history] for key in ("step", loss))
@@ -70,10 +71,10 @@ def losses(name: str, history: list[dict]) -> plt.Figure:
 
 
 def times() -> dict[str, float]:
-    """Seconds that loading takes, and five images of each model, on this machine."""
+    """How many seconds loading takes on this machine, and drawing five images with each model."""
     found = {}
     for name, load in dict(pipe=stable_diffusion.load, autoencoder=vae.load, G=stylegan2.load).items():
-        load("demo")  # imports what it needs
+        load("demo")  # the first load imports what it needs
         begun = time.perf_counter()
         found[name] = load("demo").info and time.perf_counter() - begun
     pipe, G = stable_diffusion.load("demo"), stylegan2.load("demo")

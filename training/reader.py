@@ -1,8 +1,9 @@
-"""A network that reads attributes from pictures; on its features, frozen, stands a part of StyleGAN2's discriminator.
+"""A network that reads attributes from pictures; one of StyleGAN2's discriminators sees its frozen features.
 
-Sauer et al. 2021 (arXiv:2111.01007): a discriminator that sees features of a trained network asks for what matters in them, and teaches
-many times faster. Here they tell glasses, beards and smiles, which a discriminator of pixels learns last. It is not the judge of the
-demo models (classifier.py): other layers, another seed, sharp pictures; yet it learned the same task of the same faces.
+Sauer et al. 2021 (arXiv:2111.01007): a discriminator that sees the features of a trained network demands what
+matters in them, and teaches many times faster. Here the features show glasses, beards and smiles, which a
+discriminator of pixels learns last. This is not the judge of the demo models (classifier.py): it has other
+layers, another seed, and saw sharp pictures. But it learned the same task from the same faces.
 """
 import classifier
 import faces
@@ -24,7 +25,7 @@ def convolution(channels: int, out_channels: int, stride: int) -> nn.Sequential:
 
 
 class Reader(nn.Module):
-    """Pictures [N, 3, 64, 64] in [-1, 1] -> features at 32, 16, 8 and 4 px (`features`), and from the last the logits of all attributes."""
+    """Pictures [N, 3, 64, 64] in [-1, 1] -> `features` at 32, 16, 8, 4 px -> the logits of all attributes."""
 
     def __init__(self):
         super().__init__()
@@ -46,7 +47,10 @@ class Reader(nn.Module):
 
 
 def trained_reader(pictures: np.ndarray) -> tuple[Reader, float]:
-    """The reader, frozen, and the seconds that its training took; trained on the pictures of the seeds 0 ... unless it is already."""
+    """The frozen reader, and how many seconds its training took. Trains it, unless a checkpoint is complete.
+
+    pictures: the faces of seeds 0, 1, ...
+    """
     torch.manual_seed(3)
     model = Reader().to(DEVICE, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-3)

@@ -1,10 +1,10 @@
-"""Train the demo's Stable Diffusion: a text encoder and a UNet on the latents of the demo's autoencoder, the classes of v1-4.
+"""Train the demo's Stable Diffusion: a text encoder and a UNet of v1-4's classes, on the demo VAE's latents.
 
-    python training/train_vae.py && python training/train_stable_diffusion.py      # 40 minutes each on two cores; resumable
+    python training/train_vae.py && python training/train_stable_diffusion.py      # 40 minutes each
 
-Rombach et al. 2022 (arXiv:2112.10752); Ho et al. 2020 (arXiv:2006.11239), equation 14; the caption is left out for one face in seven, so
-that guidance has an unconditional prediction (Ho & Salimans 2022, arXiv:2207.12598); noise levels weigh as in Hang et al. 2023
-(arXiv:2303.09556): min(SNR, 5) / SNR.
+Rombach et al. 2022 (arXiv:2112.10752); the loss is equation 14 of Ho et al. 2020 (arXiv:2006.11239), with
+noise levels weighted by min(SNR, 5) / SNR as in Hang et al. 2023 (arXiv:2303.09556). One face in seven has no
+caption, so that guidance has an unconditional prediction (Ho & Salimans 2022, arXiv:2207.12598).
 """
 import argparse
 import math
@@ -30,12 +30,12 @@ STEPS, BATCH, RATE, WITHOUT_CAPTION, SNR_LIMIT = 4500, 64, 1e-3, 0.15, 5
 
 
 def tokenizer() -> CLIPTokenizer:
-    """A tokenizer of which each word of the captions is one token, and everything else is spelt in bytes: it needs no download."""
+    """A tokenizer that needs no download: a word of the captions is one token, others are spelt in bytes."""
     letters = byte_tokenizer().get_vocab()
     merges = []
     words = {word.strip(",") for seed in range(2000) for word in faces.caption(faces.random_face(seed)).split()}
     words |= {word for prompt in faces.PROMPTS for word in prompt.split() if word != "{}"}
-    for word in sorted(words, key=lambda word: (-len(word), word)):  # or "woman" would become "wo" and "man"
+    for word in sorted(words, key=lambda word: (-len(word), word)):  # longest first: else "woman" becomes "wo" and "man"
         parts = [*word[:-1], f"{word[-1]}</w>"]
         while len(parts) > 1:  # from the front: r e d -> re d -> red
             merges.append((parts[0], parts[1]))
@@ -47,14 +47,14 @@ def tokenizer() -> CLIPTokenizer:
 
 
 def text_encoder(words: CLIPTokenizer) -> CLIPTextModel:
-    """A small CLIP text model for the tokenizer's vocabulary, with random values."""
+    """A small CLIP text model for the tokenizer's vocabulary, with random weights."""
     return CLIPTextModel(CLIPTextConfig(**TEXT_CONFIG, vocab_size=len(words), bos_token_id=words.bos_token_id,
                                         eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id))
 
 
 @torch.inference_mode()
 def latents_of(vae, pictures: np.ndarray) -> torch.Tensor:
-    """The means of the pictures' latents, scaled to unit variance: [N, 4, 8, 8]."""
+    """The means of the pictures' latents [N, 4, 8, 8], scaled to unit variance."""
     parts = [vae.encode(pictures_of(pictures, slice(first, first + 100))).latent_dist.mode() for first in range(0, len(pictures), 100)]
     return torch.cat(parts) * vae.config.scaling_factor
 

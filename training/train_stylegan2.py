@@ -1,13 +1,16 @@
-"""Train the demo's StyleGAN2: the generator is the package's own class, the discriminators live here.
+"""Train the demo's StyleGAN2: the generator is the package's own class; the discriminators are here.
 
-    python training/train_stylegan2.py      # 36 minutes on two cores; the same command goes on after an interruption
+    python training/train_stylegan2.py      # 36 minutes on two cores; resumable
 
-Karras et al. 2020 (arXiv:1912.04958; arXiv:2006.06676): non-saturating loss, R1 every 16 steps, adaptive augmentation that follows
-overfitting, as the second paper's r_v measures it on faces held out. Two discriminators: one of the papers, on pixels, and one on the
-features of a network that reads attributes (reader.py). R1 weighs far more at first than the appendix C has it, since flat shapes make
-it easy for a discriminator, which otherwise wins by far, and falls tenfold. The mapping network learns 30 times faster than theirs, as
-this training is 100 times shorter. No noise, since nothing in a drawn face is random beside its attributes; no style mixing and no path
-length regularisation, as in the second paper's smallest configuration.
+Karras et al. 2020 (arXiv:1912.04958; arXiv:2006.06676): non-saturating loss; R1 every 16 steps; adaptive
+augmentation, controlled by the second paper's r_v, which measures overfitting on held-out faces. No style
+mixing and no path length regularisation, as in the second paper's smallest configuration.
+
+What differs from the papers: beside their discriminator, which sees pixels, another sees the features of a
+network that reads attributes (reader.py). The weight of R1 begins far above appendix C's and falls tenfold: a
+discriminator has an easy task with flat shapes, and would win by far. The mapping network learns 30 times
+faster, since this training is 100 times shorter. There is no noise, since nothing in a drawn face is random
+except its attributes.
 """
 import argparse
 from math import log2, sqrt
@@ -21,24 +24,27 @@ from reader import CHANNELS, Reader, trained_reader
 from torch import Tensor, nn
 from train_vae import FACES, pictures_of
 
-from genlib.models.stylegan2_network import Dense, Generator, low_pass
+from genlib.models.stylegan2.layers import Dense
+from genlib.models.stylegan2.low_pass import low_pass
+from genlib.models.stylegan2.network import Generator
 
 CONFIG = dict(z_dim=64, c_dim=0, w_dim=64, img_resolution=64, img_channels=3, mapping_kwargs=dict(num_layers=4, lr_multiplier=0.3),
               synthesis_kwargs=dict(channel_base=1536, channel_max=96, use_noise=False))
 STEPS, BATCH, RATE, DECAY = 9_000, 16, 0.0025, 0.999
-COOL = 0.25  # the share of the steps, at the end, in which the learning rate falls to 0
+COOL = 0.25  # the share of the steps, at the end, during which the learning rate falls to 0
 R1_EVERY = 16
-R1_WEIGHTS = dict(pixels=(4.0, 0.4), features=(0.2, 0.02))  # first and last; appendix C has 0.05 for such pictures
-R1_FALLS = (0.2, 0.5)  # the shares of the steps between which they fall
-OVERFIT, AUGMENT_EVERY, AUGMENT_PACE = 0.5, 16, 500_000  # the pace: pictures in which the probability could go from 0 to 1
-TESTED = 512  # faces beside those of the training, on which overfitting shows
+R1_WEIGHTS = dict(pixels=(4.0, 0.4), features=(0.2, 0.02))  # at first and at last; appendix C has 0.05 for such pictures
+R1_FALLS = (0.2, 0.5)  # between these shares of the steps, the weights fall
+OVERFIT, AUGMENT_EVERY, AUGMENT_PACE = 0.5, 16, 500_000  # pace: the pictures in which p could go from 0 to 1
+TESTED = 512  # held-out faces, on which overfitting shows
 
 
 class Conv(nn.Module):
-    """Convolution with equalised learning rate, leaky ReLU; where `down`, low-pass filter first and stride 2 (1912.04958, figure 7).
+    """Convolution with equalised learning rate, then leaky ReLU (arXiv:1912.04958, figure 7).
 
-    Of size 1 it is the shortcut, linear, and averages 2x2 pixels instead: on a CPU the gradient of a filter with stride took half of the
-    discriminator's time.
+    down: filter first with a low pass, and take stride 2. With size 1, this is the residual block's shortcut:
+    linear, after the mean of 2x2 pixels instead of the filter, whose gradient took half of the
+    discriminator's time on a CPU.
     """
 
     def __init__(self, channels: int, out_channels: int, size: int, down: bool = False, gain: float = sqrt(2)):
@@ -60,7 +66,10 @@ class Conv(nn.Module):
 
 
 def with_spread(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C + 1, H, W]: the last channel is the spread within groups of four pictures (1710.10196, section 3)."""
+    """[N, C, H, W] -> [N, C + 1, H, W]: the last channel is the spread in groups of four pictures.
+
+    Karras et al. 2018 (arXiv:1710.10196), section 3.
+    """
     groups = x.unflatten(0, (-1, 4)) if len(x) % 4 == 0 else x[None]  # [G, 4, C, H, W]
     spread = groups.var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=(1, 2, 3))  # [G]
     spread = spread.repeat_interleave(len(x) // len(spread))[:, None, None, None].expand(-1, 1, *x.shape[2:])
@@ -68,7 +77,7 @@ def with_spread(x: Tensor) -> Tensor:
 
 
 class PixelDiscriminator(nn.Module):
-    """Residual, with the spread of the batch as a channel of its last block: [pictures [N, 3, 64, 64]] -> realness [N, 1]."""
+    """Residual, with the spread as a channel at its end: [pictures [N, 3, 64, 64]] -> realness [N, 1]."""
 
     def __init__(self, resolution: int = 64, channel_base: int = 512, channel_max: int = 64):
         super().__init__()
@@ -88,7 +97,7 @@ class PixelDiscriminator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """A small discriminator on the reader's features of each resolution, 32, 16, 8 and 4 px -> realness [N, 4]."""
+    """A small discriminator for each resolution of the reader's features, 32 to 4 px -> realness [N, 4]."""
 
     def __init__(self, width: int = 64):
         super().__init__()
@@ -103,7 +112,7 @@ class FeatureDiscriminator(nn.Module):
 
 
 class Features(nn.Module):
-    """What the feature discriminator sees of pictures: the reader's features, each channel with mean 0 and deviation 1 over the faces."""
+    """What the feature discriminator sees: the reader's features, with mean 0 and deviation 1 over faces."""
 
     def __init__(self, reader: Reader, pictures: Tensor):
         super().__init__()
@@ -119,7 +128,10 @@ class Features(nn.Module):
 
 
 def augment(x: Tensor, p: float) -> Tensor:
-    """Each picture, each with probability p: mirrored; moved, turned and scaled; brightness, contrast, saturation changed."""
+    """Augment pictures, each change with probability p.
+
+    The changes: mirrored; moved, turned, scaled; other brightness, contrast, saturation.
+    """
     if p == 0:
         return x
     N = len(x)
@@ -138,11 +150,14 @@ def augment(x: Tensor, p: float) -> Tensor:
 
 
 class Player:
-    """One training step of the generator and both discriminators; `p` is the probability of augmentation, which follows overfitting."""
+    """Training steps of the generator and both discriminators.
+
+    `p` is the probability of augmentation, which rises with overfitting.
+    """
 
     def __init__(self, generator: Generator, discriminators: dict[str, nn.Module], features: Features, pictures: np.ndarray, steps: int):
         self.generator, self.discriminators, self.steps = generator, discriminators, steps
-        self.sees = {"pixels": lambda x: [x], "features": features}  # of pictures
+        self.sees = {"pixels": lambda x: [x], "features": features}  # what each discriminator sees of pictures
         self.pictures, self.tested = pictures[:-TESTED], pictures[-TESTED:]
         self.p, self.scores = nn.Parameter(torch.zeros([], device=DEVICE), requires_grad=False), []
         self.optimizers = {name: torch.optim.Adam(module.parameters(), lr=RATE, betas=(0.0, 0.99))
@@ -152,7 +167,7 @@ class Player:
         return pictures_of(self.pictures, np.random.RandomState(step).randint(0, len(self.pictures), BATCH))
 
     def judge(self, name: str, pictures: Tensor) -> Tensor:
-        """Realness of pictures [N, 3, 64, 64] by the discriminator of that name, augmented: [N, 1 or 4]."""
+        """The realness [N, 1 or 4] of pictures [N, 3, 64, 64], once augmented, by that discriminator."""
         with autocast():
             return self.discriminators[name](self.sees[name](augment(pictures, self.p.item()))).float()
 
@@ -163,7 +178,7 @@ class Player:
         losses = {"generator": sum(F.softplus(-self.judge(name, made)).mean() for name in self.discriminators)}
         self._update("generator", losses["generator"], step)
         self._train(True)
-        both = torch.cat([made.detach(), self.real(step)])  # the same pictures for all networks: made once
+        both = torch.cat([made.detach(), self.real(step)])  # made once, for all networks
         for name in self.discriminators:
             fake, real = self.judge(name, both).chunk(2)
             losses[name] = F.softplus(fake).mean() + F.softplus(-real).mean()
@@ -179,7 +194,7 @@ class Player:
             discriminator.requires_grad_(on)
 
     def _slope(self, name: str, step: int) -> Tensor:
-        """The mean squared gradient of realness by what the discriminator sees of real pictures (2006.06676, R1)."""
+        """R1 (arXiv:2006.06676): the mean squared gradient of realness by what is seen of real pictures."""
         seen = [x.requires_grad_(True) for x in self.sees[name](augment(self.real(step), self.p.item()))]
         slopes = torch.autograd.grad(self.discriminators[name](seen).sum(), seen, create_graph=True)
         return sum(slope.square().sum(dim=(1, 2, 3)).mean() for slope in slopes)
@@ -196,7 +211,11 @@ class Player:
         self.optimizers[name].step()
 
     def _adapt(self, step: int, real: Tensor, fake: Tensor) -> None:
-        """r_v (2006.06676, eq. 1): how far faces held out fall from those of the training, towards what the generator makes."""
+        """Adapt p by r_v (arXiv:2006.06676, eq. 1).
+
+        r_v is how far the scores of held-out faces are from those of the training's, towards those
+        of generated ones.
+        """
         self.scores.append((real.mean().item(), fake.mean().item()))
         if step % AUGMENT_EVERY == AUGMENT_EVERY - 1:
             with torch.no_grad():
@@ -209,7 +228,7 @@ class Player:
 
 
 class Probability(nn.Module):
-    """The probability of augmentation as a module, so that a checkpoint holds it."""
+    """The probability of augmentation as a module, so that checkpoints contain it."""
 
     def __init__(self, p: nn.Parameter):
         super().__init__()
@@ -236,7 +255,7 @@ def main(steps: int) -> None:
 
 @torch.inference_mode()
 def trained_generator() -> Generator:
-    """The averaged generator of the checkpoint, with the mean of w that truncation needs (over 10,000 z)."""
+    """The checkpoint's averaged generator, with the mean of w over 10,000 z, which truncation needs."""
     training = Training("stylegan2", dict(generator=Generator(**CONFIG).to(DEVICE)), {}, decay=dict(generator=DECAY))
     if not training.step:
         raise SystemExit("there is no trained generator yet: python training/train_stylegan2.py")

@@ -1,9 +1,9 @@
-"""Train the demo's autoencoder: 64x64 faces to 8x8 latents of 4 channels and back, the class and the reduction of v1-4's.
+"""Train the demo's autoencoder, of v1-4's class: 64x64 faces to 8x8 latents with 4 channels, and back.
 
-    python training/train_vae.py            # 40 minutes on two cores; the same command goes on after an interruption
+    python training/train_vae.py            # 40 minutes on two cores; resumable
 
-Kingma & Welling 2013 (arXiv:1312.6114); the weights of the losses after Rombach et al. 2022 (arXiv:2112.10752), appendix G, without
-their perceptual and adversarial parts. Faces of seeds from 1,000,000 on are held out.
+Kingma & Welling 2013 (arXiv:1312.6114); losses weighted as in Rombach et al. 2022 (arXiv:2112.10752),
+appendix G, without the perceptual and the adversarial part. Faces of seeds from 1,000,000 on are held out.
 """
 import argparse
 import math
@@ -53,7 +53,7 @@ def main(steps: int) -> None:
 
 
 def trained_vae() -> AutoencoderKL:
-    """The averaged autoencoder of the checkpoint, with the scaling factor that its latents ask for."""
+    """The checkpoint's averaged autoencoder, with the scaling factor that its latents require."""
     training = Training("vae", dict(vae=AutoencoderKL(**CONFIG).to(DEVICE)), {}, decay=dict(vae=0.998))
     if not training.step:
         raise SystemExit("there is no trained autoencoder yet: python training/train_vae.py")
@@ -69,7 +69,7 @@ def pictures_of(pictures: np.ndarray, indices) -> torch.Tensor:
 
 @torch.inference_mode()
 def psnr(model: AutoencoderKL, count: int = 500) -> float:
-    """Mean PSNR in dB of the 8-bit reconstructions of faces that no training saw."""
+    """The mean PSNR, in dB, of 8-bit reconstructions of held-out faces."""
     values = []
     for first in range(HELD_OUT, HELD_OUT + count, 50):
         pictures = faces.batch(range(first, first + 50))
@@ -82,7 +82,7 @@ def psnr(model: AutoencoderKL, count: int = 500) -> float:
 
 @torch.inference_mode()
 def deviation(model: AutoencoderKL, count: int = 500) -> float:
-    """Standard deviation of the latents: its inverse is the scaling factor, by which the diffusion sees unit variance."""
+    """The standard deviation of the latents. Its inverse, the scaling factor, gives them unit variance."""
     pictures = faces.batch(range(HELD_OUT, HELD_OUT + count))
     return float(model.encode(pictures_of(pictures, slice(None))).latent_dist.mode().std())
 

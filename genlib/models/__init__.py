@@ -1,5 +1,7 @@
 """Make pictures: load a model by one call, get the library's own object back, with `.info` on it."""
 import logging
 
-# transformers writes two warnings at import where torchvision is missing, about a slower path that nothing here takes
+STABLE_DIFFUSION, STYLEGAN2 = "stable-diffusion", "stylegan2"  # the models of `generate`, and the demo's folders
+
+# Without torchvision, transformers warns at import of a slower path, which nothing here takes.
 logging.getLogger("transformers.utils.import_utils").addFilter(lambda record: "requires torchvision" not in record.getMessage())

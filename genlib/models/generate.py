@@ -1,11 +1,12 @@
-"""Many images on many processes (Accelerate): a PNG for each seed, a manifest; what was drawn before is not drawn again.
+"""Draw many images on many processes (Accelerate): a PNG a seed, and a manifest. Finished images are skipped.
 
     <out>/settings.json               what all its pictures have in common
     <out>/00042/seed00042017.png      a thousand to a folder
-    <out>/manifest.jsonl              a line a picture: seed, file, sha256 (while it runs: a part for each process)
+    <out>/manifest.jsonl              a line a picture: seed, file, sha256 (while it runs, a part a process)
 
-The seeds of one quotient by `batch` are drawn together, by one process, all of them even if some are there or not asked for. So a
-picture depends on its seed and the settings alone: not on the number of processes, nor on where a run began or was interrupted.
+Seeds are drawn in fixed batches: for batches of 4, seeds 0 to 3 together, then 4 to 7. A process always draws
+a batch whole, even if some of its pictures exist or were not asked for. So a picture depends only on its seed
+and the settings, not on the number of processes or on where a run began or was interrupted.
 """
 import hashlib
 import io
@@ -24,31 +25,33 @@ from tqdm import tqdm
 
 from genlib import device
 from genlib.files import explain_full_disk, hold, release, write_atomically
-from genlib.models import images, stable_diffusion, stylegan2, tuned
+from genlib.models import STYLEGAN2, images, stable_diffusion, stylegan2, tuned
 from genlib.models.weights import WORDS
 
-MODELS = ("stylegan2", "stable-diffusion")
-SAVERS = 2, 16  # threads that encode and write, at least and at most
-WAITING = 4  # batches more than threads that may wait to be saved: memory would grow where the disk is slower than the device
-PNG_LEVEL = 1  # of zlib's 9: a third of the default's time for files a tenth larger
+SAVERS = 2, 16  # threads that encode and write: at least, at most
+WAITING = 4  # how many batches, beyond one a thread, may wait to be saved: with a slow disk, memory would grow without a limit
+PNG_LEVEL = 1  # of zlib's 9: takes a third of the default's time, for files a tenth larger
 
 
 def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list[str] | None = None, batch: int = 1, steps: int = 50,
              truncation_psi: float = 0.7) -> int:
-    """Draw the pictures of `seeds` that `out` does not have yet, in the tuned profile; the number drawn, by all processes together.
+    """Draw the pictures of `seeds` that `out` lacks, in the tuned profile; return how many were drawn in all.
 
-    model: "stylegan2" (`weights` as `stylegan2.load`'s network; its z is RandomState(seed)'s) or "stable-diffusion" (`weights` a word or
-    a model_id; seed s takes line s of `prompts`, from the beginning again after the last, and none without). Every process of a launch
-    makes this call; on several hosts `out` is a folder that they share. Raises ValueError when `out` holds pictures of other settings or
-    another launch is filling it, MemoryError when a batch does not fit.
+    Every process of a launch makes this call; on several hosts, `out` is a folder that they share.
+    model: "stylegan2": `weights` is the network of `stylegan2.load`, and z comes from RandomState(seed);
+    "stable-diffusion": `weights` is a weights word or a model_id, and seed s takes line s of `prompts`,
+    starting over after the last line; without prompts, the empty one.
+    Raises ValueError when `out` holds pictures of other settings or another launch is filling it, MemoryError
+    when a batch does not fit.
     """
-    # The last process may end hours after the first, or download for as long: at 10 minutes, the default on GPUs, all would be stopped.
+    # One process may end, or finish its download, hours before another: after 10 minutes, the default on
+    # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
     if state.is_main_process:
         _hold(out)
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, len(seeds))])[0]
-    with state.local_main_process_first():  # which downloads; the others find it in the cache
+    with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = _drawer(model, weights, prompts or [""], batch, steps, truncation_psi, compiled)
     missing = [None]
     if state.is_main_process:
@@ -84,8 +87,11 @@ def check_processes(state: PartialState) -> None:
 
 
 def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int, psi: float, compiled: bool):
-    """A function from a list of seeds to pictures (a tensor of uint8 [N, H, W, C] on the device, or PIL pictures), and the settings."""
-    if model == "stylegan2":
+    """A function that draws the pictures of a list of seeds, and the settings.
+
+    It returns uint8 [N, H, W, C] on the device, or PIL pictures.
+    """
+    if model == STYLEGAN2:
         G = stylegan2.load(weights, profile="tuned")
 
         @torch.inference_mode()
@@ -111,8 +117,11 @@ def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int
 
 
 def _decided_by_timing(compiled: bool) -> list[str]:
-    """Switches that are left out because a timing decides what they do: it could come out otherwise in another process, and so change
-    pictures a little. Torch's compiler can do without timings from torch 2.10 on."""
+    """The switches to leave out because a timing decides what they do.
+
+    A timing may come out differently in another process, which would change pictures a little. From torch
+    2.10 on, the compiler can do without timings.
+    """
     if compiled:
         from torch._inductor import config
 
@@ -134,7 +143,7 @@ def _hold(out: Path) -> None:
 
 
 def _compiled(out: Path, count: int) -> bool:
-    """Whether compiling pays for so many pictures; where there are some already, whether they were drawn so: it changes them a little."""
+    """Whether to compile, which changes pictures a little: as the existing ones were; else if it pays."""
     if (out / "settings.json").exists() and _manifest(out):
         return json.loads((out / "settings.json").read_text()).get("compile", False)
     return count >= tuned.COMPILE_PAYS_FROM
@@ -142,7 +151,7 @@ def _compiled(out: Path, count: int) -> bool:
 
 def _keep_settings(out: Path, settings: dict) -> None:
     file = out / "settings.json"
-    if not file.exists() or not _manifest(out):  # no picture has what it says: the first batch did not fit, say
+    if not file.exists() or not _manifest(out):  # settings without a picture: for example, the first batch did not fit
         return write_atomically(file, json.dumps(settings, indent=1).encode())
     before = json.loads(file.read_text())
     for name in {**before, **settings}:
@@ -151,7 +160,7 @@ def _keep_settings(out: Path, settings: dict) -> None:
 
 
 def _missing(seeds: range, batch: int, out: Path) -> list[list[int]]:
-    """The seeds whose picture is missing, those of one quotient by `batch` together."""
+    """The seeds whose pictures are missing, grouped by batch."""
     there = {line["seed"] for line in _manifest(out) if (out / line["file"]).exists()}
     batches: dict[int, list[int]] = {}
     for seed in seeds:
@@ -161,7 +170,7 @@ def _missing(seeds: range, batch: int, out: Path) -> list[list[int]]:
 
 
 def _manifest(out: Path) -> list[dict]:
-    """The lines of the manifest and of its parts; a line that a kill cut off is left out."""
+    """The lines of the manifest and of its parts, except any that a kill cut off."""
     lines = []
     for file in sorted(out.glob("manifest*.jsonl")):
         for line in file.read_text().splitlines():
@@ -180,7 +189,7 @@ def _join_manifest(out: Path) -> None:
 
 
 def _threads() -> int:
-    """How many threads encode and write while the device draws: a core each; none on a CPU, which would draw the slower for it."""
+    """How many threads encode and write while the device draws: one a core, but none where the CPU draws."""
     if device.pick().type == "cpu":
         return 0
     least, most = SAVERS
@@ -188,13 +197,13 @@ def _threads() -> int:
 
 
 def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state: PartialState) -> None:
-    """Draw batch after batch; threads fetch, encode and write the pictures meanwhile, so that the device never waits for the disk."""
+    """Draw batch after batch, while threads fetch, encode and write: the device never waits for the disk."""
     waiting, threads = set(), _threads()
     with explain_full_disk(out), open(out / f"manifest-{state.process_index}.jsonl", "a", buffering=1) as manifest, \
             ThreadPoolExecutor(max(threads, 1)) as savers, \
             tqdm(total=sum(map(len, batches)), unit="image", desc=f"process {state.process_index + 1} of {state.num_processes}",
                  disable=None if state.is_main_process else True, mininterval=1) as bar:
-        manifest.write("\n")  # ends a line that a kill cut off
+        manifest.write("\n")  # in case a kill cut off the last line
         for missing in batches:
             first = missing[0] // batch * batch
             pictures = draw(list(range(first, first + batch)))
@@ -205,14 +214,14 @@ def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state:
             if len(waiting) > threads + WAITING:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
-                    future.result()  # a fault of saving stops the drawing
+                    future.result()  # raises what went wrong while saving
             bar.update(len(missing))
         for future in waiting:
             future.result()
 
 
 def _save(pictures, first: int, missing: list[int], out: Path, manifest) -> None:
-    """Write the missing ones of the pictures of the seeds from `first` on, each whole or not at all, then its line."""
+    """Write missing pictures of the batch from seed `first` on: each whole or not at all; then its line."""
     pictures = images.from_levels(pictures) if isinstance(pictures, torch.Tensor) else pictures
     for seed in missing:
         file = out / f"{seed // 1000:05}" / f"seed{seed:08}.png"

@@ -5,9 +5,9 @@ from PIL import Image, ImageChops
 
 
 def to_levels(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, H, W, C] from [N, C, H, W] in [-1, 1], on the same device: truncate(clamp(x * 127.5 + 128, 0, 255)).
+    """uint8 [N, H, W, C] from [N, C, H, W] in [-1, 1], on the same device.
 
-    This is the published StyleGAN2-ADA's conversion, which truncates and does not round.
+    As the published StyleGAN2-ADA converts, truncating instead of rounding: clamp(x * 127.5 + 128, 0, 255).
     """
     return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
@@ -18,19 +18,19 @@ def from_levels(levels: torch.Tensor) -> list[Image.Image]:
 
 
 def to_pil(images: torch.Tensor) -> list[Image.Image]:
-    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 (grey) or 3 (RGB); the values as in `to_levels`."""
-    return from_levels(to_levels(images))  # made 8-bit on the device: a quarter of the bytes to move
+    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 (grey) or 3 (RGB): `to_levels`."""
+    return from_levels(to_levels(images))  # 8-bit on the device already, so that a quarter of the bytes are moved
 
 
 def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tensor:
-    """[N, 3, H, W] in [-1, 1] from pictures of one size, in the dtype and on the device of the module `like`."""
+    """[N, 3, H, W] in [-1, 1] from pictures of equal size, with the dtype and device of the module `like`."""
     parameter = next(like.parameters())
     array = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])  # [N, H, W, 3], 0 to 255
     return (torch.from_numpy(array).to(parameter.device).permute(0, 3, 1, 2).float() / 127.5 - 1).to(parameter.dtype)
 
 
 def grid(pictures: list[Image.Image], columns: int = 5, gap: int = 4) -> Image.Image:
-    """One picture of many of one size, row by row, on white. Small pictures are enlarged by whole pixels, to be seen at all."""
+    """Pictures of equal size on one white sheet, row by row; small ones are enlarged by a whole factor."""
     if not pictures:
         raise ValueError("there are no pictures to show: no iteration succeeded, and the lines above say why")
     times = max(1, 128 // pictures[0].width)
@@ -44,12 +44,12 @@ def grid(pictures: list[Image.Image], columns: int = 5, gap: int = 4) -> Image.I
 
 
 def difference(a: Image.Image, b: Image.Image, gain: float = 4) -> Image.Image:
-    """|a - b| times `gain`, so that small differences can be seen: black where the pictures agree."""
+    """|a - b| times `gain`, which makes small differences visible: black where the pictures agree."""
     return ImageChops.difference(a.convert("RGB"), b.convert("RGB")).point(lambda level: min(255, round(level * gain)))
 
 
 def photograph(size: int) -> Image.Image:
-    """A real photograph, `size` x `size`: the astronaut Eileen Collins (NASA, public domain), as scikit-image ships it."""
+    """A photograph, `size` x `size`: scikit-image's astronaut, Eileen Collins (NASA, public domain)."""
     from skimage import data
 
     return Image.fromarray(data.astronaut()).resize((size, size), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""Stable Diffusion: load the pipeline; its latents.
+"""Stable Diffusion: load the pipeline; draw its latents.
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
@@ -13,9 +13,9 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from genlib import device
-from genlib.models import tuned, vae
+from genlib.models import forward, tuned, vae
 from genlib.models import weights as weights_module
-from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
+from genlib.models.weights import DEMO_STABLE_DIFFUSION, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 UNET_CONFIG = dict(
@@ -32,11 +32,11 @@ CHECKER_CONFIG = dict(  # ViT-L/14
     vision_config=dict(
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14, image_size=224))
 ANOTHER = "use a text-to-image model such as v1-5, SDXL or Stable Diffusion 3"
-DEMO_GUIDANCE_SCALE = 3.0  # beyond, the small network's colours burn out
+DEMO_GUIDANCE_SCALE = 3.0  # with more, the small network's colours burn out
 
 
 class _Pipeline(StableDiffusionPipeline):
-    """The library's pipeline, with those of the tuned profile's switches that hold while it draws."""
+    """The library's pipeline, with the switches of the tuned profile that act while it draws."""
 
     SWITCHES = ("skip_equal_guidance", "inference_mode", "release_weights")
     _said = False
@@ -51,9 +51,10 @@ class _Pipeline(StableDiffusionPipeline):
 
     @contextmanager
     def _releasing(self):
-        """While it draws, parts whose work is done give their memory back, by hooks that are gone afterwards.
+        """While the pipeline draws, parts that have done their work give their memory back.
 
-        Of the UNet the two deepest parts at every step, 30 % of it, and all before decoding: to have all of it come in again takes 0.4 s.
+        The two deepest parts of the UNet, 30 % of it, do so at every step, and all of it before decoding:
+        reading the whole UNet again takes 0.4 s. The hooks are removed afterwards.
         """
         hooks = []
         if self._releases():
@@ -67,11 +68,14 @@ class _Pipeline(StableDiffusionPipeline):
                 hook.remove()
 
     def encode_prompt(self, *args, **options):
-        """As the library's; afterwards no step runs the UNet twice on equal inputs: u + s (c - u) = u when c = u."""
+        """As in the library; but guidance is switched off if it would run the UNet twice on equal inputs.
+
+        For c = u, u + s (c - u) is u, whatever the scale s.
+        """
         prompt, negative = super().encode_prompt(*args, **options)
         if self._releases() and self.text_encoder is not None:
             tuned.release(self.text_encoder)
-        by_prompt_alone = self.unet.config.encoder_hid_dim_type is None  # an IP-Adapter's picture guides beside it
+        by_prompt_alone = self.unet.config.encoder_hid_dim_type is None  # not with an IP-Adapter, whose picture guides too
         if (self.info.switches["skip_equal_guidance"] and by_prompt_alone and self.do_classifier_free_guidance
                 and torch.equal(prompt, negative)):
             if not self._said:
@@ -81,21 +85,25 @@ class _Pipeline(StableDiffusionPipeline):
         return prompt, negative
 
 
-_Pipeline.__name__ = "StableDiffusionPipeline"  # what it is saved as
+_Pipeline.__name__ = "StableDiffusionPipeline"  # the class name that is saved
 
 
 def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False, expected_images=1, expected_batch=1,
          without=()) -> DiffusionPipeline:
-    """Load the pipeline on the device at hand, ready for inference; `.info` says what was loaded.
+    """Load the pipeline on this machine's device, ready for inference; `.info` says what was loaded.
 
-    weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or what `model_id` names).
-    model_id: any text-to-image model of diffusers that starts from a prompt and latents (v1-5, SDXL, Turbo, Stable unCLIP, SD3 ...), by
-    its Hub name or as a local folder in the Hub's layout; a StableDiffusionPipeline otherwise. dtype: see `device.pick_dtype`.
-    safety_checker: whether a flagged picture is turned black (it costs 608 MB in float16; the demo has none).
-    expected_images, expected_batch: how many will be drawn, and how many at a time, which decides what is worth preparing in the tuned
-    profile; without: its switches (see tuned.py) to leave out.
-    Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files or index,
-    MemoryError where it does not fit, ValueError for a word that is not known and a model of another kind.
+    weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or `model_id`).
+    dtype: see `device.pick_dtype`.
+    model_id: any text-to-image model of diffusers that starts from a prompt and latents (v1-5, SDXL, Turbo,
+    Stable unCLIP, SD3 ...), by its name on the Hub or as a local folder in the Hub's layout.
+    safety_checker: whether flagged pictures are turned black (608 MB in float16; the demo has no checker).
+    expected_images, expected_batch: how many pictures will be drawn in all, and how many at once: in the
+    tuned profile this decides what is worth preparing.
+    without: switches of the tuned profile (switches.py) to leave out.
+    Returns a StableDiffusionPipeline, or for `model_id` a pipeline of that model's class.
+    Raises ConnectionError if published weights cannot be downloaded, FileNotFoundError for a model without
+    safetensors files or index, MemoryError where it does not fit, ValueError for an unknown word or a model
+    of another kind.
     """
     weights_module.check_profile(profile)
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
@@ -116,17 +124,12 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
 
 
 def switches(dtype: torch.dtype, own: bool, expected_images: int) -> dict[str, bool]:
-    """What this machine is good for; `own`: whether it is v1's pipeline and not another class's."""
-    on_gpu, on_cpu = device.pick().type == "cuda", device.pick().type == "cpu"
-    compiled = on_gpu and own and expected_images >= tuned.COMPILE_PAYS_FROM and tuned.can_compile()
-    return vae.switches(compiled) | {
-        "skip_equal_guidance": own, "inference_mode": own, "release_weights": own and tuned.can_release(), "unet_channels_last": on_gpu,
-        "unet_cuda_graph": on_gpu and own, "scheduler_on_cpu": own and not on_cpu,
-        "cudnn_attention": own and tuned.cudnn_attention_wins(dtype), "compile": compiled}
+    """The switches, and which are good on this machine. own: whether the pipeline is of v1's class."""
+    return tuned.good("stable_diffusion", tuned.Case(dtype, own, expected_images))
 
 
 def _tune(pipe: DiffusionPipeline, batch: int) -> None:
-    """Do what the switches say; what has to be compiled or recorded is, by drawing with and without a prompt."""
+    """Do what the switches say. To compile or record the networks, draw without and with a prompt."""
     on, network = pipe.info.switches, denoiser(pipe)
     if getattr(pipe, "vae", None) is not None:
         vae.tune(pipe.vae, on)
@@ -134,10 +137,10 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
         network.to(memory_format=torch.channels_last)
     if on["scheduler_on_cpu"] and isinstance(pipe.scheduler, PNDMScheduler):
         tuned.keep_timesteps_on_cpu(pipe.scheduler)
-    tuned.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"],
+    forward.quicken(network, cudnn_attention=on["cudnn_attention"], compiled=on["compile"], graph_up_to_batch=2 * on["unet_cuda_graph"],
                   no_graph=lambda: on.update(unet_cuda_graph=False))
     if on["compile"] or on["unet_cuda_graph"] and batch == 1:
-        pipe._said = True  # not yet: nobody has asked for a picture
+        pipe._said = True  # keeps the line about skipped guidance for the first picture that somebody asks for
         for prompt in "", "a face":
             pipe(prompt=[prompt] * batch, latents=random_latents(pipe, batch_size=batch), num_inference_steps=1)
         pipe._said = False
@@ -146,13 +149,13 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
 def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: bool) -> DiffusionPipeline:
     if info.weights == "demo":
         info.source = "genlib/models/demo"
-        return weights_module.from_hub(_class(info), str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, **_checker(info))
+        return weights_module.from_hub(_class(info), str(DEMO_STABLE_DIFFUSION), None, dtype, fp16_files=False, **_checker(info))
     source = str(model_id or V1_4)
     info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
     cls, parts = _class(info), _checker(info)
     if not own:
         _check_class(source, getattr(diffusers, str(_class_in_index(source)), None))
-        cls, parts = DiffusionPipeline, {}  # of the class that its index names
+        cls, parts = DiffusionPipeline, {}  # it makes a pipeline of the class that the index names
         info.switches["safety_checker"] = False
     fp16_files = source == V1_4 or weights_module.has_fp16_files(source)
     pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=fp16_files, **parts)
@@ -163,7 +166,10 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: 
 
 
 def _check_class(source: str, cls: type | None) -> None:
-    """Raises ValueError, before a download, for a pipeline that does not draw from a prompt and latents; None is one unknown yet."""
+    """Raises ValueError, before the download, for a pipeline that does not draw from a prompt and latents.
+
+    A class of None, which this version of diffusers does not have, passes.
+    """
     taken = list(signature(cls.__call__).parameters)[1:] if cls else ["prompt", "latents"]
     reason = ("does not start from latents" if "latents" not in taken else
               "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
@@ -185,12 +191,12 @@ def _class_in_index(source: str) -> str:
 
 
 def denoiser(pipe: DiffusionPipeline) -> torch.nn.Module | None:
-    """The network that predicts the noise: `unet`, in newer models `transformer`."""
+    """The network that predicts the noise: `unet`, or in newer models `transformer`."""
     return getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
 
 
 def build(info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """The pipeline of the published size with random values."""
+    """A pipeline of the published size with random weights."""
     tokenizer = byte_tokenizer()
     text = CLIPTextConfig(**TEXT_CONFIG, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
                           pad_token_id=tokenizer.pad_token_id)
@@ -209,28 +215,31 @@ def _class(info: ModelInfo) -> type[StableDiffusionPipeline]:
 
 
 def byte_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer that needs no download: a token a byte, another for a word's last byte, and the two special tokens."""
+    """A CLIP tokenizer that needs no download: two tokens a byte (one ends a word) and two special tokens."""
     letters = _byte_letters()
     words = letters + [f"{letter}</w>" for letter in letters] + ["<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
 
 
 def _byte_letters() -> list[str]:
-    """The 256 printable letters by which byte-level BPE writes bytes (Radford et al. 2019): printable ones stand for themselves."""
+    """The 256 printable letters that stand for the bytes in byte-level BPE (Radford et al. 2019).
+
+    A printable byte stands for itself.
+    """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     rest = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(rest))]
 
 
 def guidance_scale(pipe: DiffusionPipeline) -> float:
-    """The scale for prompts: the default of the pipeline's class (7.5 for v1, as in the thesis), 3 for the demo, 0 for a Turbo."""
+    """The guidance scale for prompts: the pipeline's default (v1: 7.5, as in the thesis), demo 3, Turbo 0."""
     if "turbo" in pipe.info.name.lower():
-        return 0.0  # distilled to draw without guidance, which spoils its pictures
+        return 0.0  # distilled to draw without guidance, which would spoil its pictures
     return DEMO_GUIDANCE_SCALE if pipe.info.weights == "demo" else signature(pipe.__call__).parameters["guidance_scale"].default
 
 
 def random_latents(pipe, seed: int = 0, batch_size: int = 1) -> torch.Tensor:
-    """Latents of the pipeline's own picture size: [N, 4, H/8, W/8], N(0, 1), in the UNet's dtype and device.
+    """Latents [N, 4, H/8, W/8], N(0, 1), for the pipeline's picture size, in the UNet's dtype, on its device.
 
     Drawn on the CPU, so that a seed gives the same picture on every device. The pipeline scales them itself.
     """

@@ -1,4 +1,4 @@
-"""The variational autoencoder of Stable Diffusion v1: load it; images to latents and back.
+"""The variational autoencoder of Stable Diffusion v1: load it; turn images into latents and back.
 
 Kingma & Welling 2013 (arXiv:1312.6114); Rombach et al. 2022 (arXiv:2112.10752), section 3.1.
 """
@@ -6,9 +6,9 @@ import torch
 from diffusers import AutoencoderKL
 
 from genlib import device
-from genlib.models import tuned
+from genlib.models import forward, tuned
 from genlib.models import weights as weights_module
-from genlib.models.weights import DEMO, V1_4, V1_4_REVISION
+from genlib.models.weights import DEMO_STABLE_DIFFUSION, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 V1_CONFIG = dict(
@@ -17,17 +17,19 @@ V1_CONFIG = dict(
 
 
 def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, without=()) -> AutoencoderKL:
-    """Load the autoencoder alone, on the device at hand, ready for inference; `.info` says what was loaded.
+    """Load the autoencoder alone on this machine's device, ready for inference; `.info` says what was loaded.
 
-    weights: "auto", "demo" (small, 64 px), "random" (full size) or "published" (of v1-4). dtype: see `device.pick_dtype`.
-    model_id: the model whose autoencoder it is, as in `stable_diffusion.load`. without: switches of the tuned profile to leave out.
-    Raises ConnectionError without a network for published weights, FileNotFoundError for a model without safetensors files,
-    MemoryError where it does not fit, ValueError for another word.
+    weights: "auto", "demo" (small, 64 px), "random" (full size) or "published" (v1-4's).
+    dtype: see `device.pick_dtype`.
+    model_id: take the autoencoder of this model instead, as in `stable_diffusion.load`.
+    without: switches of the tuned profile (switches.py) to leave out.
+    Raises ConnectionError if published weights cannot be downloaded, FileNotFoundError for a model without
+    safetensors files, MemoryError where it does not fit, ValueError for an unknown word.
     """
     weights_module.check_profile(profile)
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
     info = ModelInfo(f"VAE of {weights_module.name_of(model_id)}", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
-    tuned.choose(info, switches(), without)
+    tuned.choose(info, tuned.good("vae", tuned.Case()), without)
     with weights_module.loading(info):
         if word == "random":
             autoencoder = build(dtype)
@@ -43,38 +45,36 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
 def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> AutoencoderKL:
     if info.weights == "demo":
         info.source = "genlib/models/demo"
-        return weights_module.from_hub(AutoencoderKL, str(DEMO / "stable-diffusion"), None, dtype, fp16_files=False, subfolder="vae")
+        return weights_module.from_hub(AutoencoderKL, str(DEMO_STABLE_DIFFUSION), None, dtype, fp16_files=False, subfolder="vae")
     info.source, info.revision = (str(model_id), None) if model_id else (V1_4, V1_4_REVISION)
     fp16_files = not model_id or weights_module.has_fp16_files(info.source)
     return weights_module.from_hub(AutoencoderKL, info.source, info.revision, dtype, fp16_files=fp16_files, subfolder="vae")
 
 
 def build(dtype: torch.dtype) -> AutoencoderKL:
-    """The autoencoder of the published size with random values."""
+    """An autoencoder of the published size with random weights."""
     return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
 
 
-def switches(compiled: bool = False) -> dict[str, bool]:
-    """What this machine is good for in the tuned profile; `compiled`: whether so many pictures are expected that compiling pays."""
-    return {"vae_slicing": True, "vae_channels_last": device.pick().type == "cuda", "vae_compile": compiled}
-
-
 def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:
-    """Do what the switches say. No CUDA graph: it would keep the maps of the decoder, hundreds of MB, for 2 ms of launches."""
+    """Do what the switches say.
+
+    There is no CUDA graph here: it would hold the decoder's maps, hundreds of MB, to save 2 ms of launches.
+    """
     if on["vae_slicing"]:
         autoencoder.enable_slicing()
     if on["vae_channels_last"]:
         autoencoder.to(memory_format=torch.channels_last)
-    tuned.quicken(autoencoder.decoder, compiled=on["vae_compile"])
+    forward.quicken(autoencoder.decoder, compiled=on["vae_compile"])
 
 
 @torch.inference_mode()
 def encode(autoencoder: AutoencoderKL, image: torch.Tensor) -> torch.Tensor:
-    """The latents of images: [N, 3, H, W] in [-1, 1] -> [N, 4, H/8, W/8], the mean of the posterior q(z|x), unscaled."""
+    """Images [N, 3, H, W] in [-1, 1] -> latents [N, 4, H/8, W/8]: the mean of q(z|x), unscaled."""
     return autoencoder.encode(image).latent_dist.mode()
 
 
 @torch.inference_mode()
 def decode(autoencoder: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
-    """Images of (unscaled) latents: [N, 4, h, w] -> [N, 3, 8h, 8w], about [-1, 1]."""
+    """Unscaled latents [N, 4, h, w] -> images [N, 3, 8h, 8w], about [-1, 1]."""
     return autoencoder.decode(latents).sample

@@ -1,4 +1,4 @@
-"""Where weights come from: which word to take, download with a check of the hash, what was loaded."""
+"""Where weights come from: choose among the weights words; download, verify, cache; say what was loaded."""
 import gc
 import hashlib
 import os
@@ -19,20 +19,23 @@ from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
 from packaging.version import Version
 
 from genlib import device
+from genlib.models import STABLE_DIFFUSION, STYLEGAN2
 from genlib.runs import ModelInfo
 
 WORDS = ("auto", "demo", "random", "published")
 PROFILES = ("thesis", "tuned")
-DEMO = Path(__file__).parent / "demo"  # small models that training/ made: what they are is in its README.md
+DEMO = Path(__file__).parent / "demo"  # small models, made by training/; its README.md describes them
+DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2 = DEMO / STABLE_DIFFUSION, DEMO / STYLEGAN2
 V1_4 = "CompVis/stable-diffusion-v1-4"
 V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
 
 
 def resolve(weights: str) -> str:
-    """"demo", "random" or "published" for a weights word.
+    """Decide what a weights word means: "demo", "random" or "published".
 
-    "auto" is what the environment variable GENLIB_WEIGHTS says, else published where there is a GPU and the models can be had
-    (from the Hub or from its cache), else demo; one line says which and why. Raises ValueError for another word.
+    "auto" is what the environment variable GENLIB_WEIGHTS says; without it, published where there is a GPU
+    and the models can be had (from the Hub or its cache), else demo. A printed line says which, and why.
+    Raises ValueError for an unknown word.
     """
     source = "weights"
     if weights == "auto" and os.environ.get("GENLIB_WEIGHTS"):
@@ -75,7 +78,7 @@ def hub_answers(timeout_s: float = 5) -> bool:
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=timeout_s).close()
     except urllib.error.HTTPError:
-        return True  # it answered, if only to refuse this request
+        return True  # an answer, even if it refuses this request
     except (OSError, ValueError):
         return False
     return True
@@ -83,7 +86,7 @@ def hub_answers(timeout_s: float = 5) -> bool:
 
 @contextmanager
 def without_noise():
-    """Without the warning that diffusers still passes an argument which the hub's client has retired."""
+    """Silence the warning that diffusers still passes an argument which the Hub's client has retired."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
         yield
@@ -91,7 +94,7 @@ def without_noise():
 
 @contextmanager
 def without_bars():
-    """Without the libraries' progress bars: the demo is there before one could be read, and a notebook would keep them, empty."""
+    """Hide the libraries' progress bars: the demo is there too soon to read one, and notebooks keep them."""
     libraries = [library for library in (diffusers.utils.logging, transformers.utils.logging) if library.is_progress_bar_enabled()]
     for library in libraries:
         library.disable_progress_bar()
@@ -103,21 +106,22 @@ def without_bars():
 
 
 def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
-    """`cls.from_pretrained`, from the Hub or a local folder in its layout: safetensors only, the fp16 files for float16 and bfloat16.
+    """`cls.from_pretrained`, from the Hub or from a local folder in its layout: safetensors files only.
 
-    Raises ConnectionError when it cannot be downloaded, PermissionError when its terms must be accepted first, FileNotFoundError when
-    there is no such model or it has no safetensors files.
+    fp16_files: whether to take the files of the variant "fp16" for float16 and bfloat16.
+    Raises ConnectionError when the model cannot be downloaded, PermissionError when its terms must be
+    accepted first, FileNotFoundError when there is no such model or it has no safetensors files.
     """
-    spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older ones ignore `dtype` silently
+    spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older versions silently ignore `dtype`
     options = {spelling: dtype, "revision": revision, "use_safetensors": True, **components}
-    if fp16_files and dtype in (torch.float16, torch.bfloat16):  # half the download; bfloat16 keeps fewer digits than they have
+    if fp16_files and dtype in (torch.float16, torch.bfloat16):  # half the download; bfloat16 has fewer digits than these files
         options["variant"] = "fp16"
     if subfolder:
         options["subfolder"] = subfolder
     try:
         with without_noise(), without_bars() if source.startswith(str(DEMO)) else nullcontext():
             model = cls.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:  # "not found", "no connection" and "no such files" arrive as these
+    except (OSError, ValueError) as error:  # for "not found", "no connection" and "no such files" alike
         raise explained(source, dtype, error) from None
     if getattr(model, "dtype", dtype) != dtype:
         raise RuntimeError(f"{source} was loaded as {model.dtype}, not as {dtype}: install a diffusers that honours the dtype")
@@ -125,22 +129,22 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
 
 
 def name_of(model_id: str | None) -> str:
-    """What tables call a model: its name on the Hub, a folder's own name, or v1-4's."""
+    """What tables call a model: its name on the Hub, or its folder's name; v1-4 without a model_id."""
     return Path(model_id).name if model_id and Path(model_id).is_dir() else str(model_id or "Stable Diffusion v1-4")
 
 
 def has_fp16_files(source: str) -> bool:
-    """Whether a model, a local folder or one on the Hub, has files of the variant "fp16"; False where the Hub cannot be asked."""
+    """Whether a model, a local folder or on the Hub, has fp16 files; False if the Hub cannot be asked."""
     if Path(source).is_dir():
         return any(Path(source).rglob("*.fp16.safetensors"))
     try:
         return any(name.endswith(".fp16.safetensors") for name in list_repo_files(source))
-    except (OSError, ValueError):  # no network, or no such model: loading it will say which
+    except (OSError, ValueError):  # no network, or no such model: loading will say which
         return False
 
 
 def explained(source: str, dtype: torch.dtype | None, error: Exception) -> Exception:
-    """What diffusers' message means, as an error of one sentence; another error as it is."""
+    """An error of one sentence that says what diffusers' message means; an unfamiliar error as it is."""
     text = str(error)
     if "gated" in text.lower() or "401 Client Error" in text or "403 Client Error" in text:
         return PermissionError(f"{source} is gated: accept its terms on its page on the Hub and give a token of yours as HF_TOKEN "
@@ -171,7 +175,7 @@ def sha256(path) -> str:
 
 
 def check_sha256(path, expected: str) -> str:
-    """The file's SHA-256; raises ValueError if it is another than expected."""
+    """The file's SHA-256. Raises ValueError if it differs from the expected one."""
     found = sha256(path)
     if found != expected:
         raise ValueError(f"{path} has the sha256 {found}, not {expected}: it was damaged or replaced; delete it and download it again")
@@ -179,12 +183,12 @@ def check_sha256(path, expected: str) -> str:
 
 
 def cached_download(url: str, expected_sha256: str | None = None, attempts: int = 3) -> tuple[Path, str]:
-    """Download a file once into torch's cache folder, with a progress bar; its path and SHA-256, checked before anyone opens it.
+    """Download a file once into torch's cache folder, with a progress bar; return its path and SHA-256.
 
-    Where no hash was published the file is held to the one that `remember_sha256` wrote down.
-    Raises ConnectionError without a network, ValueError when the hash is another than expected.
+    The hash is checked before anyone opens the file. Where none was published, the one that `remember_sha256`
+    wrote down counts. Raises ConnectionError without a network, ValueError for an unexpected hash.
     """
-    folder = hashlib.sha256(url.rpartition("/")[0].encode()).hexdigest()[:12]  # files of one name at two addresses stay apart
+    folder = hashlib.sha256(url.rpartition("/")[0].encode()).hexdigest()[:12]  # two addresses may have files of the same name
     path = Path(torch.hub.get_dir()) / "genlib" / folder / url.rpartition("/")[2]
     note = _sha256_note(path)
     expected = expected_sha256 or (note.read_text().split()[0] if note.exists() else None)
@@ -195,7 +199,7 @@ def cached_download(url: str, expected_sha256: str | None = None, attempts: int 
 
 
 def remember_sha256(path: Path, found: str) -> None:
-    """Write the hash of a downloaded file down beside it, once the file has proved to be whole: later ones are held to it."""
+    """Write the hash of a downloaded file, once it has proved whole, beside it: later calls check it."""
     _sha256_note(path).write_text(f"{found}  {path.name}\n")
 
 
@@ -208,7 +212,7 @@ def _download(url: str, path: Path, attempts: int) -> None:
         try:
             return torch.hub.download_url_to_file(url, str(path), progress=True)
         except urllib.error.HTTPError as error:
-            raise no_network(url, error) from None  # the server has answered: asking again would not help
+            raise no_network(url, error) from None  # the server has answered, so asking again would not help
         except OSError as error:
             if attempt == attempts or not isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError)):
                 raise no_network(url, error) from None if isinstance(error, urllib.error.URLError) else error
@@ -217,8 +221,11 @@ def _download(url: str, path: Path, attempts: int) -> None:
 
 @contextmanager
 def loading(info: ModelInfo):
-    """Fill in what loading took: time (device synchronised) and the growth of RSS. Out of memory gets a sentence with what helps."""
-    gc.collect()  # a tuned network refers to itself: one that was let go would still take its memory
+    """Fill in what loading took: time (device synchronised) and the growth of RSS.
+
+    Raises MemoryError, with what may help, if the model does not fit.
+    """
+    gc.collect()  # tuned networks refer to themselves, so a discarded one may still hold its memory
     process = psutil.Process()
     ram, start = process.memory_info().rss, time.perf_counter()
     try:
@@ -239,7 +246,7 @@ def _free() -> str:
 
 
 def count(info: ModelInfo, **components: torch.nn.Module | None) -> None:
-    """Fill in parameters and bytes of the weights by component."""
+    """Fill in the number of parameters and the bytes of the weights, by component."""
     for name, module in components.items():
         if module is not None:
             tensors = [*module.parameters(), *module.buffers()]
@@ -248,11 +255,11 @@ def count(info: ModelInfo, **components: torch.nn.Module | None) -> None:
 
 
 def seeded(build, dtype: torch.dtype, seed: int = 0) -> torch.nn.Module:
-    """The module that `build` makes, its usual initial values drawn from `seed`, made in this dtype on the device that models run on."""
+    """The module that `build` makes, on the device, in this dtype, its initial values drawn from `seed`."""
     default = torch.get_default_dtype()
     cuda = [device.pick()] if device.pick().type == "cuda" else []
     try:
-        torch.set_default_dtype(dtype)  # made as it will be used: a copy in float32 would need twice the memory or more
+        torch.set_default_dtype(dtype)  # made in its final dtype: a copy in float32 would need twice the memory or more
         with torch.random.fork_rng(devices=cuda), torch.device(device.pick()):
             torch.manual_seed(seed)
             return build().eval().requires_grad_(False)

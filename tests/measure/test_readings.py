@@ -14,7 +14,7 @@ from card import MIB, Card, NVMLError, fail, install, measured
 
 from genlib import device, measure, nvml, runs
 from genlib.measure import readings
-from genlib.models import tuned
+from genlib.models import forward
 from genlib.report import warnings
 
 
@@ -52,7 +52,7 @@ def test_what_a_cuda_graph_keeps_counts_though_the_allocator_calls_it_free(tmp_p
 @pytest.mark.gpu
 def test_the_peak_of_a_replayed_graph_has_the_maps_that_it_writes(tmp_path):
     x = torch.ones(1, device="cuda")
-    replay, _ = tuned.record(lambda: (x * torch.ones(64 * MIB // 4, device="cuda")).sum(), torch.cuda.graph_pool_handle())
+    replay, _ = forward.record(lambda: (x * torch.ones(64 * MIB // 4, device="cuda")).sum(), torch.cuda.graph_pool_handle())
     base = torch.cuda.memory_allocated()
     [iteration] = measured(tmp_path, lambda: replay()).iterations
     assert iteration.vram_peak_bytes - base >= 64 * MIB

@@ -1,4 +1,4 @@
-"""Many images: the same pictures by any number of processes, resumed after a kill; names, manifest, prompts, complaints."""
+"""Many images: the same from any number of processes and after a kill; names, manifest, prompts, errors."""
 import hashlib
 import json
 import os
@@ -18,7 +18,7 @@ from PIL import Image
 from genlib import __main__ as commands
 from genlib.models import generate, images, stable_diffusion, stylegan2, tuned
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 ALONE = [sys.executable, "-m"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m"]
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
@@ -43,7 +43,7 @@ def lines(out):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """Forty faces by one process."""
+    """Forty faces, drawn by one process."""
     out = tmp_path_factory.mktemp("alone")
     assert "1 process of 1 threads" in finish(start(ALONE, out))
     return out
@@ -58,7 +58,7 @@ def test_each_seed_has_its_picture_under_its_name_and_its_line(alone):
     assert len({line["sha256"] for line in lines(alone)}) == 40
 
 
-def test_a_seeds_picture_is_the_one_that_the_model_draws_of_it(alone):
+def test_a_seeds_picture_is_what_the_model_draws_from_it(alone):
     G = stylegan2.load("demo")
     z = torch.from_numpy(np.random.RandomState(17).randn(1, G.z_dim))
     with torch.inference_mode():
@@ -81,7 +81,7 @@ def test_accelerates_cpu_launch_that_starts_one_process_says_one(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["everything", "a process"])
-def test_after_a_kill_only_what_is_missing_is_drawn_and_it_is_the_same(tmp_path, victim):
+def test_after_a_kill_only_missing_pictures_are_drawn_and_they_are_the_same(tmp_path, victim):
     process = start(TORCHRUN, tmp_path, seeds="0-3999")
     while not list(tmp_path.rglob("*.png")):
         time.sleep(0.05)
@@ -103,11 +103,11 @@ def test_after_a_kill_only_what_is_missing_is_drawn_and_it_is_the_same(tmp_path,
     assert len(kept) >= len(before) - 2, "all but those whose line was not written yet"
 
 
-# --- in this process, with a model that is quick
+# --- in this process, with a quick model
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A model that draws a seed's number as a grey level, and keeps what it was asked for."""
+    """A model that draws a seed's number as a grey level. Gives the list of batches that it is asked for."""
     asked = []
 
     def draw(seeds):
@@ -125,7 +125,7 @@ def level(out, seed):
     return Image.open(out / f"{seed // 1000:05}" / f"seed{seed:08}.png").getpixel((0, 0))[0]
 
 
-def test_many_are_compiled_and_a_longer_range_keeps_to_what_the_first_was(tmp_path):
+def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was(tmp_path):
     assert not generate._compiled(tmp_path, 10) and generate._compiled(tmp_path, tuned.COMPILE_PAYS_FROM)
     (tmp_path / "settings.json").write_text('{"compile": false}')
     assert generate._compiled(tmp_path, 10**6), "no picture was drawn so"
@@ -133,7 +133,7 @@ def test_many_are_compiled_and_a_longer_range_keeps_to_what_the_first_was(tmp_pa
     assert not generate._compiled(tmp_path, 10**6)
 
 
-def test_a_batch_is_of_neighbouring_seeds_wherever_the_range_begins(quick, tmp_path):
+def test_batches_are_the_same_wherever_the_range_begins(quick, tmp_path):
     assert generate.generate("stylegan2", "demo", range(6, 11), tmp_path, batch=4) == 5
     assert quick == [[4, 5, 6, 7], [8, 9, 10, 11]] and [line["seed"] for line in lines(tmp_path)] == [6, 7, 8, 9, 10]
     assert [level(tmp_path, seed) for seed in range(6, 11)] == [6, 7, 8, 9, 10]
@@ -149,7 +149,7 @@ def test_a_thousand_go_into_a_folder(quick, tmp_path):
     assert [line["file"] for line in lines(tmp_path)] == ["00000/seed00000999.png", "00001/seed00001000.png"]
 
 
-def test_a_picture_that_was_deleted_is_drawn_again_and_a_line_that_was_cut_off_is_not_believed(quick, tmp_path):
+def test_a_deleted_picture_is_drawn_again_and_a_line_that_was_cut_off_is_ignored(quick, tmp_path):
     generate.generate("stylegan2", "demo", range(4), tmp_path)
     (tmp_path / "00000" / "seed00000002.png").unlink()
     (tmp_path / "manifest-0.jsonl").write_text('{"seed": 9, "file": "00000/se')
@@ -167,7 +167,7 @@ def test_pictures_of_other_settings_are_never_mixed(quick, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monkeypatch, threads):
+def test_an_error_while_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monkeypatch, threads):
     monkeypatch.setattr(generate, "_threads", lambda: threads)
 
     def full(*arguments):
@@ -181,7 +181,7 @@ def test_a_fault_of_saving_stops_the_drawing_and_is_raised(quick, tmp_path, monk
 
 @pytest.mark.parametrize("kind, cores, processes, threads", [
     ("cpu", 8, 1, 0), ("cuda", 8, 1, 8), ("cuda", 8, 4, 2), ("cuda", 2, 2, 2), ("cuda", 128, 2, 16), ("mps", None, 1, 2)])
-def test_where_the_device_has_a_processor_of_its_own_each_core_saves(monkeypatch, kind, cores, processes, threads):
+def test_on_a_gpu_each_core_saves_and_on_a_cpu_none(monkeypatch, kind, cores, processes, threads):
     monkeypatch.setattr(generate.os, "cpu_count", lambda: cores)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     monkeypatch.setattr(generate.device, "pick", lambda: torch.device(kind))
@@ -217,7 +217,7 @@ def test_processes_wait_for_each_other_as_long_as_it_takes(quick, tmp_path, monk
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_no_two_processes_draw_the_same_batch_even_if_there_are_fewer_batches(quick, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(generate, "broadcast_object_list", lambda missing: [[[0, 1], [2, 3]]])  # what the first process found missing
+    monkeypatch.setattr(generate, "broadcast_object_list", lambda missing: [[[0, 1], [2, 3]]])  # what the first process found to be missing
     monkeypatch.setattr(generate, "check_processes", lambda state: None)
     for index in reversed(range(processes)):
         state = PartialState(cpu=True)
@@ -238,7 +238,7 @@ def test_a_folder_that_another_launch_is_filling_is_refused(quick, tmp_path):
     assert generate.generate("stylegan2", "demo", range(4), tmp_path) == 4
 
 
-def test_a_batch_that_does_not_fit_is_a_sentence_and_a_smaller_one_goes_into_the_same_folder(quick, tmp_path, monkeypatch, capsys):
+def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_may_use_the_same_folder(quick, tmp_path, monkeypatch, capsys):
     drawer = generate._drawer
 
     def full(seeds):
@@ -277,7 +277,7 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
     PartialState._reset_state()
 
 
-def test_the_compiler_decides_nothing_by_timing_or_is_left_out(monkeypatch):
+def test_where_the_compiler_would_decide_by_timing_it_is_left_out(monkeypatch):
     from torch._inductor import config
 
     assert generate._decided_by_timing(compiled=False) == ["cudnn_attention"]
@@ -308,7 +308,7 @@ def test_an_option_of_the_other_model_is_refused(capsys, tmp_path, model, option
     assert not (tmp_path / "out").exists()
 
 
-def test_prompts_are_refused_for_stylegan2_and_an_empty_file_anywhere(capsys, tmp_path):
+def test_prompts_are_refused_for_stylegan2_and_an_empty_file_of_them_always(capsys, tmp_path):
     (tmp_path / "p.txt").write_text("a face\n")
     (tmp_path / "empty.txt").write_text("")
     call = ["generate", "--model", "stylegan2", "--seeds", "0-1", "--out", str(tmp_path / "out"), "--prompts"]

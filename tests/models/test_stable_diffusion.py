@@ -1,4 +1,4 @@
-import inspect
+"""Stable Diffusion: the demo, models of other classes, published weights in local folders."""
 import shutil
 import warnings
 
@@ -21,23 +21,11 @@ from diffusers import (
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
-from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from genlib import device
-from genlib.models import images, stable_diffusion, vae, weights
+from genlib.models import images, stable_diffusion, vae
 from genlib.runs import ModelInfo
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    return stable_diffusion.load("demo")
-
-
-@pytest.fixture(scope="module")
-def autoencoder():
-    return vae.load("demo")
 
 
 def draw(pipe, seed=0, prompt="", steps=2, **options):
@@ -49,46 +37,7 @@ def difference(a, b):
     return np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int)).max()
 
 
-# --- which weights
-
-def test_auto_is_the_demo_on_a_machine_without_a_gpu_and_says_so(monkeypatch, capsys):
-    monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
-    weights._choose.cache_clear()
-    assert weights.resolve("auto") == "demo"
-    assert "weights: demo (no GPU" in capsys.readouterr().out
-    weights._choose.cache_clear()
-
-
-@pytest.mark.parametrize("answers, expected", [(True, "published"), (False, "demo")])
-def test_auto_on_a_gpu_is_published_only_where_the_hub_answers(monkeypatch, answers, expected):
-    monkeypatch.setattr(device, "pick", lambda: torch.device("cuda"))
-    monkeypatch.setattr(weights, "hub_answers", lambda: answers)
-    weights._choose.cache_clear()
-    assert weights.resolve("auto") == expected
-    weights._choose.cache_clear()
-
-
-def test_the_environment_overrides_auto_and_nothing_else(monkeypatch):
-    monkeypatch.setenv("GENLIB_WEIGHTS", "random")
-    assert weights.resolve("auto") == "random" and weights.resolve("demo") == "demo"
-    monkeypatch.setenv("GENLIB_WEIGHTS", "big")
-    with pytest.raises(ValueError, match="GENLIB_WEIGHTS is 'big'"):
-        weights.resolve("auto")
-
-
-@pytest.mark.parametrize("load", [stable_diffusion.load, vae.load])
-def test_an_unknown_word_is_refused_in_a_sentence(load):
-    with pytest.raises(ValueError, match="weights is 'huge': use one of auto, demo, random, published"):
-        load("huge")
-    with pytest.raises(ValueError, match="profile is 'fast'"):
-        load("demo", profile="fast")
-    with pytest.raises(ValueError, match="dtype is 'int8'"):
-        load("demo", dtype="int8")
-
-
-# --- Stable Diffusion
-
-def test_the_pipeline_is_the_librarys_own_and_tells_what_it_is(pipe):
+def test_the_pipeline_is_the_librarys_own_and_says_what_it_is(pipe):
     assert type(pipe) is StableDiffusionPipeline
     info = pipe.info
     assert isinstance(info, ModelInfo) and (info.weights, info.profile, info.dtype) == ("demo", "thesis", "float32")
@@ -110,7 +59,7 @@ def test_loading_twice_gives_the_same_model_and_leaves_the_users_random_numbers_
     assert difference(draw(again), draw(pipe)) == 0
 
 
-def test_the_demo_is_loaded_without_bars_and_others_keep_theirs(hub_folder, capfd):
+def test_the_demo_is_loaded_without_progress_bars_and_others_keep_theirs(hub_folder, capfd):
     stable_diffusion.load("demo")
     assert capfd.readouterr().err == ""
     stable_diffusion.load(model_id=hub_folder)
@@ -198,7 +147,7 @@ def test_a_folder_in_the_hubs_layout_loads_without_a_warning_and_draws_the_same_
     assert difference(draw(loaded), draw(pipe)) == 0
 
 
-def test_half_precision_takes_the_fp16_files_and_float32_refuses_where_there_are_no_others(fp16_folder):
+def test_half_precision_takes_the_fp16_files_and_float32_is_refused_where_there_are_no_others(fp16_folder):
     for dtype in torch.float16, torch.bfloat16:
         loaded = stable_diffusion.load(model_id=fp16_folder, dtype=dtype)
         assert loaded.unet.dtype == dtype and loaded.info.dtype == str(dtype).removeprefix("torch.")
@@ -206,7 +155,7 @@ def test_half_precision_takes_the_fp16_files_and_float32_refuses_where_there_are
         stable_diffusion.load(model_id=fp16_folder, dtype="float32")
 
 
-def test_a_model_with_bin_files_only_is_refused_with_the_reason(hub_folder, tmp_path):
+def test_a_model_with_only_bin_files_is_refused_with_the_reason(hub_folder, tmp_path):
     shutil.copytree(hub_folder, tmp_path / "model")
     for file in (tmp_path / "model").rglob("*.safetensors"):
         torch.save(load_file(file), file.with_suffix(".bin"))
@@ -248,7 +197,7 @@ def test_a_model_of_another_class_is_loaded_as_its_index_says_and_named(sdxl_fol
 
 @pytest.fixture(scope="module")
 def unclip_folder(pipe, tmp_path_factory):
-    """A tiny Stable unCLIP: a prior makes a picture's embedding of the prompt, a UNet the latents of both."""
+    """A tiny Stable unCLIP: a prior turns the prompt into a picture's embedding, a UNet both into latents."""
     text = CLIPTextConfig(hidden_size=32, intermediate_size=37, num_hidden_layers=1, num_attention_heads=4, projection_dim=32,
                           vocab_size=len(pipe.tokenizer), bos_token_id=pipe.tokenizer.bos_token_id,
                           eos_token_id=pipe.tokenizer.eos_token_id)
@@ -266,7 +215,7 @@ def unclip_folder(pipe, tmp_path_factory):
     return folder
 
 
-def test_a_model_with_a_prior_is_loaded_counted_and_draws(unclip_folder):
+def test_a_model_with_a_prior_is_loaded_and_counted_and_draws(unclip_folder):
     loaded = stable_diffusion.load(model_id=str(unclip_folder))
     assert type(loaded) is StableUnCLIPPipeline and {"prior", "unet", "prior_text_encoder"} <= set(loaded.info.parameters)
     [image] = loaded(prompt="", latents=stable_diffusion.random_latents(loaded), num_inference_steps=2, prior_num_inference_steps=2).images
@@ -280,7 +229,7 @@ def test_another_models_autoencoder_is_loaded_alone_and_named(sdxl_folder, autoe
     assert torch.equal(vae.encode(loaded, image), vae.encode(autoencoder, image)), "the same values: that model was made with them"
 
 
-def test_the_guidance_scale_is_the_theses_except_for_the_demo(pipe, hub_folder):
+def test_the_guidance_scale_is_that_of_the_thesis_except_for_the_demo(pipe, hub_folder):
     assert stable_diffusion.guidance_scale(stable_diffusion.load(model_id=hub_folder)) == 7.5
     assert stable_diffusion.guidance_scale(pipe) == 3
 
@@ -297,7 +246,7 @@ def test_a_turbo_draws_without_guidance(sdxl_folder, tmp_path):
     ("UnCLIPPipeline", "does not start from latents"), ("StableUnCLIPImg2ImgPipeline", "needs more than a prompt"),
     ("StableDiffusionInpaintPipeline", "needs more than a prompt"), ("KandinskyV22Pipeline", "needs more than a prompt"),
     ("FluxPipeline", "packs its latents")])
-def test_a_model_that_a_prompt_and_latents_do_not_suffice_for_is_refused_by_its_index_alone(tmp_path, name, reason):
+def test_a_model_that_needs_more_than_a_prompt_and_latents_is_refused_by_its_index_alone(tmp_path, name, reason):
     (tmp_path / "model_index.json").write_text(f'{{"_class_name": "{name}", "_diffusers_version": "0.39.0"}}')
     with pytest.raises(ValueError, match=f"is a {name}, which {reason}.*: use a text-to-image model"):
         stable_diffusion.load(model_id=tmp_path)
@@ -315,22 +264,7 @@ def test_a_pipeline_that_does_not_start_from_latents_is_refused(pipe, tmp_path):
         stable_diffusion.load(model_id=tmp_path / "ddpm")
 
 
-@pytest.mark.parametrize("said, kind, sentence", [
-    ("401 Client Error. Cannot access gated repo for url", PermissionError, "is gated: accept its terms .* HF_TOKEN .*Secrets"),
-    ("a/b is not a local folder and is not a valid model identifier listed on", FileNotFoundError, "no folder and no model a/b"),
-    ("no such modeling files are available", FileNotFoundError, "no safetensors files for torch.float16"),
-    ("We couldn't connect to the Hub", ConnectionError, "could not be downloaded")])
-def test_what_the_hub_refuses_gets_a_sentence(said, kind, sentence):
-    class Model:
-        @classmethod
-        def from_pretrained(cls, source, **options):
-            raise OSError(said)
-
-    with pytest.raises(kind, match=sentence):
-        weights.from_hub(Model, "a/b", None, torch.float16)
-
-
-def test_without_a_network_another_model_gets_the_same_sentence(monkeypatch, tmp_path):
+def test_without_a_network_another_model_is_refused_in_the_same_way(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with warnings.catch_warnings(), pytest.raises((ConnectionError, FileNotFoundError), match="somebody/something"):
@@ -349,103 +283,5 @@ def test_the_safety_checkers_cost_is_in_the_record(hub_folder, pipe, tmp_path):
     without, with_it = (stable_diffusion.load(model_id=tmp_path / "model", safety_checker=value) for value in (False, True))
     assert without.safety_checker is None and "safety_checker" not in without.info.bytes
     assert with_it.info.bytes["safety_checker"] == sum(
-        t.numel() * t.element_size() for t in (*checker.parameters(), *checker.buffers())) > 0  # with buffers that no file holds
+        t.numel() * t.element_size() for t in (*checker.parameters(), *checker.buffers())) > 0  # with the buffers, which no file holds
     assert with_it.info.switches["safety_checker"] and with_it(prompt="", num_inference_steps=1).nsfw_content_detected is not None
-
-
-def test_published_weights_without_a_network_are_a_sentence_with_the_remedy(monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    for load in stable_diffusion.load, vae.load:
-        with pytest.raises(ConnectionError, match="could not be downloaded .* weights='demo' or weights='random'"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                load("published")
-
-
-def test_a_file_with_another_hash_is_refused_before_it_is_opened(tmp_path):
-    file = tmp_path / "network.pkl"
-    file.write_bytes(b"something else")
-    with pytest.raises(ValueError, match="has the sha256 .*, not .*damaged or replaced"):
-        weights.check_sha256(file, "0" * 64)
-    assert weights.check_sha256(file, weights.sha256(file)) == weights.sha256(file)
-
-
-def test_a_download_without_a_published_hash_is_held_to_the_first_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
-    source = tmp_path / "network.pkl"
-    source.write_bytes(b"first")
-    path, first = weights.cached_download(source.as_uri())
-    weights.remember_sha256(path, first)
-    assert path.read_bytes() == b"first" and weights.cached_download(source.as_uri()) == (path, first)
-    path.write_bytes(b"changed")
-    with pytest.raises(ValueError, match="sha256"):
-        weights.cached_download(source.as_uri())
-    with pytest.raises(ConnectionError, match="could not be downloaded"):
-        weights.cached_download((tmp_path / "missing.pkl").as_uri(), attempts=1)
-
-
-def test_a_memory_that_is_too_small_is_said_with_what_helps():
-    with pytest.raises(MemoryError, match="Stable Diffusion v1-4 with random weights in float16 does not fit .* free.*weights='demo'"):
-        with weights.loading(ModelInfo("Stable Diffusion v1-4", "random", "thesis", "seed 0", dtype="float16")):
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-# --- the VAE
-
-def test_encoding_gives_an_eighth_of_the_size_and_decoding_gives_it_back(autoencoder):
-    assert type(autoencoder) is AutoencoderKL and autoencoder.info.parameters.keys() == {"vae"}
-    image = images.to_tensor([images.photograph(64), images.photograph(64).rotate(90)], like=autoencoder)
-    latents = vae.encode(autoencoder, image)
-    assert image.shape == (2, 3, 64, 64) and latents.shape == (2, 4, 8, 8)
-    assert vae.decode(autoencoder, latents).shape == image.shape
-
-
-def test_encoding_is_the_mean_of_the_posterior_and_not_a_sample(autoencoder):
-    image = images.to_tensor([images.photograph(64)], like=autoencoder)
-    posterior = autoencoder.encode(image).latent_dist
-    assert torch.equal(vae.encode(autoencoder, image), posterior.mean) and posterior.std.min() > 0
-
-
-def test_the_pipelines_vae_and_the_vae_alone_are_the_same_network(pipe, autoencoder):
-    image = images.to_tensor([images.photograph(64)], like=autoencoder)
-    assert torch.equal(vae.encode(autoencoder, image), vae.encode(pipe.vae, image))
-
-
-# --- pictures
-
-def test_eight_bits_are_truncated_and_clamped_as_the_published_network_does():
-    values = torch.tensor([-2.0, -1.0, -1.0 + 0.99 / 127.5, 0.0, 0.5 / 127.5, 0.999, 1.0, 2.0])
-    [picture] = images.to_pil(values.reshape(1, 1, 1, -1).expand(1, 3, 1, -1))
-    assert np.asarray(picture)[0, :, 0].tolist() == [0, 0, 1, 128, 128, 255, 255, 255]
-    assert images.to_pil(torch.zeros(2, 1, 4, 4))[1].mode == "L"
-
-
-def test_a_picture_becomes_a_tensor_in_the_range_of_the_models_and_back(autoencoder):
-    picture = images.photograph(64)
-    tensor = images.to_tensor([picture], like=autoencoder)
-    assert tensor.min() >= -1 and tensor.max() <= 1 and tensor.dtype == autoencoder.dtype
-    assert difference(images.to_pil(tensor)[0], picture) <= 1
-
-
-def test_a_grid_places_every_picture_and_needs_one():
-    pictures = [Image.new("RGB", (200, 200), (i, 0, 0)) for i in range(7)]
-    sheet = images.grid(pictures, columns=5, gap=2)
-    assert sheet.size == (5 * 202 - 2, 2 * 202 - 2)
-    assert sheet.getpixel((202, 202)) == (6, 0, 0) and sheet.getpixel((200, 0)) == (255, 255, 255)
-    assert images.grid([Image.new("RGB", (64, 64))] * 2, gap=0, columns=2).size == (256, 128), "small ones are enlarged"
-    with pytest.raises(ValueError, match="no pictures"):
-        images.grid([])
-
-
-def test_the_difference_of_equal_pictures_is_black():
-    picture = images.photograph(32)
-    assert images.difference(picture, picture).getextrema() == ((0, 0),) * 3
-    assert images.difference(picture, picture.rotate(90)).getextrema()[0][1] > 100
-
-
-def test_every_public_call_of_the_models_says_what_it_does():
-    for module in (weights, vae, stable_diffusion, images):
-        for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"):
-                assert value.__doc__, f"{module.__name__}.{name} has no docstring"

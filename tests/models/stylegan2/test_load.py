@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genlib import __main__ as commands
-from genlib.models import images, nvidia_pickle, stylegan2, weights
-from genlib.models.stylegan2_network import Generator
+from genlib.models import images, stylegan2, weights
+from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2.load import _say_licence
+from genlib.models.stylegan2.network import Generator
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def test_loading_twice_gives_the_same_network(G):
     assert draw(stylegan2.load("demo")).tobytes() == draw(G).tobytes()
 
 
-def test_at_psi_0_every_z_is_the_mean_face_and_the_mean_is_that_of_the_mapping(G):
+def test_at_psi_0_every_z_gives_the_mean_face_and_w_avg_is_the_mappings_mean(G):
     assert draw(G, truncation_psi=0).tobytes() == draw(G, seed=1, truncation_psi=0).tobytes() != draw(G).tobytes()
     w = G.mapping(torch.randn(4000, G.z_dim), None)[:, 0]
     assert (w.mean(0) - G.mapping.w_avg).norm() < 0.1 * w.std(0).norm()
@@ -76,19 +78,19 @@ def test_a_converted_folder_draws_the_same_pictures(G, tmp_path):
     assert np.abs(a - b).max() <= 1, "the same arithmetic on memory that is aligned otherwise may round otherwise"
 
 
-def test_an_unknown_network_is_refused_with_what_there_is():
+def test_an_unknown_network_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match="network is 'ffhq2048', which is no file or folder here: use one of auto.*ffhq512"):
         stylegan2.load("ffhq2048")
 
 
-def test_presets_stand_for_files_of_the_published_folder_and_published_is_the_thesiss(monkeypatch, tmp_path):
+def test_presets_stand_for_files_of_the_published_folder_and_published_for_that_of_the_thesis(monkeypatch, tmp_path):
     asked = []
 
     def download(url, sha256=None):
         asked.append((url, sha256))
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(stylegan2.weights_module, "cached_download", download)
+    monkeypatch.setattr(weights, "cached_download", download)
     for network in "published", "ffhq", "https://example.org/mine.pkl":
         with pytest.raises(ConnectionError):
             stylegan2.load(network)
@@ -96,16 +98,16 @@ def test_presets_stand_for_files_of_the_published_folder_and_published_is_the_th
     assert asked[1][1] == stylegan2.SHA256["ffhq"] and asked[0][1] is asked[2][1] is None
 
 
-def test_the_licence_is_said_once_where_nvidias_files_are_fetched(monkeypatch, capsys):
-    monkeypatch.setattr(stylegan2, "_licence_said", False)
-    monkeypatch.setattr(stylegan2.weights_module, "cached_download", lambda *a: (_ for _ in ()).throw(ConnectionError("none")))
+def test_the_licence_is_printed_once_when_nvidias_files_are_fetched(monkeypatch, capsys):
+    _say_licence.cache_clear()
+    monkeypatch.setattr(weights, "cached_download", lambda *a: (_ for _ in ()).throw(ConnectionError("none")))
     for _ in range(2):
         with pytest.raises(ConnectionError):
             stylegan2.load("ffhq512")
     assert capsys.readouterr().out.count("NVIDIA Source Code License") == 1
 
 
-# --- NVIDIA's files, made by the tests in the same format
+# --- files in NVIDIA's format, written by the tests
 
 @pytest.fixture(scope="module")
 def network_file(tmp_path_factory):
@@ -152,7 +154,7 @@ def test_an_address_is_downloaded_once_and_its_hash_is_checked_before_the_file_i
     assert fetched == [True], "once, with a progress bar"
     [kept] = tmp_path.rglob("network.pkl")
     kept.write_bytes(b"another file")
-    monkeypatch.setattr(nvidia_pickle, "read", lambda path: pytest.fail("it was opened"))
+    monkeypatch.setattr(nvidia_file, "read", lambda path: pytest.fail("it was opened"))
     with pytest.raises(ValueError, match="damaged or replaced"):
         stylegan2.load("https://example.org/network.pkl")
 
@@ -176,7 +178,7 @@ def test_a_download_that_breaks_off_is_tried_again(network_file, tmp_path, monke
         stylegan2.load("https://example.org/other.pkl")
 
 
-def test_a_download_that_was_cut_off_is_not_kept_and_its_hash_is_not_remembered(network_file, tmp_path, monkeypatch):
+def test_an_incomplete_download_is_not_kept_and_its_hash_is_not_remembered(network_file, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     data = network_file.read_bytes()
     for content in data[:-100], data:
@@ -185,18 +187,18 @@ def test_a_download_that_was_cut_off_is_not_kept_and_its_hash_is_not_remembered(
         if content is data:
             assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
         else:
-            with pytest.raises(nvidia_pickle.NetworkFileError, match="download it again"):
+            with pytest.raises(nvidia_file.NetworkFileError, match="download it again"):
                 stylegan2.load("https://example.org/network.pkl")
 
 
-def test_files_of_one_name_at_two_addresses_stay_apart(tmp_path, monkeypatch):
+def test_files_of_the_same_name_from_two_addresses_are_kept_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: weights.Path(path).write_text(url))
     for address in "https://example.org/a/ffhq.pkl", "https://example.org/b/ffhq.pkl":
         assert weights.cached_download(address)[0].read_text() == address
 
 
-# --- a converted folder that was damaged
+# --- damaged converted folders
 
 def _edit(**changes):
     def spoil(folder):
@@ -238,6 +240,6 @@ def test_a_damaged_converted_folder_is_refused_in_one_sentence(tmp_path, spoil, 
                    ).save_pretrained(folder)
     assert stylegan2.load(folder).img_resolution == 8
     spoil(folder)
-    with pytest.raises(nvidia_pickle.NetworkFileError, match=f"{re.escape(str(folder))}: .*: convert the .pkl again$") as caught:
+    with pytest.raises(nvidia_file.NetworkFileError, match=f"{re.escape(str(folder))}: .*: convert the .pkl again$") as caught:
         stylegan2.load(folder)
     assert "\n" not in str(caught.value) and "newly initialized" not in capfd.readouterr().err

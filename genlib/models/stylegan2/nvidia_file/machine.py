@@ -1,13 +1,14 @@
 """A stack machine that interprets a pickle without importing or calling anything.
 
-A pickle is a program: its instructions may import any module and call any function. Python's unpickler is not used here.
-`Machine` knows the instructions that NVIDIA's network files need. A global stays a name, a `Global`, and only the names that the
-reader of a file gives are let through; what a call or a change of an object stands for is that reader's to say. Long texts and
-bytes stay in the file, as a `Payload`, until wanted. A budget bounds whatever else the machine makes.
+A pickle is a program whose instructions may import any module and call any function, so Python's unpickler is
+not used here. `Machine` knows the instructions that NVIDIA's network files need. A global remains a name
+(`Global`), and only names that the reader of a file allows are accepted. What a call or a change to an object
+stands for is decided by that reader, too. Long texts and bytes stay in the file, as a `Payload`, until they
+are wanted. A budget limits everything else that the machine makes.
 """
 import codecs
 import io
-import pickle as op  # for the names of its instructions only
+import pickle as op  # only for the names of the instructions
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -16,9 +17,9 @@ from dataclasses import dataclass
 import torch
 
 AGAIN = "the file is damaged or not one of NVIDIA's: download it again"
-SHORT = 1024  # bytes: longer texts stay in the file
-BUDGET = 32 * 2**20  # bytes, roughly, that the machine may make: six times what the largest network needs
-DEPTH = 200  # of objects in each other; networks have about 20
+SHORT = 1024  # bytes; longer texts stay in the file
+BUDGET = 32 * 2**20  # bytes that the machine may make, roughly: six times what the largest network needs
+DEPTH = 200  # how deep objects may be nested; in networks, about 20
 CHUNK = 2**20  # bytes read at a time
 
 
@@ -27,7 +28,7 @@ class NetworkFileError(ValueError):
 
 
 def show(value) -> str:
-    """A value for a message: short, and without walking through what a file has nested."""
+    """A value for a message: short, and without following whatever a file has nested."""
     return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
 
 
@@ -44,10 +45,10 @@ class Payload:
     file: io.BufferedIOBase
     offset: int
     length: int
-    is_text: bool  # protocol 2 writes bytes as text, a character (of one or two bytes in the file) for each
+    is_text: bool  # protocol 2 writes bytes as text: a character, of one or two bytes in the file, for each
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes that it stands for, about a MiB at a time."""
+        """The bytes, about a MiB at a time."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         for start in range(0, self.length, CHUNK):
             self.file.seek(self.offset + start)
@@ -58,10 +59,10 @@ class Payload:
                 raise NetworkFileError(f"the text at byte {self.offset} does not stand for bytes: {AGAIN}") from None
 
     def floats(self, count: int, chunks: Iterator[bytes]) -> torch.Tensor:
-        """What the chunks hold, if it is exactly `count` float32 values. [count]"""
-        if 4 * count <= self.length:  # or memory would be taken for values that the file does not hold
+        """The chunks as float32 values [count]. Raises NetworkFileError if there are not exactly `count`."""
+        if 4 * count <= self.length:  # so that no memory is taken for values that the file does not hold
             values, filled = torch.empty(count), 0
-            memory = values.numpy().view("u1")  # little-endian, as the file and the machines that torch runs on
+            memory = values.numpy().view("u1")  # little-endian, like the file and every machine that torch runs on
             for chunk in chunks:
                 if filled + len(chunk) > len(memory):
                     break
@@ -74,21 +75,24 @@ class Payload:
 
 
 def refuse(*_) -> None:
-    """For a pickle in which nothing is called or changed."""
+    """The `call` and `build` for a pickle that may neither call nor change anything."""
     raise NetworkFileError(f"calls a function or changes an object: {AGAIN}")
 
 
 class Machine:
-    """Interprets one pickle of protocol 2 to 5, from where the file stands."""
+    """Interprets one pickle of protocol 2 to 5, from the file's current position."""
 
     def __init__(self, file, names: set, call: Callable = refuse, build: Callable = refuse, persistent_ids: bool = False):
-        """`names`: pairs of module and name; `call(function, args)` returns what a call stands for; `build(target, state)` completes
-        an object; with `persistent_ids`, as in torch's storages, such an id is the object itself."""
+        """names: the allowed globals, as pairs of module and name.
+        call: `call(function, args)` returns what a call stands for.
+        build: `build(target, state)` completes an object.
+        persistent_ids: whether it may have them, as torch's storages do; the id then is the object.
+        """
         self.file, self.names, self.call, self.build, self.persistent_ids = file, names, call, build, persistent_ids
         start = file.tell()
         self.end = file.seek(0, io.SEEK_END)
         file.seek(start)
-        self.stack, self.marks, self.memo, self.budget = [], [], {}, BUDGET  # a mark puts the stack aside and begins another
+        self.stack, self.marks, self.memo, self.budget = [], [], {}, BUDGET  # a mark sets the stack aside and starts a new one
 
     def run(self):
         """The object that the pickle describes."""
@@ -96,7 +100,7 @@ class Machine:
             if self.take(1) != op.PROTO or self.take(1) not in (b"\2", b"\3", b"\4", b"\5"):
                 raise NetworkFileError("is no pickle of protocol 2 to 5: use the .pkl file that NVIDIA publishes")
             while (instruction := self.take(1)) != op.STOP:
-                self.spend(100)  # more than most leave behind
+                self.spend(100)  # more than most instructions leave behind
                 step = INSTRUCTIONS.get(instruction)
                 if step is None:
                     raise NetworkFileError(f"instruction {instruction!r} does not occur in network files: {AGAIN}")
@@ -104,7 +108,7 @@ class Machine:
             if self.marks or len(self.stack) != 1:
                 raise NetworkFileError(f"stops before its end: {AGAIN}")
             return self.stack[0]
-        except (IndexError, KeyError):  # the stack or the marks are empty; the memo has no such object
+        except (IndexError, KeyError):  # an empty stack, no mark, or no such object in the memo
             raise NetworkFileError(f"uses an object that is not there, before byte {self.file.tell()}: {AGAIN}") from None
         except EOFError:
             raise NetworkFileError(f"is cut off at byte {self.file.tell()}: {AGAIN}") from None
@@ -141,7 +145,7 @@ class Machine:
         return items
 
     def closed(self) -> list:
-        """What lies above the last mark, which goes."""
+        """What lies above the last mark, which is removed."""
         items, self.stack = self.stack, self.marks.pop()
         return items
 
@@ -198,17 +202,17 @@ class Machine:
             target[key] = value
 
     def reduce(self) -> None:
-        self.spend(1000)  # a record, and a copy of a short text at most
+        self.spend(1000)  # at most a record and a copy of a short text
         at = self.file.tell()
         self.push(self.call(*self.popped(2)))
-        self.file.seek(at)  # a number of numpy's is read from elsewhere
+        self.file.seek(at)  # numpy's numbers are read from elsewhere in the file
 
     def change(self) -> None:
         state = self.stack.pop()
         self.build(self.stack[-1], state)
 
     def persistent_id(self) -> None:
-        if not self.persistent_ids:  # in a storage, the id itself is wanted: a tuple that describes the values
+        if not self.persistent_ids:  # where they are allowed, the id stays on the stack: a tuple that describes the values
             raise NetworkFileError(f"has a persistent id: {AGAIN}")
 
 
@@ -230,5 +234,5 @@ INSTRUCTIONS = {
     op.BINGET: lambda m: m.push(m.memo[m.whole(1)]), op.LONG_BINGET: lambda m: m.push(m.memo[m.whole(4)]),
     op.GLOBAL: lambda m: m.find(m.line(), m.line()), op.STACK_GLOBAL: lambda m: m.find(*m.popped(2)),
     op.REDUCE: lambda m: m.reduce(), op.NEWOBJ: lambda m: m.reduce(), op.BUILD: lambda m: m.change(),
-    op.BINPERSID: lambda m: m.persistent_id(), op.FRAME: lambda m: m.take(8),  # a frame is for readers that fetch ahead
+    op.BINPERSID: lambda m: m.persistent_id(), op.FRAME: lambda m: m.take(8),  # frames only help readers that fetch ahead
 }

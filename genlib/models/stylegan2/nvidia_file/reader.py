@@ -1,8 +1,8 @@
 """Read NVIDIA's StyleGAN2-ADA network files (.pkl) without running anything that is in them.
 
-A network file is a pickle whose networks are meant to be rebuilt by executing source text stored beside them. `Machine`
-interprets it instead: a call of one of the names in GLOBALS becomes one of the plain records below, any other is refused. G and
-D, which stand beside G_ema, never enter memory.
+A network file is a pickle, and unpickling it would rebuild the networks by executing source text that is
+stored with them. Here a `Machine` interprets it instead: a call of a name in GLOBALS becomes one of the plain
+records below, and any other call is refused. G and D, the networks beside G_ema, are never read into memory.
 """
 import io
 import struct
@@ -13,25 +13,26 @@ from pathlib import Path
 
 import torch
 
-from genlib.models.nvidia_generator import check_attributes, layout, pytorch_config, table, tensorflow_config
-from genlib.models.nvidia_machine import AGAIN, Global, Machine, NetworkFileError, Payload, show
+from genlib.models.stylegan2.nvidia_file.generator import check_attributes, layout, pytorch_config, table, tensorflow_config
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, Global, Machine, NetworkFileError, Payload, show
 
-PARTS = 1000  # of a generator; the largest published one has about 70
+PARTS = 1000  # the most of a generator; the largest published one has about 70
 
 
 @dataclass
 class NetworkFile:
-    """A generator as a file describes it."""
-    config: dict  # every keyword of stylegan2_network.Generator, in plain values
-    state_dict: dict[str, torch.Tensor]  # float32, contiguous; the generator's names and shapes, none missing
-    generation: str  # "pytorch" or "tensorflow": the code that wrote the file
+    """A generator, as a file describes it."""
+    config: dict  # every keyword of network.Generator, in plain values
+    state_dict: dict[str, torch.Tensor]  # complete, with the Generator's names and shapes; float32, contiguous
+    generation: str  # which code wrote the file: "pytorch" or "tensorflow"
 
 
 def read(path) -> NetworkFile:
-    """The generator in one of NVIDIA's network files: G_ema of the PyTorch code's, Gs of the TensorFlow code's.
+    """The generator in one of NVIDIA's network files: G_ema (PyTorch code) or Gs (TensorFlow code).
 
-    Reads pickle protocols 2 to 5; memory peaks at little more than the generator's own size. Raises NetworkFileError for
-    whatever is not a StyleGAN2 generator, complete and in agreement with itself, and OSError where the file cannot be read.
+    Reads pickle protocols 2 to 5; memory peaks at little more than the generator's own size. Raises
+    NetworkFileError for anything but a complete and consistent StyleGAN2 generator, OSError where the file
+    cannot be read.
     """
     path = Path(path)
     with open(path, "rb") as file:
@@ -50,11 +51,12 @@ def read(path) -> NetworkFile:
             raise NetworkFileError(f"{path.name}: {error}") from None
 
 
-# ---- The records that the machine makes, beside numbers, texts, tuples, lists and dicts. A set becomes a list: only texts are hashed.
+# ---- The records that the machine makes, beside numbers, texts, tuples, lists and dicts. Sets become lists,
+# since only texts are hashed.
 
 @dataclass(slots=True, eq=False)
 class _Tensor:
-    """A view of the values in a payload, which is a file of torch's own: five small pickles, a count, the values."""
+    """A view of the values in a payload, which has torch's format: five small pickles, a count, values."""
     payload: Payload
     offset: int
     shape: tuple
@@ -91,20 +93,20 @@ class _Tensor:
 
 @dataclass(slots=True, eq=False)
 class _Module:
-    """A module of a network, in place of an object of the class whose source text the file holds."""
+    """A module of a network, in place of an object whose class the file holds as source text."""
     class_name: str
     state: dict
 
 
 @dataclass(slots=True, eq=False)
 class _Network:
-    """A network of the TensorFlow code."""
+    """A network from the TensorFlow code."""
     state: dict | None = None
 
 
 @dataclass(slots=True, eq=False)
 class _Dtype:
-    """A type of numpy's: "f4" and "<" are little-endian float32."""
+    """A numpy dtype: "f4" and "<" mean little-endian float32."""
     code: str
     order: str | None = None
 
@@ -140,7 +142,7 @@ GLOBALS = {
 
 
 def _call(function, args):
-    """What a call in the file stands for: nothing is called."""
+    """What a call in the file stands for; nothing is called."""
     match function, args:
         case Global(name="OrderedDict" | "EasyDict"), ():
             return {}
@@ -181,7 +183,7 @@ def _call(function, args):
 
 
 def _build(target, state) -> None:
-    """Complete one of three records, once: other objects take no state."""
+    """Complete a record of one of three kinds, once; other objects take no state."""
     match target, state:
         case _Network(state=None), dict():
             target.state = state
@@ -193,10 +195,14 @@ def _build(target, state) -> None:
             raise NetworkFileError(f"changes an object as StyleGAN2-ADA's files do not: {AGAIN}")
 
 
-# ---- From the records of a file to a generator. A record has .state (a module, a network) or .shape and .read() (a tensor, an array).
+# ---- From the records of a file to a generator. Modules and networks have .state; tensors and arrays have
+# .shape and .read().
 
 def _from_pytorch(generator, size: int) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Configuration and state dict of a generator from its record, in a file of `size` bytes. Raises NetworkFileError."""
+    """Configuration and state dict of a generator from its record in a file of `size` bytes.
+
+    Raises NetworkFileError.
+    """
     modules, tensors = _parts(generator, "_modules", "."), {}
     if any(path.startswith(("synthesis.input", "synthesis.L")) for path in modules):
         raise NetworkFileError("holds a StyleGAN3 generator, whose layers are others: use a file of StyleGAN2-ADA")
@@ -221,7 +227,7 @@ def _from_pytorch(generator, size: int) -> tuple[dict, dict[str, torch.Tensor]]:
 
 
 def _from_tensorflow(generator, size: int) -> tuple[dict, dict[str, torch.Tensor]]:
-    """The same from the TensorFlow code's record of Gs."""
+    """The same for the TensorFlow code's Gs."""
     networks, variables = _parts(generator, "components", "/"), {}
     version = networks[""].get("version")
     if type(version) is int and version < 4:
@@ -230,7 +236,7 @@ def _from_tensorflow(generator, size: int) -> tuple[dict, dict[str, torch.Tensor
         raise NetworkFileError(f"is of version {show(version)}, and StyleGAN2's are 4 and 5: use a file of StyleGAN2-ADA")
     config = tensorflow_config(table(networks[""], "static_kwargs"))
     entries, _ = layout(config)
-    wanted = {entry.variable: entry.variable_shape for entry in entries.values() if entry.value is None}  # others are for training
+    wanted = {entry.variable: entry.variable_shape for entry in entries.values() if entry.value is None}  # the others are for training
     for path, state in networks.items():
         for pair in state["variables"] if type(state.get("variables")) in (list, tuple) else ():
             match pair:
@@ -244,7 +250,7 @@ def _from_tensorflow(generator, size: int) -> tuple[dict, dict[str, torch.Tensor
 
 
 def _parts(root, children: str, joint: str) -> dict[str, dict]:
-    """The states of a network and of all that it is made of: {path: state}."""
+    """The states of a network and of all its parts: {path: state}."""
     states, todo = {}, [("", root)]
     while todo:
         path, part = todo.pop()
@@ -258,14 +264,14 @@ def _parts(root, children: str, joint: str) -> dict[str, dict]:
 
 
 def _read_all(shapes: dict[str, tuple], stored: dict, size: int) -> dict[str, torch.Tensor]:
-    """All values, once it is clear that all are there and of the right shape."""
+    """Read all values, after checking that all are there and of the right shape."""
     for name, shape in shapes.items():
         if name not in stored:
             raise NetworkFileError(f"{name} is missing: use a file of StyleGAN2-ADA, or of StyleGAN2's configuration E or F")
         found = () if type(stored[name]) is float else getattr(stored[name], "shape", None)
         if found != shape:
             raise NetworkFileError(f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
-    if 4 * sum(prod(shape) for shape in shapes.values()) > size:  # or the same few bytes, named often, could fill any memory
+    if 4 * sum(prod(shape) for shape in shapes.values()) > size:  # the same few bytes, named often, could fill any memory
         raise NetworkFileError(f"its tensors take more bytes than the file has: {AGAIN}")
     values = {}
     for name in shapes:

@@ -1,11 +1,13 @@
 """3x3 convolutions with a quarter of the multiplications, for CPUs: F(4x4, 3x3) of Lavin and Gray.
 
-"Fast Algorithms for Convolutional Neural Networks" (arXiv:1509.09308), section 4. A tile of 4x4 results needs a patch of 6x6 inputs:
+"Fast Algorithms for Convolutional Neural Networks" (arXiv:1509.09308), section 4. A tile of 4x4 results needs
+a patch of 6x6 inputs:
 
-    Y = A^T [(G g G^T) * (B^T d B)] A        g [3, 3] a kernel, d [6, 6] a patch, Y [4, 4]; * position by position
+    Y = A^T [(G g G^T) * (B^T d B)] A        g [3, 3] a kernel, d [6, 6] a patch, Y [4, 4]; * is elementwise
 
-The products of one position, summed over the channels, are a matrix product over all tiles: 36 of them in place of 9 x 16.
-The three transformations themselves are matrix products with Kronecker squares, so that there is no loop over positions.
+Summed over the channels, the products at one of the 36 positions are a matrix product over all tiles: 36
+multiplications a tile instead of 9 x 16. The three transformations are matrix products too, with Kronecker
+squares, so that there is no loop over positions.
 """
 
 from functools import cache
@@ -15,14 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Polynomials are multiplied by their values at these points and at infinity. The usual 0, ±1, ±2 lose three times as many digits.
+# Polynomials are multiplied through their values at these points and at infinity. The usual 0, ±1, ±2 give
+# more than twice the error.
 POINTS = [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)]
-TILES = 256  # at a time: enough for a matrix product, few enough for the caches
+TILES = 256  # worked on at a time: enough for a matrix product, few enough for the caches
 
 
 @cache
 def transformations() -> tuple[Tensor, Tensor, Tensor]:
-    """A^T [16, 36], G [36, 9] and B^T [36, 36] of both dimensions at once (Toom and Cook; arXiv:1803.10986, section 2)."""
+    """A^T [16, 36], G [36, 9], B^T [36, 36], for both dimensions (Toom-Cook; arXiv:1803.10986, section 2)."""
     A, G, B = np.zeros([4, 6]), np.zeros([6, 3]), np.zeros([6, 6])
     for i, point in enumerate(POINTS):
         others = [other for other in POINTS if other != point]
@@ -34,7 +37,7 @@ def transformations() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def pays(x: Tensor, kernel: Tensor) -> bool:
-    """Whether convolve is quicker here than torch's own convolution: at 128 channels or more and 64x64 or larger."""
+    """Whether `convolve` is faster here than torch's convolution: from 128 channels and 64x64 up."""
     (C, H, W), (K, _, *size) = x.shape[1:], kernel.shape
     graph = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and size == [3, 3] and not graph
@@ -42,16 +45,16 @@ def pays(x: Tensor, kernel: Tensor) -> bool:
 
 
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
-    """conv2d(x, kernel, padding=1), off by about 1e-6 of its size. Not differentiable.
+    """conv2d(x, kernel, padding=1) with a relative error of about 1e-6. Not differentiable.
 
     x [N, C, H, W], kernel [K, C, 3, 3], float32, H and W multiples of 4 -> [N, K, H, W] in channels_last.
     """
     (N, C, H, W), K, (A, G, B) = x.shape, len(kernel), transformations()
     h, w = H // 4, W // 4
-    rows = gcd(h, max(1, TILES // w))  # of tiles: a strip of the map is worked on at a time
+    rows = gcd(h, max(1, TILES // w))  # rows of tiles in a strip of the map, the unit of work
     U = (G @ kernel.reshape(K * C, 9).T).view(36, K, C).transpose(1, 2)
     y = torch.empty(N, K, H, W, memory_format=torch.channels_last)
-    strip = torch.zeros(4 * rows + 2, W + 2, C)  # with the padding round it
+    strip = torch.zeros(4 * rows + 2, W + 2, C)  # with its padding
     down, right, _ = strip.stride()
     patches = strip.as_strided([6, 6, rows, w, C], [down, right, 4 * down, 4 * right, 1])
     D, V = torch.empty(2, 36, rows * w, C)

@@ -3,15 +3,17 @@
 Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data" (arXiv:2006.06676).
 """
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
 from diffusers.utils import logging
 
 from genlib import device
-from genlib.models import nvidia_pickle, tuned
+from genlib.models import forward, tuned
 from genlib.models import weights as weights_module
-from genlib.models.stylegan2_network import Generator
+from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo
 
 BASE_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
@@ -24,23 +26,23 @@ PRESETS = {
     "celebahq256": TRANSFER + "celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl",
     "lsundog256": TRANSFER + "lsundog-res256-paper256-kimg100000-noaug.pkl",
 }
-SHA256 = {"ffhq": "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c"}  # of others the first download's is kept
-PUBLISHED = "ffhq512"  # the thesis's
+SHA256 = {"ffhq": "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c"}  # for the others, the first download's hash is kept
+PUBLISHED = "ffhq512"  # the network of the thesis
 LICENCE = ("NVIDIA's networks are under the NVIDIA Source Code License: for research or evaluation only, not for commercial use "
            "(https://nvlabs.github.io/stylegan2-ada-pytorch/license.html)")
-_licence_said = False
 
 
 def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", without=()) -> Generator:
-    """Load a generator on the device at hand, ready for inference; `.info` says what was loaded.
+    """Load a generator on this machine's device, ready for inference; `.info` says what was loaded.
 
-    network: "auto", "demo" (small, 64 px), "random" (the published architecture at `resolution` px) or "published" (FFHQ, 512 px);
-    a preset of PRESETS; a .pkl file or its address; a folder that `python -m genlib convert` wrote.
-    dtype: "auto" (on a GPU as the file says: half precision in the blocks that it names; on a CPU float32), "mixed" (as the file
-    says, on a CPU too), "float32" or "bfloat16" (every map: 7 % of a standard deviation off, other pictures).
-    without: switches of the tuned profile (see tuned.py) to leave out.
-    Raises ValueError for a network that is not known, nvidia_pickle.NetworkFileError for a file that is not one,
-    ConnectionError without a network, MemoryError where it does not fit.
+    network: "auto", "demo" (small, 64 px), "random" (the published architecture at `resolution` px)
+    or "published" (FFHQ, 512 px); a key of PRESETS; a .pkl file or its URL; a folder written by
+    `genlib convert`.
+    dtype: "mixed" (half precision in the blocks that the file names), "float32", "bfloat16" (in every map:
+    off by 7 % of a standard deviation, so other pictures) or "auto" ("mixed" on a GPU, "float32" on a CPU).
+    without: switches of the tuned profile (switches.py) to leave out.
+    Raises ValueError for an unknown network, nvidia_file.NetworkFileError for a file that holds no StyleGAN2
+    generator, ConnectionError if the download fails, MemoryError where it does not fit.
     """
     weights_module.check_profile(profile)
     if dtype not in ("auto", "mixed", "float32", "bfloat16"):
@@ -48,22 +50,23 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
     network = str(network)
     word = weights_module.resolve(network) if network in weights_module.WORDS else "published"
     info = ModelInfo("StyleGAN2-ADA", word, profile, source="seed 0")
-    tuned.choose(info, dict.fromkeys(("cuda_graph", "filter_by_pooling"), device.pick().type == "cuda"), without)
+    tuned.choose(info, tuned.good("stylegan2", tuned.Case()), without)
     with weights_module.loading(info):
         if word == "random":
             generator = build(resolution)
         elif word == "demo":
             info.source = "genlib/models/demo"
-            generator = _converted(weights_module.DEMO / "stylegan2").float()
+            generator = _converted(weights_module.DEMO_STYLEGAN2).float()
         else:
             generator = _published(PUBLISHED if network in weights_module.WORDS else network, info)
         generator = generator.to(device.pick()).eval().requires_grad_(False)
         if dtype == "bfloat16":
-            torch.nn.Module.to(generator, device.pick_dtype(dtype))  # diffusers' own warns of nothing
+            torch.nn.Module.to(generator, device.pick_dtype(dtype))  # diffusers' own `to` warns, of nothing that matters here
         generator.synthesis.force_fp32 = _in_float32(generator, dtype)
         if info.switches["filter_by_pooling"]:
             generator.synthesis.filter_by_pooling()
-        tuned.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"], no_graph=lambda: info.switches.update(cuda_graph=False))
+        forward.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"],
+                        no_graph=lambda: info.switches.update(cuda_graph=False))
     half = _has_half_blocks(generator) and not generator.synthesis.force_fp32
     info.dtype = "bfloat16" if dtype == "bfloat16" else "mixed" if half else "float32"
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"
@@ -73,7 +76,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
 
 
 def config(resolution: int) -> dict:
-    """The constructor's keywords of the published architecture at 32 to 1024 px (half precision as its training preset)."""
+    """The Generator's keywords for the published architecture at 32 to 1024 px, half precision included."""
     if resolution not in (32, 64, 128, 256, 512, 1024):
         raise ValueError(f"resolution is {resolution!r}: use a power of two from 32 to 1024")
     return dict(z_dim=512, c_dim=0, w_dim=512, img_resolution=resolution, img_channels=3, mapping_kwargs=dict(num_layers=8),
@@ -81,7 +84,7 @@ def config(resolution: int) -> dict:
 
 
 def build(resolution: int = 512) -> Generator:
-    """The generator with random values, the average of w included, so that truncation does what it does in a trained one."""
+    """A generator with random weights, and their true average of w: truncation works as in a trained one."""
     generator = weights_module.seeded(lambda: Generator(**config(resolution)), torch.float32)
     z = torch.randn(1000, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(device.pick())
     with torch.inference_mode():
@@ -91,8 +94,11 @@ def build(resolution: int = 512) -> Generator:
 
 
 def read(path) -> Generator:
-    """The generator in one of NVIDIA's files, on the CPU; nothing in the file is executed. Raises nvidia_pickle.NetworkFileError."""
-    file = nvidia_pickle.read(path)
+    """The generator in one of NVIDIA's files, on the CPU; nothing in the file is executed.
+
+    Raises nvidia_file.NetworkFileError.
+    """
+    file = nvidia_file.read(path)
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
@@ -106,8 +112,8 @@ def _published(network: str, info: ModelInfo) -> Generator:
         path, info.sha256 = weights_module.cached_download(info.source, SHA256.get(network))
         try:
             generator = read(path)
-        except nvidia_pickle.NetworkFileError:
-            path.unlink()  # cut off on its way, or no network: the next call downloads it anew
+        except nvidia_file.NetworkFileError:
+            path.unlink()  # incomplete, or no network file: the next call downloads it again
             raise
         weights_module.remember_sha256(path, info.sha256)
         return generator
@@ -123,7 +129,7 @@ def _published(network: str, info: ModelInfo) -> Generator:
 
 
 def _converted(folder: Path) -> Generator:
-    """The generator in a folder that `convert` wrote; from safetensors only, and complete."""
+    """The generator in a folder that `convert` wrote: from safetensors only, and complete."""
     try:
         with _quiet():
             generator, found = Generator.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
@@ -131,17 +137,17 @@ def _converted(folder: Path) -> Generator:
         if device.is_out_of_memory(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise nvidia_pickle.NetworkFileError(
+        raise nvidia_file.NetworkFileError(
             f"{folder}: it is no converted network, or a damaged one ({reason}): convert the .pkl again") from None
     if unlike := [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]:
-        raise nvidia_pickle.NetworkFileError(
+        raise nvidia_file.NetworkFileError(
             f"{folder}: its config.json and its tensors disagree, as in {unlike[0]}: convert the .pkl again")
     return generator
 
 
 @contextmanager
 def _quiet():
-    """Without diffusers' list of the tensors that are missing, of which the error says what matters."""
+    """Silence diffusers' list of missing tensors, of which the error says what matters."""
     level = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
     try:
@@ -150,11 +156,9 @@ def _quiet():
         logging.set_verbosity(level)
 
 
+@cache
 def _say_licence() -> None:
-    global _licence_said
-    if not _licence_said:
-        print(LICENCE)
-    _licence_said = True
+    print(LICENCE)
 
 
 def _in_float32(generator: Generator, dtype) -> bool:

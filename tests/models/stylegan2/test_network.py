@@ -1,4 +1,4 @@
-"""The generator against vectors made by the original arithmetic (data/golden), and what the vectors cannot show."""
+"""The generator against vectors of the original arithmetic (data/golden), and what those cannot show."""
 
 import json
 from math import sqrt
@@ -9,14 +9,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from genlib.models.stylegan2_network import SYNTHESIS_DEFAULTS, Dense, Generator, StyledConv, ToRGB, activate, read_settings, upsample2
+from genlib.models.stylegan2.layers import Dense, StyledConv, ToRGB, activate
+from genlib.models.stylegan2.low_pass import upsample2
+from genlib.models.stylegan2.network import SYNTHESIS_DEFAULTS, Generator, read_settings
 
-GOLDEN = Path(__file__).parent / "data" / "golden"
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 NETWORKS = sorted(path.stem for path in GOLDEN.glob("*.safetensors") if path.stem != "ops")
 
 
 def read_golden(name):
-    """-> tensors, header: a dict whose values are parsed where they are JSON."""
+    """-> tensors, and the header as a dict, with JSON values parsed."""
     path = GOLDEN / f"{name}.safetensors"
     with safe_open(path, "pt") as file:
         header = file.metadata()
@@ -43,7 +45,7 @@ def small(**synthesis_kwargs):
 
 
 def watch_blocks(G):
-    """-> a dict that each later call fills with resolution: (feature map, image) leaving the block."""
+    """-> a dict that each later call fills: by resolution, the (feature map, image) that leave the block."""
     seen = {}
     for r in G.synthesis.block_resolutions:
         getattr(G.synthesis, f"b{r}").register_forward_hook(lambda module, args, out, r=r: seen.__setitem__(r, out))
@@ -54,7 +56,7 @@ def difference(a, b):
     return (a.float() - b.float()).abs().max().item()
 
 
-# --------------------------------------------------------------------------------------------------- golden vectors
+# --- golden vectors
 
 
 def golden_output(G, tensors, name, settings):
@@ -64,7 +66,7 @@ def golden_output(G, tensors, name, settings):
     if settings["kind"] == "uint8":
         source = tensors[f"out.{settings['source']}"]
         return (source * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-    if "ws" not in settings:  # the files of the TensorFlow era say psi instead
+    if "ws" not in settings:  # files of the TensorFlow code have psi instead
         return G(z, c, settings["truncation_psi"], noise_mode=settings["noise_mode"], force_fp32=settings["force_fp32"])
     ws = tensors[settings["ws"] if settings["ws"].startswith("in.") else f"out.{settings['ws']}"]
     seen = watch_blocks(G)
@@ -105,7 +107,7 @@ def test_a_new_network_has_the_keys_and_filters_of_the_files(name):
 
 
 def style_layer(layer, weight, style):
-    """The layer with that weight, no bias, and an affine part that makes w the style itself."""
+    """The layer with this weight, without bias, and with an affine part by which w itself is the style."""
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.zero_()
@@ -126,7 +128,7 @@ def test_modulated_convolution_gives_the_golden_outputs_for_a_batch_and_for_one(
         kwargs = {"activation": "linear", "kernel_size": size, "resample_filter": OPS[case]["taps"], "use_noise": False}
         layer = style_layer(StyledConv(n_in, n_out, n_in, 8, up, read_settings("", kwargs, SYNTHESIS_DEFAULTS)), weight, style)
     else:
-        layer, style = style_layer(ToRGB(n_in, n_out, n_in, None), weight, style), style * sqrt(n_in)  # it divides by sqrt(in)
+        layer, style = style_layer(ToRGB(n_in, n_out, n_in, None), weight, style), style * sqrt(n_in)  # the layer divides by sqrt(in)
     assert difference(layer(x, style), expected) <= header["atol"]
     for i in range(len(x)):
         assert difference(layer(x[i : i + 1], style[i : i + 1]), expected[i : i + 1]) <= header["atol"]
@@ -205,7 +207,7 @@ def test_a_filter_of_eight_taps_is_stored_as_a_vector_and_upsamples_as_its_outer
     assert G(torch.randn(2, 16)).shape == (2, 3, 32, 32)
 
 
-# --------------------------------------------------------------------------------------------------- mixed precision
+# --- mixed precision
 
 
 def test_mixed_precision_gives_float16_maps_in_the_highest_resolutions_only():
@@ -260,7 +262,7 @@ def test_a_network_cast_as_a_whole_has_maps_of_that_dtype_and_a_float32_image(dt
     assert all(x.dtype == torch.float32 for x, img in seen.values())
 
 
-# --------------------------------------------------------------------------------------------------- noise
+# --- noise
 
 
 def test_random_noise_is_fresh_in_each_call_and_in_each_sample():
@@ -300,7 +302,7 @@ def test_noise_is_one_standard_normal_map_for_all_channels_times_the_strength(n)
     assert difference(added, (-0.7 * layer.noise_const).expand_as(added)) < 1e-5
 
 
-# --------------------------------------------------------------------------------------------------- style vectors
+# --- style vectors
 
 
 @pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
@@ -364,11 +366,11 @@ def test_inputs_are_left_as_they_were():
     assert all(torch.equal(maps[r], trace[r]) for r in maps)
 
 
-# --------------------------------------------------------------------------------------------------- batches, gradients
+# --- batches, gradients
 
 
 @pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
-def test_a_batch_gives_what_its_samples_give_one_by_one(architecture):
+def test_a_batch_gives_what_its_samples_give_alone(architecture):
     G, z = small(architecture=architecture), torch.randn(3, 16)
     singles = torch.cat([G(row, noise_mode="const") for row in z.split(1)])
     assert difference(G(z, noise_mode="const"), singles) < 1e-4
@@ -384,7 +386,7 @@ def test_batches_of_large_images_are_made_sample_by_sample():
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("architecture, activation", [("skip", "lrelu"), ("resnet", "lrelu"), ("skip", "swish"), ("skip", "tanh")])
-def test_gradients_are_those_of_finite_differences(n, architecture, activation):
+def test_gradients_match_finite_differences(n, architecture, activation):
     G = small(architecture=architecture, activation=activation, conv_clamp=8).requires_grad_(True)
     z = torch.randn(n, 16, requires_grad=True)
     target = torch.randn(n, 3, 32, 32)
@@ -405,7 +407,7 @@ def test_gradients_are_those_of_finite_differences(n, architecture, activation):
         assert ((above - below) / (2 * step)).item() == pytest.approx(parameter.grad.norm().item(), rel=0.05)
 
 
-# --------------------------------------------------------------------------------------------------- weights come and go
+# --- weights come and go
 
 
 @pytest.mark.parametrize("low_cpu_mem_usage", [True, False])
@@ -455,7 +457,7 @@ def test_a_network_cast_to_and_fro_computes_with_the_rounded_weights():
     assert torch.equal(after, rounded(z, noise_mode="const")) and not torch.equal(after, before)
 
 
-def test_weights_loaded_under_inference_mode_and_a_network_built_on_meta_work():
+def test_weights_loaded_under_inference_mode_and_networks_built_on_meta_work():
     with torch.device("meta"):
         G = Generator(16, 0, 16, 32, 3, {"num_layers": 2}, {"channel_base": 256, "channel_max": 16})
     with torch.inference_mode():
@@ -474,7 +476,7 @@ def test_weights_loaded_under_inference_mode_and_a_network_built_on_meta_work():
         (32, 10, 32768, 2, 8, 20_215_315, 3_392, 77),
     ],
 )
-def test_the_published_sizes_come_out(resolution, c_dim, base, layers, num_ws, parameters, buffer_values, entries):
+def test_the_numbers_of_parameters_are_the_published_ones(resolution, c_dim, base, layers, num_ws, parameters, buffer_values, entries):
     with torch.device("meta"):
         G = Generator(512, c_dim, 512, resolution, 3, {"num_layers": layers}, {"channel_base": base})
     assert (G.z_dim, G.c_dim, G.w_dim, G.img_resolution, G.img_channels, G.num_ws) == (512, c_dim, 512, resolution, 3, num_ws)
@@ -490,7 +492,7 @@ def test_the_smallest_network_is_one_block(architecture):
     assert G.num_ws == 2 and G(torch.randn(2, 8)).shape == (2, 3, 4, 4)
 
 
-# --------------------------------------------------------------------------------------------------- mistakes
+# --- mistakes
 
 
 @pytest.mark.parametrize(
@@ -505,12 +507,12 @@ def test_the_smallest_network_is_one_block(architecture):
         ({"img_resolution": 2}, "img_resolution is 2"),
     ],
 )
-def test_settings_that_it_does_not_know_are_refused(changes, message):
+def test_unknown_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Generator(**({"z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 8, "img_channels": 3} | changes))
 
 
-def test_wrong_inputs_are_refused_with_their_shape():
+def test_inputs_of_a_wrong_shape_are_refused_with_the_shape():
     G = Generator(8, 3, 8, 8, 3, {"num_layers": 1, "w_avg_beta": None}, {"channel_base": 32})
     z, c = torch.randn(2, 8), torch.eye(3)[:2]
     for arguments, message in [

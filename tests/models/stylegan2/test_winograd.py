@@ -1,9 +1,9 @@
-"""Winograd's convolution against the plain one in double precision."""
+"""Winograd's convolution against the plain one, in double precision."""
 import pytest
 import torch
 import torch.nn.functional as F
 
-from genlib.models import winograd
+from genlib.models.stylegan2 import winograd
 
 
 @pytest.mark.parametrize("N, C, K, H, W", [(1, 3, 5, 4, 4), (1, 16, 8, 64, 64), (2, 7, 9, 12, 20), (3, 8, 8, 4, 2048), (1, 4, 4, 2048, 4)])
@@ -17,7 +17,7 @@ def test_it_is_the_plain_convolution_at_any_shape(N, C, K, H, W, layout):
     assert (y - expected).abs().max() < 2e-5, "results have standard deviation 1"
 
 
-def test_it_loses_fewer_digits_than_with_the_usual_points(monkeypatch):
+def test_its_error_is_less_than_half_of_that_with_the_usual_points(monkeypatch):
     torch.manual_seed(0)
     x, kernel = torch.randn(1, 128, 64, 64), torch.randn(128, 128, 3, 3) / (9 * 128) ** 0.5
     expected = F.conv2d(x.double(), kernel.double(), padding=1)
@@ -33,7 +33,7 @@ def test_it_loses_fewer_digits_than_with_the_usual_points(monkeypatch):
     assert ours < 1.5e-6 and usual > 2 * ours
 
 
-def test_it_is_used_where_it_pays_and_autograd_does_not_need_it():
+def test_it_is_used_where_it_pays_and_no_gradient_is_needed():
     x, kernel = torch.empty(1, 128, 64, 64), torch.empty(128, 128, 3, 3)
     assert winograd.pays(x, kernel)
     for other in (x.half(), x.bfloat16(), x.to("meta"), x[:, :, :63], x[:, :, :, 2:], x[:, :, :32], x.clone().requires_grad_()):

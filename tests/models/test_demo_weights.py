@@ -1,4 +1,4 @@
-"""The demo models draw faces: figures of their model card, on fewer pictures and with margins. A classifier is the judge."""
+"""The demo models draw faces: figures of their model card, from fewer pictures, judged by a classifier."""
 import sys
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 import classifier  # noqa: E402
 import evaluate  # noqa: E402
 import faces  # noqa: E402
@@ -64,12 +64,12 @@ def test_the_weights_are_small_half_precision_and_safetensors_only():
         assert kinds <= {"F16", "I64"}, f"{file}: {kinds}"
 
 
-def test_the_judge_reads_drawn_faces_and_knows_what_is_none(judge):
+def test_the_judge_reads_drawn_faces_and_recognises_what_is_no_face(judge):
     right = classifier.accuracies(judge, count=300)
     assert min(right[name] for name in ("glasses", "hair", "smile", "beard", "is_face", "is_no_face")) >= 0.95, right
 
 
-def test_the_autoencoder_gives_faces_back(real):
+def test_the_autoencoder_reconstructs_faces(real):
     backs = evaluate.reconstructions(vae.load("demo"), real[:50])
     assert evaluate.mean_psnr(real[:50], backs) >= 30  # the target is 26
 
@@ -90,14 +90,14 @@ def test_a_prompt_in_the_notebooks_words_is_followed(judge, pipe, prompt, wanted
 
 
 @pytest.mark.parametrize("pictures", ["prompted", "unprompted", "made"])
-def test_what_the_models_draw_are_faces_like_the_datas_and_as_varied(judge, real, request, pictures):
+def test_the_models_draw_faces_that_are_like_the_training_datas_and_as_varied(judge, real, request, pictures):
     drawn = request.getfixturevalue(pictures)
     assert evaluate.share_of_faces(judge, drawn) >= 0.9
     of_noise = evaluate.kernel_distance(judge, real, evaluate.noise(COUNT))
     assert evaluate.kernel_distance(judge, real, drawn) < 0.1 * of_noise
     spread = evaluate.spread(judge, drawn, real)
     assert spread.pop("kinds") > 0.8, "different kinds of face against as many drawn ones"
-    assert max(spread.values()) < 0.45 and np.mean(list(spread.values())) < 0.15, spread  # the colour of eyes is what drifts most
+    assert max(spread.values()) < 0.45 and np.mean(list(spread.values())) < 0.15, spread  # the colour of the eyes drifts most
 
 
 def test_noise_and_one_face_again_and_again_do_not_pass(judge, real):

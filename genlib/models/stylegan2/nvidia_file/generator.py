@@ -1,29 +1,27 @@
-"""What a StyleGAN2 generator consists of, settings and tensors, in the words of NVIDIA's PyTorch code and of its TensorFlow code.
+"""The settings and tensors of a StyleGAN2 generator, as NVIDIA's PyTorch code and TensorFlow code name them.
 
-Plain values in, plain values out; `nvidia_pickle` finds them in a file. Sources: Karras et al. 2020 (arXiv:1912.04958 and
-arXiv:2006.06676) and the names in the files themselves.
+Plain values in, plain values out: reader.py finds them in a file. Sources: Karras et al. 2020
+(arXiv:1912.04958 and arXiv:2006.06676), and the names in the files themselves.
 """
 from collections.abc import Callable
 from math import isclose, sqrt
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from genlib.models.nvidia_machine import AGAIN, NetworkFileError, show
+from genlib.models.stylegan2.layers import ACTIVATIONS
+from genlib.models.stylegan2.low_pass import TAPS, low_pass
+from genlib.models.stylegan2.network import MAPPING_DEFAULTS, SYNTHESIS_DEFAULTS
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, show
 
-GAINS = {"linear": 1, "lrelu": sqrt(2), "relu": sqrt(2), "swish": sqrt(2), "tanh": 1, "sigmoid": 1, "elu": 1, "selu": 1, "softplus": 1}
-DEFAULT_TAPS = [1, 3, 3, 1]
-
-
-# ---- Settings: keyword -> (default, what a value must be). Bounds keep nonsense from taking time or memory.
+# ---- Settings: keyword -> what its value must be. The bounds keep nonsense from taking time or memory.
 
 def _whole(low: int, high: int = 2**16) -> Callable:
     return lambda value: type(value) is int and low <= value <= high
 
 
 def _number(value) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e9  # which NaN is not
+    return type(value) in (int, float) and abs(value) < 1e9  # false for NaN
 
 
 def _or_none(fits: Callable) -> Callable:
@@ -43,54 +41,55 @@ def _taps(value) -> bool:
 
 
 GENERATOR = {
-    "z_dim": (None, _whole(1)), "c_dim": (None, _whole(0)), "w_dim": (None, _whole(1)), "img_channels": (None, _whole(1)),
-    "img_resolution": (None, lambda value: type(value) is int and value in [2**level for level in range(2, 15)]),
+    "z_dim": _whole(1), "c_dim": _whole(0), "w_dim": _whole(1), "img_channels": _whole(1),
+    "img_resolution": lambda value: type(value) is int and value in [2**level for level in range(2, 15)],
 }
 MAPPING = {
-    "num_layers": (8, _whole(1, 100)), "embed_features": (None, _or_none(_whole(1))), "layer_features": (None, _or_none(_whole(1))),
-    "activation": ("lrelu", _one_of(GAINS)), "lr_multiplier": (0.01, _number), "w_avg_beta": (0.995, _or_none(_number)),
+    "num_layers": _whole(1, 100), "embed_features": _or_none(_whole(1)), "layer_features": _or_none(_whole(1)),
+    "activation": _one_of(ACTIVATIONS), "lr_multiplier": _number, "w_avg_beta": _or_none(_number),
 }
 SYNTHESIS = {
-    "channel_base": (32768, _whole(1, 2**24)), "channel_max": (512, _whole(1)), "num_fp16_res": (0, _whole(0, 100)),
-    "architecture": ("skip", _one_of(("skip", "resnet", "orig"))), "resample_filter": (DEFAULT_TAPS, _taps),
-    "conv_clamp": (None, _or_none(_number)), "fp16_channels_last": (False, _flag),
-    "kernel_size": (3, lambda value: type(value) is int and value in range(1, 32, 2)), "use_noise": (True, _flag),
-    "activation": ("lrelu", _one_of(GAINS)),
+    "channel_base": _whole(1, 2**24), "channel_max": _whole(1), "num_fp16_res": _whole(0, 100),
+    "architecture": _one_of(("skip", "resnet", "orig")), "resample_filter": _taps, "conv_clamp": _or_none(_number),
+    "fp16_channels_last": _flag, "kernel_size": lambda value: type(value) is int and value in range(1, 32, 2), "use_noise": _flag,
+    "activation": _one_of(ACTIVATIONS),
 }
-NOT_FOR_INFERENCE = ("fused_modconv_default",)  # how, not what, is computed
+NOT_FOR_INFERENCE = ("fused_modconv_default",)  # decides how, not what, is computed
 
 
 def table(state: dict, name: str) -> dict:
-    """The dict of that name; empty where there is none."""
+    """The dict of that name; an empty one if there is none."""
     table = state.get(name)
     if table is not None and type(table) is not dict:
         raise NetworkFileError(f"{name} is no table but {show(table)}: {AGAIN}")
     return table or {}
 
 
-def _complete(given: dict, keywords: dict) -> dict:
-    """All keywords, checked."""
+def _complete(given: dict, keywords: dict, defaults: dict) -> dict:
+    """All keywords, given or by default, checked."""
     for name in given:
         if name not in keywords:
             raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
-    complete = {name: given.get(name, default) for name, (default, _) in keywords.items()}
+    complete = {name: given.get(name, defaults.get(name)) for name in keywords}
     for name, value in complete.items():
-        if not keywords[name][1](value):
+        if not keywords[name](value):
             raise NetworkFileError(f"its setting {name} is {show(value)}, which no StyleGAN2 generator has: use a file of StyleGAN2-ADA")
     return complete
 
 
 def _config(generator: dict, mapping: dict, synthesis: dict) -> dict:
-    synthesis = _complete(synthesis, SYNTHESIS)
+    synthesis = _complete(synthesis, SYNTHESIS, SYNTHESIS_DEFAULTS)
     synthesis["resample_filter"] = list(synthesis["resample_filter"])
-    return _complete(generator, GENERATOR) | {"mapping_kwargs": _complete(mapping, MAPPING), "synthesis_kwargs": synthesis}
+    generator, mapping = _complete(generator, GENERATOR, {}), _complete(mapping, MAPPING, MAPPING_DEFAULTS)
+    return generator | {"mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
 
 
 def pytorch_config(modules: dict[str, dict]) -> dict:
     """The configuration of a generator from what its modules hold: {path: {attribute: value}}.
 
-    A keyword that the file does not give is what the modules say, and the default only where they say nothing: the later code
-    base has other defaults, and gives the synthesis keywords beside those of the generator.
+    A keyword that the file does not give is taken from the modules, and only where they say nothing from the
+    defaults: NVIDIA's later code has other defaults. It also puts the synthesis keywords beside the
+    generator's.
     """
     given = modules[""].get("_init_kwargs")
     if type(given) is not dict or modules[""].get("_init_args", ()) != ():
@@ -112,7 +111,7 @@ def pytorch_config(modules: dict[str, dict]) -> dict:
              ) | ({"num_fp16_res": sum(half is True for half in halves)} if halves else {}) | synthesis)
 
 
-TENSORFLOW = {  # static_kwargs: in which table, under which name
+TENSORFLOW = {  # key of static_kwargs: (our table, our name)
     "latent_size": ("generator", "z_dim"), "label_size": ("generator", "c_dim"), "dlatent_size": ("generator", "w_dim"),
     "resolution": ("generator", "img_resolution"), "num_channels": ("generator", "img_channels"),
     "mapping_layers": ("mapping", "num_layers"), "mapping_fmaps": ("mapping", "layer_features"),
@@ -124,11 +123,11 @@ TENSORFLOW = {  # static_kwargs: in which table, under which name
 }
 TENSORFLOW_DEFAULTS = {"latent_size": 512, "label_size": 0, "dlatent_size": 512, "resolution": 1024, "num_channels": 3, "fmap_base": 16384}
 TENSORFLOW_IGNORED = ("truncation_psi", "truncation_cutoff", "style_mixing_prob", "structure", "dlatent_avg_beta", "w_avg_beta",
-                      "randomize_noise", "fused_modconv", "dtype")  # for training, or how but not what is computed
+                      "randomize_noise", "fused_modconv", "dtype")  # for training, or they decide how, not what, is computed
 
 
 def tensorflow_config(static_kwargs: dict) -> dict:
-    """The configuration of a generator from its settings in the TensorFlow code."""
+    """The configuration of a generator from the settings that the TensorFlow code stores."""
     kwargs = TENSORFLOW_DEFAULTS | static_kwargs
     tables = {"generator": {}, "mapping": {}, "synthesis": {}}
     for name, value in kwargs.items():
@@ -152,23 +151,16 @@ def tensorflow_config(static_kwargs: dict) -> dict:
 # ---- Tensors
 
 class Entry(NamedTuple):
-    """A tensor of the generator, and where TensorFlow's code has it."""
+    """A tensor of the generator, and its counterpart in the TensorFlow code."""
     shape: tuple
-    variable: str | None  # in TensorFlow; None: there is none, since the value is fixed
+    variable: str | None  # its name in TensorFlow; None: no variable, since the value is fixed
     variable_shape: tuple
-    convert: Callable[[Tensor], Tensor]  # the variable into the tensor
-    value: Tensor | None = None  # fixed by the settings
-
-
-def _low_pass(taps: list) -> Tensor:
-    """The outer product of the taps, with sum 1, [t, t]; 8 or more taps stay a vector [t]."""
-    taps = torch.tensor(taps, dtype=torch.float32)
-    taps = taps if len(taps) >= 8 else torch.outer(taps, taps)
-    return taps / taps.sum()
+    convert: Callable[[Tensor], Tensor]  # from the variable to the tensor
+    value: Tensor | None = None  # where the settings fix it
 
 
 def _widths(config: dict) -> dict[int, int]:
-    """Channels of the feature maps, by resolution from 4 to the image's."""
+    """The channels of the feature maps, by resolution, from 4 up to the image's."""
     base, limit = (config["synthesis_kwargs"][name] for name in ("channel_base", "channel_max"))
     widths = {2**level: min(base >> level, limit) for level in range(2, config["img_resolution"].bit_length())}
     if min(widths.values()) < 1:
@@ -177,11 +169,11 @@ def _widths(config: dict) -> dict[int, int]:
 
 
 def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
-    """Every tensor of the generator by its name, and what its modules say of themselves: {path: {attribute: value}}."""
+    """The generator's tensors, by name, and the attributes of its modules: {path: {attribute: value}}."""
     z, c, w, R, channels = (config[name] for name in ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"))
     m, s, widths = config["mapping_kwargs"], config["synthesis_kwargs"], _widths(config)
     K, clamp, lowest_fp16 = s["kernel_size"], s["conv_clamp"], max(2 * R >> s["num_fp16_res"], 8)
-    low_pass, num_ws = _low_pass(s["resample_filter"]), 2 * len(widths)
+    taps, num_ws = low_pass(s["resample_filter"]), 2 * len(widths)
     entries, says = {}, {}
 
     def vector(name, variable, size):
@@ -208,12 +200,12 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
     def convolution(path, variable, after, before, r, up):
         styled(path, variable, after, before, K, rotated=up)
         says[path] |= {"resolution": r, "up": 1 + up, "use_noise": s["use_noise"], "activation": s["activation"], "padding": K // 2,
-                       "act_gain": GAINS[s["activation"]]}
+                       "act_gain": ACTIVATIONS[s["activation"]][1]}
         if s["use_noise"]:
             number = 2 * r.bit_length() - (7 if up else 6)  # 0 at 4 px; 1, 2 at 8 px; ...
             entries[f"{path}.noise_const"] = Entry((r, r), f"synthesis/noise{number}", (1, 1, r, r), lambda x: x[0, 0])
             entries[f"{path}.noise_strength"] = Entry((), f"{variable}/noise_strength", (), lambda x: x)
-        fixed(path, low_pass if up else _low_pass(DEFAULT_TAPS))  # the latter unused
+        fixed(path, taps if up else low_pass(TAPS))  # conv1 holds the default, unused
 
     says[""] = {"z_dim": z, "c_dim": c, "w_dim": w, "img_resolution": R, "img_channels": channels, "num_ws": num_ws}
     says["mapping"] = {"z_dim": z, "c_dim": c, "w_dim": w, "num_ws": num_ws, "num_layers": m["num_layers"], "w_avg_beta": m["w_avg_beta"]}
@@ -231,7 +223,7 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
         path, variable, before = f"synthesis.b{r}", f"synthesis/{r}x{r}", widths.get(r // 2, 0)
         says[path] = {"in_channels": before, "w_dim": w, "resolution": r, "img_channels": channels, "is_last": r == R,
                       "architecture": s["architecture"], "use_fp16": r >= lowest_fp16}
-        fixed(path, low_pass)
+        fixed(path, taps)
         if r == 4:
             entries[f"{path}.const"] = Entry((after, 4, 4), f"{variable}/Const/const", (1, after, 4, 4), lambda x: x[0])
         else:
@@ -243,12 +235,12 @@ def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
         if s["architecture"] == "resnet" and r > 4:
             kernel(f"{path}.skip", f"{variable}/Skip", after, before, 1, rotated=True)
             says[f"{path}.skip"] = {"up": 2, "conv_clamp": None, "activation": "linear", "weight_gain": 1 / sqrt(before)}
-            fixed(f"{path}.skip", low_pass)
+            fixed(f"{path}.skip", taps)
     return entries, says
 
 
 def check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
-    """Hold what the modules in a file say of themselves against the configuration; what they do not say is not missed."""
+    """Raises NetworkFileError if an attribute contradicts the configuration; attributes may be missing."""
     for path, attributes in says.items():
         for name, value in attributes.items():
             found = modules.get(path, {}).get(name, value)
