@@ -37,8 +37,8 @@ from bench_tuned import PROMPT, SAME_DB, denoise, free, in_turn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genlib import device, measure, quality, runs
+from genlib.experiments import STABLE_DIFFUSION
 from genlib.models import images, stable_diffusion, stylegan2, tuned
-from genlib.report import thesis
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("1_stable_diffusion", "2_vae_round_trip", "3_stylegan2_ada")
@@ -114,7 +114,7 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
 
     Returns a table, and which condition is nearest to the thesis's figure.
     """
-    published, rows, peaks = thesis.ITERATION_VRAM_BYTES["stable-diffusion"], [], {}
+    published, rows, peaks = STABLE_DIFFUSION.published.vram_bytes, [], {}
 
     def draw(pipe, *condition):
         name = "-".join(condition).replace(" ", "-")

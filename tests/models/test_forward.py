@@ -13,8 +13,7 @@ from drawing import SAME_DB, draw, face
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genlib import measure
-from genlib.measure import quality
+from genlib import measure, quality
 from genlib.models import forward, stable_diffusion, stylegan2, tuned, weights
 from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo

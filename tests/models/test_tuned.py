@@ -10,8 +10,7 @@ import torch
 from diffusers import PNDMScheduler
 from drawing import SAME_DB, draw, face
 
-from genlib import device, measure
-from genlib.measure import quality
+from genlib import device, measure, quality
 from genlib.models import forward, images, stable_diffusion, stylegan2, tuned, vae
 
 
