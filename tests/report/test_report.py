@@ -4,6 +4,7 @@ from saved_runs import save_run
 
 from genlib import runs
 from genlib.report import Report
+from genlib.report.audit import SUSPECTS
 from genlib.report.figures import FIGURES
 from genlib.report.summary import summarize
 from genlib.report.tables import TABLES
@@ -137,7 +138,7 @@ def test_what_there_is_not_is_refused_with_what_there_is(tmp_path):
 def test_with_one_experiment_only_every_table_that_it_fills_and_every_figure_is_written(tmp_path, monkeypatch):
     save(tmp_path / "runs", "stylegan2-ada", [0.1, 0.1])
     report = Report(tmp_path / "runs")
-    assert report.figures == [kind.name for kind in FIGURES]
+    assert report.figures == [kind.name for kind in FIGURES] and len(report.table("audit").data) == len(SUSPECTS)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, path, **_: path.write_text(canvas.get_suptitle()))
     paths = report.save(tmp_path / "out")
     assert sorted(paths) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())

@@ -33,7 +33,7 @@ def bars(report) -> tuple[Canvas, pd.DataFrame]:
 def bars_of(report, ax, name: str) -> None:
     """A bar for each experiment; a panel without readings says so."""
     reading, runs = READINGS[name], report.rows.dropna(subset=[name])
-    if _is_missing(report, ax, name, runs):
+    if _is_missing(report, ax, name, runs[name]):
         return
     values, spread = runs[name] / reading.scale, (runs[f"{name}_sd"] / reading.scale).fillna(0)
     for x, (slug, run) in enumerate(runs.iterrows()):
@@ -49,13 +49,13 @@ def bars_of(report, ax, name: str) -> None:
     _scale(report, ax, values)
 
 
-def _is_missing(report, ax, name: str, runs: pd.DataFrame) -> bool:
+def _is_missing(report, ax, name: str, values: pd.Series) -> bool:
     """Whether no run has the reading, which the panel then says."""
     ax.set_title(report.say(READINGS[name].heading), fontsize=9)
-    if runs.empty:
+    if values.empty:
         ax.text(0.5, 0.5, fill(report.say("not measured on this machine"), 14), ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
-    return runs.empty
+    return values.empty
 
 
 def _bar(ax, x: float, value: float, spread: float, entry: Experiment, capsize: float, width: float = 0.8, label=None) -> None:
@@ -96,8 +96,8 @@ def _place(report, row: pd.Series) -> str:
 
 
 def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None:
-    runs = pd.concat([pd.DataFrame(columns=[name]), *places.values()])
-    if _is_missing(report, ax, name, runs.dropna(subset=[name])):
+    values = pd.Series([value for rows in places.values() for value in rows[name].dropna()], dtype=float)
+    if _is_missing(report, ax, name, values):
         return
     slugs, scale = list(dict.fromkeys(slug for rows in places.values() for slug in rows.index)), READINGS[name].scale
     width = 0.8 / len(slugs)
@@ -108,7 +108,7 @@ def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None
             _bar(ax, place, run[name] / scale, spread / scale, find(slug), capsize=2, width=width, label=_label(report, slug))
     ax.set_xlim(-0.6, len(places) - 0.4)
     ax.set_xticks(range(len(places)), places, fontsize=8, rotation=90 if len(places) > 1 else 0)
-    _scale(report, ax, pd.to_numeric(runs[name]))
+    _scale(report, ax, values)
 
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
