@@ -36,10 +36,10 @@ class Switch:
 _PIPELINE, _VAE, _STYLEGAN2 = ("stable_diffusion",), ("stable_diffusion", "vae"), ("stylegan2",)
 
 SWITCHES = [
+    Switch("vae_slicing", "a batch is decoded image by image", "everywhere", _VAE),
     Switch("skip_equal_guidance", "half of the UNet's work at an empty prompt, where both branches of guidance are equal",
            "everywhere", _PIPELINE, v1_only=True),
     Switch("inference_mode", "no bookkeeping for gradients", "everywhere", _PIPELINE, v1_only=True),
-    Switch("vae_slicing", "a batch is decoded image by image", "everywhere", _VAE),
     Switch("unet_channels_last", "the UNet in the memory layout that tensor cores take", "NVIDIA's GPUs", _PIPELINE),
     Switch("vae_channels_last", "the VAE in that layout", "NVIDIA's GPUs", _VAE),
     Switch("unet_cuda_graph", "a step of the UNet in one launch instead of hundreds, at batch 1", "NVIDIA's GPUs", _PIPELINE,
