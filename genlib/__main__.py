@@ -253,7 +253,7 @@ def examine(options) -> int:
     from genlib import notebook
 
     try:
-        from genlib import doctor
+        from genlib.commands import doctor
 
         print(*doctor.examine(), sep="\n")
     except ModuleNotFoundError:

@@ -8,7 +8,8 @@ from statistics import median
 
 import torch
 
-from genlib import device, doctor, measure
+from genlib import device, measure
+from genlib.commands import doctor
 from genlib.measure.repeat import measure as measure_once
 from genlib.models import images, stable_diffusion, stylegan2, vae
 

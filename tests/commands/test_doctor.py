@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlib import doctor, measure, notebook
+from genlib import measure, notebook
 from genlib.__main__ import main
+from genlib.commands import doctor
 from genlib.models import stable_diffusion, stylegan2, vae
 
 
@@ -74,12 +75,12 @@ def test_a_package_that_nothing_works_without_is_said_with_the_command_that_inst
     hidden = f"import sys\nsys.modules[{module!r}] = None\nfrom importlib import util\nfind = util.find_spec\n" \
              f"util.find_spec = lambda name: None if name == {module!r} else find(name)\n" \
              "from genlib.__main__ import main\nsys.exit(main(['doctor']))"
-    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2])
     assert f"missing {package}: pip install {package}" in " ".join((done.stdout + done.stderr).split()), done.stderr
 
 
 def test_every_dependency_of_the_package_is_looked_for():
-    declared = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.match(r"[\w-]+", line)[0] for line in declared} <= set(notebook.NEEDED.values())
 
 
