@@ -106,7 +106,8 @@ def test_the_set_up_cell_is_the_same_everywhere():
 
 
 def test_the_address_in_badges_and_cells_is_the_one_in_pyproject():
-    address = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["genlib"]["repository"]
+    urls = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]
+    address = urls.get("Repository", "https://github.com/OWNER/NAME").removeprefix("https://github.com/")
     for path in NOTEBOOKS:
         text = path.read_text(encoding="utf-8")
         assert BADGE.findall(text) == [(address, path.name)]

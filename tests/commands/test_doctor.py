@@ -1,73 +1,46 @@
-"""The forecast counts what the models really do; its seconds are compared with measured ones by `make bench`."""
-import gc
+"""What the command says; how the forecast is counted is tested in test_forecast.py."""
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from genlib import measure, notebook
+from genlib import notebook
 from genlib.__main__ import main
-from genlib.commands import doctor
-from genlib.models import stable_diffusion, stylegan2, vae
+from genlib.commands import doctor, forecast
+from genlib.experiments import EXPERIMENTS, Experiment
+from genlib.models import weights
+
+CALLS = {size: forecast.calls(size, torch.float32) for size in ("demo", "random")}  # counted once: it takes seconds
 
 
-@pytest.fixture(scope="module")
-def demo():
-    return doctor.work("demo", torch.float32, steps=4)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The forecast's amounts as counted above, rates that need no measuring, and no network."""
+    monkeypatch.setattr(forecast, "calls", lambda size, dtype: CALLS[size])
+    monkeypatch.setattr("genlib.measure.machine_rates", lambda dtype: (1e10, 1e10))
+    monkeypatch.setattr(forecast, "operation_s", lambda dtype: 1e-5)
+    monkeypatch.setattr(weights, "hub_answers", lambda: False)
 
 
-def test_the_forecast_counts_the_operations_that_the_demo_models_make(demo):
-    pipe, autoencoder, G = stable_diffusion.load("demo"), vae.load("demo"), stylegan2.load("demo")
-    latents = stable_diffusion.random_latents(pipe)
-    really = {
-        "stable-diffusion": measure.count_flops(lambda: pipe(prompt="", latents=latents, num_inference_steps=4).images),
-        "vae-round-trip": measure.count_flops(lambda: vae.decode(autoencoder, vae.encode(autoencoder, torch.zeros(1, 3, 64, 64))) is None),
-        "stylegan2-ada": measure.count_flops(lambda: G(torch.zeros(1, G.z_dim)) is None)}
-    for experiment, flops in really.items():
-        assert 0.9 < demo[experiment].flops / flops < 1.1, experiment
-    assert demo["stable-diffusion"].weights_bytes == sum(
-        p.numel() * 4 for part in (pipe.unet, pipe.vae, pipe.text_encoder) for p in part.parameters())
-
-
-def test_it_knows_the_published_sizes_and_that_half_precision_halves_them():
-    full, half = (doctor.work("random", dtype) for dtype in (torch.float32, torch.float16))
-    assert 4.26e9 < full["stable-diffusion"].weights_bytes < 4.28e9  # 3.44 + 0.49 + 0.335 GB without the safety checker
-    assert half["stable-diffusion"].weights_bytes * 2 == full["stable-diffusion"].weights_bytes
-    assert full["stable-diffusion"].flops == half["stable-diffusion"].flops > 50 * full["vae-round-trip"].flops / 5
-    assert full["vae-round-trip"].map_bytes > 512 * 512 * 128 * 4, "the decoder's largest map"
-
-
-def test_maps_that_are_gone_do_not_count_at_the_peak():
-    size = 2**20
-    with doctor._Watch() as watch:
-        a = torch.zeros(size)
-        b = a + 1
-        del a
-        gc.collect()
-        c = b + 1
-        c.view(2, -1)
-    assert watch.peak_bytes == 2 * 4 * size and watch.operations == 4
-
-
-def test_a_cpu_computes_and_starts_operations_in_turn_a_gpu_at_once():
-    amount = doctor.Work(flops=1e9, operations=1000)
-    assert doctor.time_s(amount, 1e9, 1e-3, "cpu") == pytest.approx(1 / doctor.SHARE_REACHED["cpu"] + 1)
-    assert doctor.time_s(amount, 1e9, 1e-3, "cuda") == pytest.approx(1 / doctor.SHARE_REACHED["cuda"])
-    assert doctor.time_s(amount.times(2), 1e12, 1e-3, "cuda") == pytest.approx(2)
+def row(slug):
+    """The line of an experiment."""
+    [line] = [line for line in doctor.examine() if re.match(rf"\S+ {slug} ", line)]
+    return line
 
 
 def test_the_command_says_machine_weights_forecast_and_what_is_missing(capsys, monkeypatch):
-    monkeypatch.setattr(doctor.weights_module, "hub_answers", lambda: False)
-    monkeypatch.setattr(doctor.notebook, "NEEDED", {"no_such_module": "some-package", "torch": "torch"})
+    monkeypatch.setattr(notebook, "NEEDED", {"no_such_module": "some-package", "torch": "torch"})
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "the model hub does not answer" in out and "missing    some-package: pip install some-package" in out
-    for number, experiment in enumerate(("stable-diffusion", "vae-round-trip", "stylegan2-ada"), 1):
-        assert len(re.findall(r"an image, .*?GiB", re.search(rf"^{number} {experiment}.*$", out, re.MULTILINE)[0])) == 2, out
+    for entry in EXPERIMENTS:
+        line = re.search(rf"^{entry.notebook[0]} {entry.slug} .*$", out, re.MULTILINE)[0]
+        assert len(re.findall(r"\d m?\w+ an image, \S+ \w+, [\d.]+ GiB", line)) == 2, out
 
 
 @pytest.mark.parametrize("module, package", [("torch", "torch"), ("skimage", "scikit-image")])
@@ -84,21 +57,66 @@ def test_every_dependency_of_the_package_is_looked_for():
     assert {re.match(r"[\w-]+", line)[0] for line in declared} <= set(notebook.NEEDED.values())
 
 
-def test_notebook_2_needs_the_memory_of_the_pipeline_that_makes_its_faces(monkeypatch):
-    monkeypatch.setattr(doctor.weights_module, "hub_answers", lambda: False)
-    first, second = (next(line for line in doctor.examine() if line.startswith(f"{number} ")) for number in (1, 2))
-    assert re.findall(r"[\d.]+ GiB", second) == re.findall(r"[\d.]+ GiB", first)
+def test_notebook_2_needs_the_memory_of_the_pipeline_that_makes_its_faces():
+    needed = [re.findall(r"[\d.]+ GiB", row(slug)) for slug in ("stable-diffusion", "vae-as-in-thesis", "vae-round-trip")]
+    assert needed[0] == needed[1] == needed[2] and len(needed[0]) == 2
+
+
+def whole(slug):
+    """The whole notebook's time with demo weights, in seconds, as an experiment's line says it."""
+    number, unit = re.search(r"an image, ([\d.]+) (\w+)", row(slug)).groups()
+    return float(number) * dict(s=1, min=60, h=3600)[unit]
+
+
+def test_a_notebooks_forecast_is_the_sum_over_its_experiments(monkeypatch):
+    assert whole("vae-as-in-thesis") == whole("vae-round-trip"), "one notebook"
+    monkeypatch.setattr(forecast, "time_s", lambda work, *rates: 1000.0)  # an image of any model
+    images = {entry.slug: entry.images(notebook.parameters(entry.notebook)) for entry in EXPERIMENTS}
+    both = doctor.AROUND_S + 1000 * (images["vae-as-in-thesis"] + images["vae-round-trip"])
+    assert whole("vae-round-trip") == pytest.approx(both, rel=0.01)
+    assert whole("stylegan2-ada") == pytest.approx(doctor.AROUND_S + 1000 * images["stylegan2-ada"], rel=0.01)
+
+
+def test_the_parameters_that_stand_in_a_notebook_are_what_is_counted(monkeypatch):
+    given, plain = notebook.parameters, whole("stable-diffusion")
+    monkeypatch.setattr(notebook, "parameters", lambda name: given(name) | dict(STEPS=200))
+    assert whole("stable-diffusion") > 2 * plain
+    monkeypatch.setattr(notebook, "parameters", lambda name: dict(ITERATIONS=5))
+    with pytest.raises(ValueError, match="1_stable_diffusion.ipynb has no parameter 'STEPS'.*put it back"):
+        doctor.examine()
+
+
+def test_without_notebooks_only_an_image_is_forecast(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    assert re.fullmatch(r"1 stable-diffusion( +[\d.]+ \w+ an image, [\d.]+ GiB){2}", row("stable-diffusion"))
+
+
+@pytest.mark.parametrize("added, line", [
+    (Experiment("made-up", label="", notebook="5_made_up"), r"5 made-up +– +–"),
+    (Experiment("made-up", label=""), r"– made-up +– +–"),
+    (Experiment("made-up", label="", parts=lambda steps: {"generator": 1000}), r"– made-up( +[\d.]+ \w+ an image, [\d.]+ GiB){2}"),
+    (Experiment("made-up", label="", notebook="3_stylegan2_ada", parts=lambda steps: {"generator": 1}, images=lambda p: 10**9),
+     r"3 made-up +\d+ m?s an image, \d{4,}.*h, .*")])
+def test_an_experiment_is_forecast_from_its_entry_alone_and_one_without_parts_gets_a_dash(monkeypatch, added, line):
+    monkeypatch.setattr(doctor, "EXPERIMENTS", [*EXPERIMENTS, added])
+    assert re.fullmatch(line, row("made-up"))
+    assert "an image" in row("stylegan2-ada"), "the others keep theirs"
+
+
+def test_a_notebook_with_an_experiment_that_cannot_be_counted_has_no_forecast_as_a_whole(monkeypatch):
+    monkeypatch.setattr(doctor, "EXPERIMENTS", [*EXPERIMENTS, Experiment("made-up", label="", notebook="3_stylegan2_ada")])
+    assert re.fullmatch(r"3 stylegan2-ada( +[\d.]+ \w+ an image, [\d.]+ GiB){2}", row("stylegan2-ada"))
 
 
 @pytest.mark.parametrize("cached, answers, said", [(True, False, "is in the cache"), (False, True, "can be downloaded"),
                                                    (False, False, "cannot be had now: the model hub does not answer")])
 def test_it_says_whether_the_published_weights_can_be_had_and_what_tuned_would_do(monkeypatch, cached, answers, said):
-    monkeypatch.setattr(doctor.weights_module, "in_cache", lambda: cached)
-    monkeypatch.setattr(doctor.weights_module, "hub_answers", lambda: answers)
+    monkeypatch.setattr(weights, "in_cache", lambda: cached)
+    monkeypatch.setattr(weights, "hub_answers", lambda: answers)
     text = "\n".join(doctor.examine())
     assert f"published {said}\n" in text and "tuned: vae_slicing, skip_equal_guidance, inference_mode" in text
 
 
 def test_what_does_not_fit_is_said(capsys, monkeypatch):
-    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 1024**3, "total": 4 * 1024**3})())
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 1024**3, "total": 4 * 1024**3})())
     assert "does not fit" in next(line for line in doctor.examine() if line.startswith("1 "))
