@@ -1,4 +1,4 @@
-"""Reads the arguments and starts the command: `python -m genlib COMMAND`, or `genlib COMMAND` once it is installed."""
+"""Reads the arguments and runs a command: `python -m genlib COMMAND`, or `genlib COMMAND` once installed."""
 import argparse
 import sys
 import warnings
@@ -13,8 +13,8 @@ COMMANDS = [run, table, convert, generate, doctor]  # in the order of --help
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status.
 
-    0: it did what was asked. Otherwise one sentence on stderr says why not: 1, it failed; 2, it was called wrongly;
-    130, it was interrupted.
+    0 means success. Otherwise a sentence on stderr says what happened, and the status is 1 for a failure, 2
+    for wrong arguments and 130 for an interrupt.
     """
     options = parser().parse_args(arguments)
     try:

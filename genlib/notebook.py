@@ -1,4 +1,4 @@
-"""What the notebooks need around the measuring: where results go on Colab, Kaggle or a laptop, and how they travel."""
+"""What Colab, Kaggle and a laptop do differently: where results are kept, and how they get to notebook 4."""
 import ast
 import io
 import json
@@ -30,9 +30,9 @@ def number(name: str) -> int:
 
 
 def parameters(name: str) -> dict:
-    """The parameters of a notebook of the project with the values in its cell; {} where there is no such notebook.
+    """The parameters of one of the project's notebooks with the values in its cell.
 
-    An installed package has none. Raises ValueError where the cell cannot be read.
+    {} if there is no such notebook, as in an installed package. Raises ValueError if the cell cannot be read.
     """
     path = PROJECT / "notebooks" / f"{name}.ipynb"
     if not path.exists():
@@ -47,10 +47,10 @@ def parameters(name: str) -> dict:
 
 
 def results_folder(results: str | Path, use_drive: bool = False) -> Path:
-    """The folder in which runs are kept, made if missing: the environment variable GENLIB_RESULTS, else `results`.
+    """Make the folder in which runs are kept: the environment variable GENLIB_RESULTS, else `results`.
 
-    use_drive: on Colab, mount the user's Drive and keep the runs in its folder `genlib/results`, which outlives the machine.
-    Raises ValueError for use_drive anywhere else, OSError where the folder cannot be made.
+    use_drive: on Colab, mount the user's Drive and keep the runs in its folder `genlib/results`, which
+    outlives the machine. Raises ValueError for use_drive anywhere else, OSError if the folder cannot be made.
     """
     folder = Path(os.environ.get("GENLIB_RESULTS") or (_drive() / "genlib" / "results" if use_drive else results))
     try:
@@ -72,8 +72,8 @@ def _drive() -> Path:
 def take_along(results: Path, use_drive: bool = False) -> None:
     """At a notebook's end, get the runs to where notebook 4 can read them.
 
-    Colab's machine will be gone, so there they are downloaded as one .zip, unless they lie on Drive or GENLIB_RESULTS chose
-    their folder. In all other cases a line says where they are.
+    Colab's machine will be gone, so there they are downloaded as one .zip, unless they lie on Drive or in the
+    folder that GENLIB_RESULTS names. In all other cases a line says where they are.
     """
     try:
         from google.colab import files
@@ -89,10 +89,11 @@ def take_along(results: Path, use_drive: bool = False) -> None:
 
 
 def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -> None:
-    """Execute the notebooks that measure an experiment without a finished run under `results`, in a process of their own.
+    """Execute the notebooks that have an experiment without a finished run in `results`.
 
-    Only runs of this profile and, unless weights is "auto", of these weights count as there.
-    Raises RuntimeError with the last line that the process printed if it fails. What it measured until then stays.
+    They run in a process of their own. Only runs of this profile count, and unless weights is "auto" only
+    runs of these weights. Raises RuntimeError with the last line that the process printed if it fails; what
+    it has measured by then is kept.
     """
     there = {run.experiment for run in runs.read_all(results) if run.method == "genlib" and not run.variant
              and run.profile == profile and weights in ("auto", run.weights)}
@@ -109,9 +110,9 @@ def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -
 
 
 def upload(results: Path) -> None:
-    """On Colab, ask for .zip archives of results from the user's computer and put them into the results folder.
+    """On Colab, let the user choose .zip archives of results and put them into the results folder.
 
-    A line names each file that is no .zip. Raises ValueError anywhere but on Colab, saying where to put the files.
+    A line names each file that is not a .zip. Raises ValueError elsewhere, saying where to put the files.
     """
     try:
         from google.colab import files
@@ -131,7 +132,7 @@ def missing() -> str:
 
 
 def introduce() -> None:
-    """Print the machine and the versions, which a reader of the notebook needs to compare its figures."""
+    """Print the machine and the versions, without which the notebook's figures cannot be compared."""
     from genlib import device
 
     machine = device.describe()
@@ -143,7 +144,7 @@ def introduce() -> None:
 
 
 def write_address(repository: str) -> None:
-    """Write the project's address on GitHub, "owner/name", into pyproject.toml, README.md and the notebooks."""
+    """Write the address on GitHub, "owner/name", into pyproject.toml, README.md and the notebooks."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise SystemExit(f"REPO is {repository!r}: write it as owner/name, as in make colab REPO=owner/name")
     for path in [PROJECT / "pyproject.toml", PROJECT / "README.md", *sorted((PROJECT / "notebooks").glob("*.ipynb"))]:

@@ -1,6 +1,7 @@
-"""How far the doctor's forecasts of an image's time and memory are from what it takes: demo, and full size (random weights).
+"""How far the doctor's forecasts for an image are from its time and memory: demo weights, then random ones.
 
-A forecast is to be within a factor of two of the time, and within a quarter of the memory: beyond that the exit status is 1.
+A forecast should be within a factor of two of the time and within a quarter of the memory, else the exit
+status is 1.
 """
 import gc
 import sys
@@ -18,14 +19,14 @@ MB = 1024**2
 
 
 def measured(call, times: int) -> tuple[float, int]:
-    """Median time of a call after one that does not count, and the peak of its memory: the GPU's, without one the process's."""
+    """Median time of a call, after one that warms up, and its peak of memory: the GPU's or the process's."""
     call()
     taken = [measure_once(lambda index: [call()], 0)[0] for _ in range(times)]
     return median(i.time_s for i in taken), max(i.vram_peak_bytes or i.ram_peak_bytes for i in taken)
 
 
 def calls(weights: str, steps: int) -> list:
-    """The experiments, each with what draws an image of it. All models are loaded."""
+    """The experiments, each with a call that makes an image of it."""
     pipe = stable_diffusion.load(weights)
     autoencoder, G = pipe.vae, stylegan2.load(weights)
     latents, picture = stable_diffusion.random_latents(pipe), images.photograph(64 if weights == "demo" else 512)

@@ -1,4 +1,4 @@
-"""The package as pip installs it: what its wheel holds, and its commands in an environment that has nothing of the project's folder."""
+"""The package as pip installs it: what is in the wheel, and its commands far from the project's folder."""
 import shutil
 import subprocess
 import sys
@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, since building leaves folders behind, which has an address and one language more."""
+    """The wheel of a copy, since building leaves folders behind, with an address and one more language."""
     copy = tmp_path_factory.mktemp("copy")
     for name in "genlib", "pyproject.toml", "README.md", "LICENSE":
         source = PROJECT / name
@@ -42,7 +42,7 @@ def test_the_wheel_has_the_demo_weights_and_the_languages_and_neither_training_n
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """A new environment with the wheel in it, which borrows the packages that genlib needs: nothing is downloaded."""
+    """A new environment with the wheel in it. The packages that it needs are borrowed, not downloaded."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
@@ -54,7 +54,7 @@ def installed(wheel, tmp_path_factory):
 
 
 def call(environment, *arguments, at):
-    """A command of the environment's, run in the folder `at`; "-m genlib" is Python's own way."""
+    """Run the environment's genlib, or `python -m genlib` if the arguments begin so, in the folder `at`."""
     program = [environment / "bin" / "python", "-I", *arguments] if arguments[0] == "-m" else [environment / "bin" / "genlib", *arguments]
     return subprocess.run(list(map(str, program)), cwd=at, capture_output=True, text=True)
 

@@ -140,7 +140,7 @@ def test_what_nbval_lets_through_is_what_the_checks_above_are_for(tmp_path):
 
 
 def set_up(folder, repository="", after="", times=1):
-    """The set-up cell, up to what it installs, as a kernel runs it: its folder on the path, nothing installed, no network."""
+    """Run the set-up cell, without its installing, as a kernel does: its folder on the path, no network."""
     cell = re.sub(r'(REPOSITORY = ")[^"]*', rf"\g<1>{repository}", SET_UP.partition("for module, name in")[0])
     code = f"import sys\nsys.path.insert(0, '')\nfor _ in range({times}):\n  exec({cell!r})\n{after}"
     return subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True,

@@ -1,6 +1,6 @@
-"""The commands, a file each: `add` declares a command's arguments, `run` carries it out and returns the exit status.
+"""The commands, a file each: `add` declares the arguments, `run` does the work and returns the exit status.
 
-Importing them loads no torch: what is heavy is imported inside the functions, so that `--help` answers at once.
+Heavy libraries are imported inside the functions, so that `--help` answers at once.
 """
 import argparse
 import os
@@ -15,10 +15,10 @@ def at_least_one(text: str) -> int:
 
 
 def short(path: Path) -> str:
-    """A path as it is printed: relative to the working folder, where it lies below it."""
+    """A path as it is printed: relative to the working folder if it lies in it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def ask_for_huge_pages() -> None:
-    """Let torch put large buffers on huge pages on CPUs. It reads the variable when it starts: call this before it is imported."""
+    """Let torch put large buffers on huge pages on CPUs; to be called before torch is imported."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

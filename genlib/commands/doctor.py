@@ -79,7 +79,7 @@ def _forecasts(dtype, flops_per_s: float, free: int) -> list[str]:
 
 
 def _cell(entry: Experiment, column: Mapping[str, _Image], free: int) -> str:
-    """An image of the experiment; then all of its notebook, whose memory is that of the largest model in it."""
+    """An image of the experiment; then its whole notebook, with the memory of the largest model in it."""
     if entry.slug not in column:
         return UNKNOWN
     in_notebook = [other for other in EXPERIMENTS if other.notebook == entry.notebook] if entry.notebook else [entry]
@@ -90,9 +90,9 @@ def _cell(entry: Experiment, column: Mapping[str, _Image], free: int) -> str:
 
 
 def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image]) -> float | None:
-    """Forecast of a notebook's time: the images of all its experiments; None where they cannot be counted.
+    """Forecast of a notebook's time, by the images of all its experiments; None where they cannot be counted.
 
-    They cannot where the notebooks are not at hand, as in an installed package, or where an experiment does not say.
+    That is so in an installed package, which has no notebooks, and for an experiment without a forecast.
     """
     parameters = notebook.parameters(in_notebook[0].notebook)
     if not parameters or not all(entry.images and entry.slug in column for entry in in_notebook):

@@ -1,8 +1,8 @@
 """What an image will take on this machine, counted without weights.
 
-Each network is built without memory, on torch's meta device, and called once. That counts its operations and the bytes alive
-at the peak. An experiment's entry says how often an image calls each network; the sum is divided by the rates that this
-machine reaches now.
+Each network is built on torch's meta device, which takes no memory, and called once to count its operations
+and the bytes alive at the peak. An experiment's entry says how often an image calls each network. The sum is
+divided by the rates that this machine reaches now.
 """
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from genlib import device
-from genlib.experiments import STEPS, Experiment
+from genlib.experiments import STABLE_DIFFUSION, STEPS, Experiment
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models.weights import DEMO
 
@@ -31,7 +31,7 @@ GPU_CONTEXT_BYTES = 500 * 1024**2  # what the driver takes for a process beside 
 class Work:
     """What an image, or one part of it, takes."""
     flops: float = 0  # floating-point operations
-    operations: float = 0  # calls of torch's own operations, each of which takes time however small it is
+    operations: float = 0  # torch's own, each of which takes time however small it is
     map_bytes: int = 0  # of results that are alive at the peak
     weights: Mapping[str, int] = field(default_factory=dict)  # bytes of the networks that must be loaded, by name
 
@@ -68,7 +68,7 @@ class _Watch(TorchDispatchMode):
 
 
 def work_of(name: str, build: Callable, call: Callable, dtype: torch.dtype) -> Work:
-    """The work of `call(network)` for the network `name` that `build()` makes, found without its memory or time."""
+    """The work of `call(network)` for the network `name` that `build()` makes, on torch's meta device."""
     default = torch.get_default_dtype()
     try:
         torch.set_default_dtype(dtype)
@@ -87,7 +87,7 @@ def calls(weights: str, dtype: torch.dtype) -> dict[str, Work]:
 
     weights: "demo", or "random" and "published", which have the same size.
     """
-    folder, demo = DEMO / "stable-diffusion", weights == "demo"
+    folder, demo = DEMO / STABLE_DIFFUSION.slug, weights == "demo"
     unet = UNet2DConditionModel.load_config(folder / "unet") if demo else stable_diffusion.UNET_CONFIG
     autoencoder = AutoencoderKL.load_config(folder / "vae") if demo else vae.V1_CONFIG
     text = CLIPTextConfig.from_pretrained(folder / "text_encoder") if demo else CLIPTextConfig(**stable_diffusion.TEXT_CONFIG)
@@ -149,8 +149,8 @@ def time_s(amount: Work, flops_per_s: float, each_s: float, kind: str) -> float:
 
 
 def memory_bytes(amount: Work, kind: str) -> int:
-    """Forecast of the peak: weights, results, and the driver's share on a GPU or this process as it is on a CPU.
+    """Forecast of the peak: weights, results and what the process takes without them.
 
-    This process has loaded the libraries that a notebook loads, and no model.
+    On a CPU that is the size of this process, which has loaded the libraries of a notebook but no model.
     """
     return amount.weights_bytes + amount.map_bytes + (GPU_CONTEXT_BYTES if kind != "cpu" else psutil.Process().memory_info().rss)

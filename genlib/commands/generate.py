@@ -3,9 +3,9 @@ import argparse
 from pathlib import Path
 
 from genlib.commands import ask_for_huge_pages, at_least_one
-from genlib.experiments import STEPS
+from genlib.experiments import STABLE_DIFFUSION, STEPS
 
-OPTIONS_OF = {"stylegan2": ["truncation_psi"], "stable-diffusion": ["prompts", "steps"]}  # that the other models do not take
+OPTIONS_OF = {"stylegan2": ["truncation_psi"], STABLE_DIFFUSION.slug: ["prompts", "steps"]}  # that the other does not take
 
 
 def add(commands):

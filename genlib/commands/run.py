@@ -96,7 +96,7 @@ def _parameters(options, name: str, results: Path) -> dict:
 
 
 def _execute(source: Path, copy: Path, parameters: dict) -> None:
-    """Execute a notebook into `copy`. Raises ValueError in one sentence where a cell fails or the kernel dies."""
+    """Execute a notebook into `copy`. Raises ValueError if a cell fails or the kernel dies."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError

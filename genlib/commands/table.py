@@ -22,7 +22,7 @@ def add(commands):
 
 
 def run(options) -> int:
-    """Print Table 1 of the newest runs and write it, the full table and the audit in the formats asked for."""
+    """Print Table 1 of the newest runs; write it, the full table and the audit in the chosen formats."""
     from genlib import runs
     from genlib.report import conclusions, summary, tables, thesis, words
 

@@ -1,4 +1,4 @@
-"""The forecast counts what the models and the notebooks really do; `make bench` compares its seconds with measured ones."""
+"""The forecast counts what the models and the notebooks really do; bench_doctor.py compares its seconds."""
 import gc
 from contextlib import contextmanager
 from math import prod
@@ -79,7 +79,7 @@ def test_a_part_that_is_no_known_network_is_one_sentence_with_the_places_to_chan
 
 @contextmanager
 def counted(network, amount):
-    """A list to which each call of networks of this class adds an amount, found from its inputs and its output."""
+    """A list to which each call of a network of this class adds `amount(inputs, output)`."""
     amounts = []
 
     def add(module, inputs, output):
@@ -94,7 +94,7 @@ def counted(network, amount):
 
 
 def execute(name, results, monkeypatch, **changes):
-    """Execute a notebook's code cells here, with demo weights and some parameters changed; all its parameters."""
+    """Execute a notebook's code cells here, with demo weights and these changes; all its parameters."""
     monkeypatch.chdir(notebook.PROJECT / "notebooks")
     parameters = notebook.parameters(name) | dict(WEIGHTS="demo", RESULTS=str(results)) | changes
     variables = {}
