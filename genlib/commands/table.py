@@ -10,7 +10,7 @@ def add(commands):
     parser = commands.add_parser("table", help="print Table 1 of saved runs; write it, the full table and the audit as files")
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
     for name in "machine", "weights", "profile":
-        parser.add_argument(f"--{name}", default="", help=f"take the runs of this {name} (default: of the newest run's)")
+        parser.add_argument(f"--{name}", default="", help=f"{name} of the runs (default: as in the newest run)")
     parser.add_argument("--language", choices=["en", "uk"], default="en", help="of tables and sentences (default: %(default)s)")
     parser.add_argument("--format", type=_formats, default=["csv", "md", "tex", "docx"], metavar="LIST",
                         help="formats of the files, as in docx,tex (default: csv,md,tex,docx)")
