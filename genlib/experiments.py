@@ -68,14 +68,14 @@ def _diffusion(steps: int) -> dict[str, float]:
 
 def _images_of_stable_diffusion(p: Mapping) -> float:
     n, steps = p["ITERATIONS"], p["STEPS"]
-    loops = sum(p["SHARES_OF_STEPS_TRIED"]) + sum({1, *p["BATCHES_TRIED"]}) * min(5, steps) / steps
+    loops = sum(p["SHARES_OF_STEPS_TRIED"]) + sum({1, *p["BATCHES_TRIED"]} if p["BATCHES_TRIED"] else ()) * min(5, steps) / steps
     without_guidance = (1 + n) / 2
     return 2 * (1 + n) + 3 * loops + n + without_guidance + 1 + 4 * len(p["PRECISIONS_TRIED"])
 
 
 def _round_trips(p: Mapping) -> float:
     loops = sum(scale**2 for scale in p["SCALES_TRIED"]) + sum(p["BATCHES_TRIED"])
-    return 2 * (1 + p["ITERATIONS"]) + 3 * loops + 9 + 4 * len(p["PRECISIONS_TRIED"])
+    return 2 * (1 + p["ITERATIONS"]) + 3 * loops + 8 + 4 * len(p["PRECISIONS_TRIED"])
 
 
 def _images_of_stylegan2(p: Mapping) -> float:

@@ -1,4 +1,7 @@
-"""Write files so that nothing is lost: all or nothing, and a full disk said with its remedy; unpack an archive of runs."""
+"""Write files whole or not at all, lock a folder, pack and unpack archives of runs.
+
+A full disk or a folder that has gone becomes a sentence that says what to do.
+"""
 import errno
 import hashlib
 import os
@@ -12,7 +15,7 @@ UNPACKED_BYTES = 4 * 1024**3  # the most that an archive of runs may hold
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half."""
+    """Write a file so that a reader sees the old one or the new one, never half of it, even after a crash."""
     temporary = path.with_name(f".{path.name}.part")
     with explain_full_disk(path.parent):
         with open(temporary, "wb") as file:
@@ -22,13 +25,13 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
 
 
-_held: dict[Path, int] = {}  # folders that this process holds, with the open files that hold them
+_held: dict[Path, int] = {}  # the folders that this process has locked, each with the file descriptor of its lock
 
 
 def hold(folder: Path) -> bool:
-    """Keep a folder for this process until `release` or its end; False if another process has it.
+    """Lock a folder for this process until `release` or its end; False if another process has locked it.
 
-    Where the system or the file system knows no locks (Windows, some network drives), every process may have it.
+    Where there are no such locks (Windows, some network drives) it is always True, for every process.
     """
     folder = folder.resolve()
     if folder in _held:
@@ -52,13 +55,13 @@ def hold(folder: Path) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Let other processes have a folder again."""
+    """Unlock a folder."""
     if (file := _held.pop(folder.resolve(), None)) is not None:
         os.close(file)
 
 
 class explain_full_disk:
-    """Turn "no space left on device", and a folder that has gone, into a sentence with the remedy; other errors pass."""
+    """Make the error of a full disk, or of a folder that has gone, say what to do; other errors pass."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -77,7 +80,7 @@ class explain_full_disk:
 
 
 def pack(results: Path) -> Path:
-    """Pack the runs below a results folder, their records and pictures, as a .zip beside it; what `unpack` reads."""
+    """Pack the records and pictures of all runs in a results folder into a .zip beside it, for `unpack`."""
     archive = Path(results).resolve().with_suffix(".zip")
     temporary = archive.with_name(f".{archive.name}.part")
     with explain_full_disk(archive.parent), zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
@@ -89,10 +92,10 @@ def pack(results: Path) -> Path:
 
 
 def unpack(archive: Path) -> Path:
-    """The folder beside a .zip of results with the runs and pictures in it; unpacked once, and anew when the archive is another.
+    """Unpack a .zip of results into a folder beside it, once for each content of the archive; the folder.
 
-    Only run.json and .png files are taken, and nothing lands outside the folder. Raises ValueError in one sentence for what is no
-    whole .zip or too large, OSError where the folder cannot be written.
+    Only run.json and .png files are taken, and nothing lands outside the folder. Raises ValueError if the
+    archive is damaged, too large or without runs, OSError if the folder cannot be written.
     """
     archive = Path(archive)
     name = f"{archive.stem}-{hashlib.sha256(archive.read_bytes()).hexdigest()[:8]}"
@@ -122,7 +125,10 @@ def unpack(archive: Path) -> Path:
 
 
 def run_files(source: Path) -> list[tuple[Path, Path | None]]:
-    """The run.json files below a folder, in the .zip files there, or in the .zip that `source` is; each with its .zip or None."""
+    """The run.json files in a folder and in the .zip files there, each with the .zip that it came from or None.
+
+    `source` may itself be a .zip. An archive that cannot be read is skipped with a warning.
+    """
     archives = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip")
     of_archive = {}
     for archive in archives:

@@ -1,5 +1,7 @@
-"""What Colab, Kaggle and a laptop do differently: where results go and how they travel, what the machine is."""
+"""What Colab, Kaggle and a laptop do differently: where results are kept, and how they get to notebook 4."""
+import ast
 import io
+import json
 import os
 import re
 import subprocess
@@ -9,24 +11,46 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import runs
+from genlib.experiments import EXPERIMENTS
 from genlib.files import pack, write_atomically
 
 COLAB = "https://colab.research.google.com/github/"
 DRIVE = Path("/content/drive")  # where Colab's own examples mount it
 PROJECT = Path(__file__).resolve().parent.parent
-NEEDED = {  # modules, and the packages that bring them
+NEEDED = {  # modules that a run imports, and the packages that bring them
     "torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate", "safetensors": "safetensors",
     "huggingface_hub": "huggingface_hub", "numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib", "PIL": "pillow",
     "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
     "pynvml": "nvidia-ml-py", "docx": "python-docx", "GPUtil": "GPUtil", "papermill": "papermill", "nbconvert": "nbconvert"}
-MEASURED_BY = {"stable-diffusion": 1, "vae-round-trip": 2, "stylegan2-ada": 3}  # which notebook leaves the experiment
+
+
+def number(name: str) -> int:
+    """The number with which a notebook's name begins."""
+    return int(name.partition("_")[0])
+
+
+def parameters(name: str) -> dict:
+    """The parameters of one of the project's notebooks with the values in its cell.
+
+    {} if there is no such notebook, as in an installed package. Raises ValueError if the cell cannot be read.
+    """
+    path = PROJECT / "notebooks" / f"{name}.ipynb"
+    if not path.exists():
+        return {}
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        source = "\n".join("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+        return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(source).body}
+    except (ValueError, KeyError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"the parameters of {path} cannot be read ({error}): keep to one cell tagged `parameters`, with lines as in "
+                         "STEPS = 50") from None
 
 
 def results_folder(results: str | Path, use_drive: bool = False) -> Path:
-    """The folder that runs are kept in: what the environment variable GENLIB_RESULTS says, else `results`; made if missing.
+    """Make the folder in which runs are kept: the environment variable GENLIB_RESULTS, else `results`.
 
-    use_drive: on Colab, mount the user's Drive and keep them in its folder `genlib/results`, which outlives the machine.
-    Raises ValueError for use_drive anywhere else, OSError where the folder cannot be made.
+    use_drive: on Colab, mount the user's Drive and keep the runs in its folder `genlib/results`, which
+    outlives the machine. Raises ValueError for use_drive anywhere else, OSError if the folder cannot be made.
     """
     folder = Path(os.environ.get("GENLIB_RESULTS") or (_drive() / "genlib" / "results" if use_drive else results))
     try:
@@ -46,8 +70,11 @@ def _drive() -> Path:
 
 
 def take_along(results: Path, use_drive: bool = False) -> None:
-    """At a notebook's end: on Colab, whose machine will be gone, download the runs as one .zip, unless they lie on Drive or where
-    GENLIB_RESULTS says; else say where they are. Notebook 4 reads the .zip."""
+    """At a notebook's end, get the runs to where notebook 4 can read them.
+
+    Colab's machine will be gone, so there they are downloaded as one .zip, unless they lie on Drive or in the
+    folder that GENLIB_RESULTS names. In all other cases a line says where they are.
+    """
     try:
         from google.colab import files
     except ImportError:
@@ -62,20 +89,20 @@ def take_along(results: Path, use_drive: bool = False) -> None:
 
 
 def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -> None:
-    """Execute those of notebooks 1 to 3 whose experiment has no finished run under `results`, each in a process of its own.
+    """Execute the notebooks that have an experiment without a finished run in `results`.
 
-    A run of another profile, or of other weights than those asked for, does not count.
-
-    Raises RuntimeError with the command's own last line if it fails; what was measured before stays, and is not measured again.
+    They run in a process of their own. Only runs of this profile count, and unless weights is "auto" only
+    runs of these weights. Raises RuntimeError with the last line that the process printed if it fails; what
+    it has measured by then is kept.
     """
     there = {run.experiment for run in runs.read_all(results) if run.method == "genlib" and not run.variant
              and run.profile == profile and weights in ("auto", run.weights)}
-    missing = sorted(number for experiment, number in MEASURED_BY.items() if experiment not in there)
+    missing = sorted({number(entry.notebook) for entry in EXPERIMENTS if entry.notebook and entry.slug not in there})
     if not missing:
         return print("nothing is missing: each experiment has a finished run")
     command = [sys.executable, "-m", "genlib", "run", "--only", ",".join(map(str, missing)), "--results", str(Path(results).resolve()),
                "--weights", weights, "--profile", profile]
-    environment = os.environ | {"GENLIB_RESULTS": str(Path(results).resolve())}  # by which their last cells know that nobody downloads
+    environment = os.environ | {"GENLIB_RESULTS": str(Path(results).resolve())}  # so their last cells download nothing
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = [print(line, end="", flush=True) or line for line in process.stdout]
     if process.returncode:
@@ -83,9 +110,9 @@ def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -
 
 
 def upload(results: Path) -> None:
-    """On Colab, ask for files from the user's computer, .zip archives of results, and put them into the results folder; say what is none.
+    """On Colab, let the user choose .zip archives of results and put them into the results folder.
 
-    Raises ValueError anywhere else, saying where to put them.
+    A line names each file that is not a .zip. Raises ValueError elsewhere, saying where to put the files.
     """
     try:
         from google.colab import files
@@ -99,13 +126,13 @@ def upload(results: Path) -> None:
 
 
 def missing() -> str:
-    """The packages that are not installed, and the command that installs them; "" if all are."""
+    """The packages that are not installed, with the command that installs them; "" if all of them are."""
     packages = [package for module, package in NEEDED.items() if not find_spec(module)]
     return f"{', '.join(packages)}: pip install {' '.join(packages)}" if packages else ""
 
 
 def introduce() -> None:
-    """Print which machine and versions this is: what a reader of the notebook needs to compare figures."""
+    """Print the machine and the versions, without which the notebook's figures cannot be compared."""
     from genlib import device
 
     machine = device.describe()
@@ -117,12 +144,12 @@ def introduce() -> None:
 
 
 def write_address(repository: str) -> None:
-    """Write the project's address on GitHub, "owner/name", where it has to stand: pyproject.toml, README.md, the notebooks."""
+    """Write the address on GitHub, "owner/name", into pyproject.toml, README.md and the notebooks."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise SystemExit(f"REPO is {repository!r}: write it as owner/name, as in make colab REPO=owner/name")
     for path in [PROJECT / "pyproject.toml", PROJECT / "README.md", *sorted((PROJECT / "notebooks").glob("*.ipynb"))]:
         text = path.read_text(encoding="utf-8")
         text = re.sub(rf"({re.escape(COLAB)})[\w.-]+/[\w.-]+", rf"\g<1>{repository}", text)
         text = re.sub(r'(REPOSITORY = \\")[^"\\]*', rf"\g<1>{repository}", text)
-        text = re.sub(r'^(repository = ")[^"]*', rf"\g<1>{repository}", text, flags=re.MULTILINE)
+        text = re.sub(r'^(# )?(Repository = "https://github.com/)[^"]*', rf"\g<2>{repository}", text, flags=re.MULTILINE)
         path.write_text(text, encoding="utf-8")

@@ -1,18 +1,25 @@
-"""Colab by stand-ins of google.colab: Drive, download and upload, secrets; what notebook 4 does where runs are missing."""
+"""What genlib.notebook does: results folder, missing runs, parameters, the project's address.
+
+Colab is a stand-in for google.colab: Drive, download, upload, secrets.
+"""
 import errno
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import types
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 from PIL import Image
 from saved_runs import save_run
 
 from genlib import files, notebook, runs
+from genlib.experiments import EXPERIMENTS, Experiment
 
 
 @pytest.fixture
@@ -113,15 +120,25 @@ def test_what_is_missing_is_run_in_processes_of_its_own_and_nothing_twice(tmp_pa
     [(command, options)] = commands.started
     assert command[1:] == ["-m", "genlib", "run", "--only", "2,3", "--results", str(tmp_path), "--weights", "demo", "--profile", "tuned"]
     assert (options["cwd"] / "genlib" / "__main__.py").exists() and "12 s" in capsys.readouterr().out
-    for experiment in "vae-round-trip", "stylegan2-ada":
+    for experiment in "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada":
         save_run(tmp_path, experiment, [1.0], **asked)
     notebook.run_missing(tmp_path, "auto", "tuned")
     assert len(commands.started) == 1 and "nothing is missing" in capsys.readouterr().out
 
 
+def test_a_notebook_is_missing_while_one_of_its_experiments_is(tmp_path, commands, monkeypatch):
+    added = [Experiment("made-up", label="Made up", notebook="5_made_up"), Experiment("by-hand", label="Measured without a notebook")]
+    monkeypatch.setattr(notebook, "EXPERIMENTS", [*EXPERIMENTS, *added])
+    for experiment in "stable-diffusion", "vae-round-trip", "stylegan2-ada":
+        save_run(tmp_path, experiment, [1.0])
+    notebook.run_missing(tmp_path)
+    [(command, _)] = commands.started
+    assert command[command.index("--only") + 1] == "2,5"
+
+
 def test_runs_of_other_weights_or_of_another_profile_leave_it_missing(tmp_path, commands):
-    for experiment in notebook.MEASURED_BY:
-        save_run(tmp_path, experiment, [1.0], weights="demo", profile="thesis")
+    for entry in EXPERIMENTS:
+        save_run(tmp_path, entry.slug, [1.0], weights="demo", profile="thesis")
     for weights, profile in ("demo", "thesis"), ("auto", "thesis"), ("published", "thesis"), ("demo", "tuned"):
         notebook.run_missing(tmp_path, weights, profile)
     assert [command[command.index("--weights") + 1:] for command, _ in commands.started] == [
@@ -177,3 +194,55 @@ def test_a_drive_that_is_unmounted_is_said_so_and_other_errors_pass(tmp_path):
     assert runs.read(tmp_path / "gone" / "run.json").iterations[0].time_s == 1.0
     with pytest.raises(OSError, match="^.Errno 13. denied$"), files.explain_full_disk(tmp_path):
         raise OSError(errno.EACCES, "denied")
+
+
+def test_the_environment_chooses_the_results_folder_and_a_folder_that_cannot_be_made_is_said(monkeypatch, tmp_path):
+    assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "a"
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "b"))
+    assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "b" and (tmp_path / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "file" / "c"))
+    with pytest.raises(OSError, match="cannot be made .* choose another RESULTS"):
+        notebook.results_folder("x")
+
+
+def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\n# Repository = "https://github.com/OWNER/NAME"\n')
+    (tmp_path / "README.md").write_text(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
+    cell = nbformat.v4.new_code_cell('import os\nREPOSITORY = ""  # comment')
+    badge = nbformat.v4.new_markdown_cell(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[badge, cell]), tmp_path / "notebooks" / "1.ipynb")
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    for address in "some/project", "other/name-2.0":
+        notebook.write_address(address)
+        urls = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["urls"]
+        assert urls == {"Repository": f"https://github.com/{address}"}
+        assert f"{address}/blob" in (tmp_path / "README.md").read_text()
+        written = json.loads((tmp_path / "notebooks" / "1.ipynb").read_text())
+        assert f"{address}/blob" in "".join(written["cells"][0]["source"])
+        assert f'REPOSITORY = "{address}"  # comment' in "".join(written["cells"][1]["source"])
+    with pytest.raises(SystemExit, match="owner/name"):
+        notebook.write_address("just-a-name")
+
+
+def parameters_cell(project, source):
+    (project / "notebooks").mkdir(exist_ok=True)
+    cells = [nbformat.v4.new_code_cell("STEPS = 1"), nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / "1_x.ipynb")
+
+
+def test_a_notebooks_parameters_are_read_from_its_cell_and_none_where_there_is_no_notebook(tmp_path, monkeypatch):
+    assert notebook.parameters("1_stable_diffusion")["STEPS"] == 50
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    assert notebook.parameters("1_x") == {}
+    parameters_cell(tmp_path, '#@title Parameters\nSTEPS = 50  #@param {type: "integer"}\nTRIED = [0.2, 1]\nNAME = ""')
+    assert notebook.parameters("1_x") == dict(STEPS=50, TRIED=[0.2, 1], NAME="")
+
+
+@pytest.mark.parametrize("source", ["STEPS = 2 * WIDTH", "STEPS += 2", "print(1)", "STEPS ="])
+def test_a_cell_of_parameters_that_cannot_be_read_is_one_sentence_with_the_remedy(tmp_path, monkeypatch, source):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    parameters_cell(tmp_path, source)
+    with pytest.raises(ValueError, match="the parameters of .*1_x.ipynb cannot be read .*lines as in STEPS = 50"):
+        notebook.parameters("1_x")

@@ -106,7 +106,8 @@ def test_the_set_up_cell_is_the_same_everywhere():
 
 
 def test_the_address_in_badges_and_cells_is_the_one_in_pyproject():
-    address = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["genlib"]["repository"]
+    urls = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]
+    address = urls.get("Repository", "https://github.com/OWNER/NAME").removeprefix("https://github.com/")
     for path in NOTEBOOKS:
         text = path.read_text(encoding="utf-8")
         assert BADGE.findall(text) == [(address, path.name)]
@@ -139,7 +140,7 @@ def test_what_nbval_lets_through_is_what_the_checks_above_are_for(tmp_path):
 
 
 def set_up(folder, repository="", after="", times=1):
-    """The set-up cell, up to what it installs, as a kernel runs it: its folder on the path, nothing installed, no network."""
+    """Run the set-up cell, without its installing, as a kernel does: its folder on the path, no network."""
     cell = re.sub(r'(REPOSITORY = ")[^"]*', rf"\g<1>{repository}", SET_UP.partition("for module, name in")[0])
     code = f"import sys\nsys.path.insert(0, '')\nfor _ in range({times}):\n  exec({cell!r})\n{after}"
     return subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True,

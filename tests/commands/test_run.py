@@ -1,18 +1,21 @@
+"""The command that executes the notebooks."""
 import errno
-import json
 import re
+from email.message import Message
 
 import nbformat
 import pytest
 
-from genlib import __main__ as commands
 from genlib import notebook
+from genlib.__main__ import main, parser
+from genlib.commands import run
+from genlib.experiments import EXPERIMENTS, Experiment
 
 
 def call(capsys, *arguments):
     """Exit status, stdout, stderr of a command."""
     try:
-        status = commands.main([str(a) for a in arguments])
+        status = main([str(a) for a in arguments])
     except SystemExit as exit:
         status = exit.code
     return status, *capsys.readouterr()
@@ -44,7 +47,8 @@ def project(tmp_path, monkeypatch):
                  nbformat.v4.new_code_cell(last)]
         kernel = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb")
-    monkeypatch.setattr(commands, "_notebooks_folder", lambda: folder)
+    nbformat.write(nbformat.v4.new_notebook(), folder / "4_comparison.ipynb")
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
     return tmp_path
 
 
@@ -60,10 +64,9 @@ def test_run_passes_the_options_on_and_keeps_the_executed_notebook_as_ipynb_and_
 def test_notebook_4_is_asked_for_the_weights_and_profile_that_are_named():
     both = ["--weights", "demo", "--profile", "tuned"]
     for given, weights, profile in ([], "", ""), (["--weights", "auto"], "", ""), (both, "demo", "tuned"):
-        options = commands._parser().parse_args(["run", *given])
-        taken = commands._parameters(options, 4, "r")
-        assert (taken["WEIGHTS"], taken["PROFILE"]) == (weights, profile)
-        assert commands._parameters(options, 1, "r")["PROFILE"] == (profile or "thesis")
+        options = parser().parse_args(["run", *given])
+        assert run._parameters(options, "4_comparison", "r") == dict(RESULTS="r", WEIGHTS=weights, PROFILE=profile, LANGUAGE="en")
+        assert run._parameters(options, "1_stable_diffusion", "r")["PROFILE"] == (profile or "thesis")
 
 
 @pytest.mark.parametrize("option, only", [("--steps", "3"), ("--steps", "4"), ("--iterations", "4")])
@@ -78,35 +81,6 @@ def test_a_notebook_that_fails_stops_the_run_with_cell_error_and_copy_and_keeps_
     assert status == 1 and "2_vae_round_trip stopped in its cell" in err and "ValueError: the disk melted" in err
     assert "Traceback" not in err and str(results / "notebooks" / "2_vae_round_trip.ipynb") in err
     assert (results / "measured").exists() and (results / "notebooks" / "2_vae_round_trip.ipynb").exists()
-
-
-def test_the_environment_chooses_the_results_folder_and_a_folder_that_cannot_be_made_is_said(monkeypatch, tmp_path):
-    assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "a"
-    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "b"))
-    assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "b" and (tmp_path / "b").is_dir()
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "file" / "c"))
-    with pytest.raises(OSError, match="cannot be made .* choose another RESULTS"):
-        notebook.results_folder("x")
-
-
-def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "pyproject.toml").write_text('[tool.genlib]\nrepository = "OWNER/NAME"  # comment\n')
-    (tmp_path / "README.md").write_text(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
-    cell = nbformat.v4.new_code_cell('import os\nREPOSITORY = ""  # comment')
-    badge = nbformat.v4.new_markdown_cell(f"[badge]({notebook.COLAB}OWNER/NAME/blob/main/notebooks/1.ipynb)")
-    nbformat.write(nbformat.v4.new_notebook(cells=[badge, cell]), tmp_path / "notebooks" / "1.ipynb")
-    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
-    for address in "some/project", "other/name-2.0":
-        notebook.write_address(address)
-        assert f'repository = "{address}"  # comment' in (tmp_path / "pyproject.toml").read_text()
-        assert f"{address}/blob" in (tmp_path / "README.md").read_text()
-        written = json.loads((tmp_path / "notebooks" / "1.ipynb").read_text())
-        assert f"{address}/blob" in "".join(written["cells"][0]["source"])
-        assert f'REPOSITORY = "{address}"  # comment' in "".join(written["cells"][1]["source"])
-    with pytest.raises(SystemExit, match="owner/name"):
-        notebook.write_address("just-a-name")
 
 
 def test_a_results_folder_that_is_a_file_is_said(capsys, project):
@@ -135,10 +109,35 @@ def test_a_kernel_that_is_killed_is_one_sentence_and_what_was_measured_stays(cap
     assert status == 1 and "was killed" in err and "memory" in err and (project / "results" / "measured").exists()
 
 
-def test_an_interrupt_is_one_sentence_and_a_status_of_its_own(capsys, project, monkeypatch):
-    def interrupted(options):
-        raise KeyboardInterrupt
+def test_the_notebooks_are_those_of_the_experiments_and_the_comparison_comes_last(monkeypatch):
+    assert run.notebooks() == {1: "1_stable_diffusion", 2: "2_vae_round_trip", 3: "3_stylegan2_ada", 4: "4_comparison"}
+    for number, name in run.notebooks().items():
+        assert (notebook.PROJECT / "notebooks" / f"{name}.ipynb").exists(), number
+    monkeypatch.setattr(run, "EXPERIMENTS", [*EXPERIMENTS, Experiment("made-up", label="Made up", notebook="5_made_up")])
+    assert list(run.notebooks()) == [1, 2, 3, 5, 4]
+    assert parser().parse_args(["run", "--only", "4,5,1"]).only == [1, 5, 4]
 
-    monkeypatch.setattr(commands, "run_notebooks", interrupted)
-    status, _, err = call(capsys, "run")
-    assert status == 130 and "what was measured is kept" in err
+
+def test_a_notebook_gets_the_parameters_that_it_has_and_no_others(project):
+    options = parser().parse_args(["run", "--steps", "3", "--iterations", "2"])
+    assert run._parameters(options, "1_stable_diffusion", "r") == dict(ITERATIONS=2, WEIGHTS="auto", PROFILE="thesis", RESULTS="r")
+
+
+def test_without_what_executes_notebooks_the_command_names_the_package_before_it_makes_anything(capsys, project, monkeypatch):
+    monkeypatch.setattr(run, "find_spec", lambda name: name != "papermill" or None)
+    status, _, err = call(capsys, "run", "--results", project / "results")
+    assert status == 1 and "papermill must be there to execute notebooks: pip install papermill" in err
+    assert not (project / "results").exists()
+
+
+def test_without_notebooks_the_command_says_where_they_are_and_gives_an_address_only_if_there_is_one(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+
+    def not_installed(name):
+        raise run.metadata.PackageNotFoundError(name)
+
+    for found in not_installed, lambda name: Message():
+        monkeypatch.setattr(run.metadata, "metadata", found)
+        status, _, err = call(capsys, "run", "--results", tmp_path / "results")
+        assert status == 1 and not (tmp_path / "results").exists()
+        assert "clone or download the project, and run `python -m genlib run` in its folder" in err

@@ -1,0 +1,23 @@
+"""genlib convert: one of NVIDIA's .pkl files as config.json and safetensors."""
+from pathlib import Path
+
+from genlib.commands import short
+
+
+def add(commands):
+    """Declare the command's arguments."""
+    parser = commands.add_parser("convert", help="turn one of NVIDIA's .pkl files into config.json and safetensors")
+    parser.add_argument("file", type=Path, metavar="FILE.pkl", help="a network file; none of the code in it is run")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to write, which --weights and stylegan2.load take")
+    return parser
+
+
+def run(options) -> int:
+    """Write the network's folder, which Generator.from_pretrained reads too."""
+    from genlib.models import stylegan2, weights
+
+    generator = stylegan2.read(options.file)
+    generator.save_pretrained(options.folder)
+    print(f"{options.file.name} (sha256 {weights.sha256(options.file)}) -> {short(options.folder)}/: {generator.img_resolution} px, "
+          f"{sum(p.numel() for p in generator.parameters()):,} parameters")
+    return 0

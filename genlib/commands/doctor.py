@@ -1,0 +1,110 @@
+"""genlib doctor: what this machine can do, and what each notebook will take on it."""
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from genlib import notebook
+from genlib.experiments import EXPERIMENTS, STEPS, Experiment
+
+AROUND_S = 15  # of a notebook, beside its images: the kernel, loading, tables
+UNKNOWN = "–"
+
+
+class _Image(NamedTuple):
+    """The forecast for one image of an experiment."""
+    time_s: float
+    memory_bytes: int
+
+
+def add(commands):
+    """Declare the command, which has no arguments."""
+    return commands.add_parser("doctor", help="say what this machine has, what will work, and what each notebook will take")
+
+
+def run(options) -> int:
+    """Print the lines. Where a package that they need is missing, say by which command it is installed."""
+    try:
+        print(*examine(), sep="\n")
+    except ModuleNotFoundError:
+        if not notebook.missing():
+            raise
+        raise ImportError(f"missing {notebook.missing()}") from None
+    return 0
+
+
+def examine() -> list[str]:
+    """The lines that the command prints."""
+    import psutil
+    import torch
+
+    from genlib import device
+    from genlib.measure import machine_rates
+    from genlib.models import stable_diffusion, weights
+
+    machine, where, dtype = device.describe(), device.pick(), device.pick_dtype()
+    name = str(dtype).removeprefix("torch.")
+    flops_per_s, bytes_per_s = machine_rates(name)
+    free = torch.cuda.mem_get_info()[0] if where.type == "cuda" else psutil.virtual_memory().available
+    kind = "VRAM" if where.type == "cuda" else "memory"
+    published = ("is in the cache" if weights.in_cache() else "can be downloaded" if weights.hub_answers() else
+                 "cannot be had now: the model hub does not answer")
+    tuned = [switch for switch, good in stable_diffusion.switches(dtype, own=True, expected_images=1).items() if good]
+    return [
+        f"machine    {machine.device}: {free / 1024**3:.1f} GiB of {kind} free, {machine.threads} threads, Python {machine.python}",
+        f"rates      {flops_per_s / 1e9:.0f} GFLOP/s in {name} matrix products, {bytes_per_s / 1e9:.0f} GB/s copied",
+        f"weights    demo and random need no download · published {published}",
+        f"precision  {name}" + (" · float16 is for GPUs" if where.type == "cpu" else " · float32 with dtype='float32'")
+        + (" · bfloat16 when asked" if where.type == "cuda" or device.computes_in_bfloat16() else ""),
+        f"profile    thesis · tuned: {', '.join(tuned)}", "", *_forecasts(dtype, flops_per_s, free),
+        f"missing    {notebook.missing() or 'nothing'}"]
+
+
+def _forecasts(dtype, flops_per_s: float, free: int) -> list[str]:
+    """A line for each experiment, between a head and a note."""
+    from genlib import device
+    from genlib.commands import forecast
+
+    kind, each_s, columns = device.pick().type, forecast.operation_s(dtype), []
+    for size in "demo", "random":
+        calls, column = forecast.calls(size, dtype), {}
+        for entry in filter(lambda entry: entry.parts, EXPERIMENTS):
+            work = forecast.of_image(entry, calls, notebook.parameters(entry.notebook).get("STEPS", STEPS))
+            column[entry.slug] = _Image(forecast.time_s(work, flops_per_s, each_s, kind), forecast.memory_bytes(work, kind))
+        columns.append(column)
+    lines = [f"{'':24}{'demo weights':>30}{'random or published weights':>34}"]
+    for entry in EXPERIMENTS:
+        number = notebook.number(entry.notebook) if entry.notebook else UNKNOWN
+        demo, full = (_cell(entry, column, free) for column in columns)
+        lines.append(f"{number} {entry.slug:20}  {demo:>30}{full:>36}")
+    return [*lines, "", "An image, the whole notebook, memory at the peak; a forecast, mostly within a factor of two."]
+
+
+def _cell(entry: Experiment, column: Mapping[str, _Image], free: int) -> str:
+    """An image of the experiment; then its whole notebook, with the memory of the largest model in it."""
+    if entry.slug not in column:
+        return UNKNOWN
+    in_notebook = [other for other in EXPERIMENTS if other.notebook == entry.notebook] if entry.notebook else [entry]
+    needed = max(column[other.slug].memory_bytes for other in in_notebook if other.slug in column)
+    whole_s = _whole_s(in_notebook, column)
+    return (f"{_span(column[entry.slug].time_s)} an image, {f'{_span(whole_s)}, ' if whole_s else ''}{needed / 1024**3:.1f} GiB"
+            f"{'' if needed < free else ', does not fit'}")
+
+
+def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image]) -> float | None:
+    """Forecast of a notebook's time, by the images of all its experiments; None where they cannot be counted.
+
+    That is so in an installed package, which has no notebooks, and for an experiment without a forecast.
+    """
+    parameters = notebook.parameters(in_notebook[0].notebook)
+    if not parameters or not all(entry.images and entry.slug in column for entry in in_notebook):
+        return None
+    try:
+        return AROUND_S + sum(entry.images(parameters) * column[entry.slug].time_s for entry in in_notebook)
+    except KeyError as error:
+        raise ValueError(f"notebooks/{in_notebook[0].notebook}.ipynb has no parameter {error}, by which its images are counted: "
+                         "put it back into the cell of parameters") from None
+
+
+def _span(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

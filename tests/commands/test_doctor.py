@@ -1,0 +1,122 @@
+"""What the command says; how the forecast is counted is tested in test_forecast.py."""
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from genlib import notebook
+from genlib.__main__ import main
+from genlib.commands import doctor, forecast
+from genlib.experiments import EXPERIMENTS, Experiment
+from genlib.models import weights
+
+CALLS = {size: forecast.calls(size, torch.float32) for size in ("demo", "random")}  # counted once: it takes seconds
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The forecast's amounts as counted above, rates that need no measuring, and no network."""
+    monkeypatch.setattr(forecast, "calls", lambda size, dtype: CALLS[size])
+    monkeypatch.setattr("genlib.measure.machine_rates", lambda dtype: (1e10, 1e10))
+    monkeypatch.setattr(forecast, "operation_s", lambda dtype: 1e-5)
+    monkeypatch.setattr(weights, "hub_answers", lambda: False)
+
+
+def row(slug):
+    """The line of an experiment."""
+    [line] = [line for line in doctor.examine() if re.match(rf"\S+ {slug} ", line)]
+    return line
+
+
+def test_the_command_says_machine_weights_forecast_and_what_is_missing(capsys, monkeypatch):
+    monkeypatch.setattr(notebook, "NEEDED", {"no_such_module": "some-package", "torch": "torch"})
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "the model hub does not answer" in out and "missing    some-package: pip install some-package" in out
+    for entry in EXPERIMENTS:
+        line = re.search(rf"^{entry.notebook[0]} {entry.slug} .*$", out, re.MULTILINE)[0]
+        assert len(re.findall(r"\d m?\w+ an image, \S+ \w+, [\d.]+ GiB", line)) == 2, out
+
+
+@pytest.mark.parametrize("module, package", [("torch", "torch"), ("skimage", "scikit-image")])
+def test_a_package_that_nothing_works_without_is_said_with_the_command_that_installs_it(module, package):
+    hidden = f"import sys\nsys.modules[{module!r}] = None\nfrom importlib import util\nfind = util.find_spec\n" \
+             f"util.find_spec = lambda name: None if name == {module!r} else find(name)\n" \
+             "from genlib.__main__ import main\nsys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2])
+    assert f"missing {package}: pip install {package}" in " ".join((done.stdout + done.stderr).split()), done.stderr
+
+
+def test_every_dependency_of_the_package_is_looked_for():
+    declared = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.match(r"[\w-]+", line)[0] for line in declared} <= set(notebook.NEEDED.values())
+
+
+def test_notebook_2_needs_the_memory_of_the_pipeline_that_makes_its_faces():
+    needed = [re.findall(r"[\d.]+ GiB", row(slug)) for slug in ("stable-diffusion", "vae-as-in-thesis", "vae-round-trip")]
+    assert needed[0] == needed[1] == needed[2] and len(needed[0]) == 2
+
+
+def whole(slug):
+    """The whole notebook's time with demo weights, in seconds, as an experiment's line says it."""
+    number, unit = re.search(r"an image, ([\d.]+) (\w+)", row(slug)).groups()
+    return float(number) * dict(s=1, min=60, h=3600)[unit]
+
+
+def test_a_notebooks_forecast_is_the_sum_over_its_experiments(monkeypatch):
+    assert whole("vae-as-in-thesis") == whole("vae-round-trip"), "one notebook"
+    monkeypatch.setattr(forecast, "time_s", lambda work, *rates: 1000.0)  # an image of any model
+    images = {entry.slug: entry.images(notebook.parameters(entry.notebook)) for entry in EXPERIMENTS}
+    both = doctor.AROUND_S + 1000 * (images["vae-as-in-thesis"] + images["vae-round-trip"])
+    assert whole("vae-round-trip") == pytest.approx(both, rel=0.01)
+    assert whole("stylegan2-ada") == pytest.approx(doctor.AROUND_S + 1000 * images["stylegan2-ada"], rel=0.01)
+
+
+def test_the_parameters_that_stand_in_a_notebook_are_what_is_counted(monkeypatch):
+    given, plain = notebook.parameters, whole("stable-diffusion")
+    monkeypatch.setattr(notebook, "parameters", lambda name: given(name) | dict(STEPS=200))
+    assert whole("stable-diffusion") > 2 * plain
+    monkeypatch.setattr(notebook, "parameters", lambda name: dict(ITERATIONS=5))
+    with pytest.raises(ValueError, match="1_stable_diffusion.ipynb has no parameter 'STEPS'.*put it back"):
+        doctor.examine()
+
+
+def test_without_notebooks_only_an_image_is_forecast(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    assert re.fullmatch(r"1 stable-diffusion( +[\d.]+ \w+ an image, [\d.]+ GiB){2}", row("stable-diffusion"))
+
+
+@pytest.mark.parametrize("added, line", [
+    (Experiment("made-up", label="", notebook="5_made_up"), r"5 made-up +– +–"),
+    (Experiment("made-up", label=""), r"– made-up +– +–"),
+    (Experiment("made-up", label="", parts=lambda steps: {"generator": 1000}), r"– made-up( +[\d.]+ \w+ an image, [\d.]+ GiB){2}"),
+    (Experiment("made-up", label="", notebook="3_stylegan2_ada", parts=lambda steps: {"generator": 1}, images=lambda p: 10**9),
+     r"3 made-up +\d+ m?s an image, \d{4,}.*h, .*")])
+def test_an_experiment_is_forecast_from_its_entry_alone_and_one_without_parts_gets_a_dash(monkeypatch, added, line):
+    monkeypatch.setattr(doctor, "EXPERIMENTS", [*EXPERIMENTS, added])
+    assert re.fullmatch(line, row("made-up"))
+    assert "an image" in row("stylegan2-ada"), "the others keep theirs"
+
+
+def test_a_notebook_with_an_experiment_that_cannot_be_counted_has_no_forecast_as_a_whole(monkeypatch):
+    monkeypatch.setattr(doctor, "EXPERIMENTS", [*EXPERIMENTS, Experiment("made-up", label="", notebook="3_stylegan2_ada")])
+    assert re.fullmatch(r"3 stylegan2-ada( +[\d.]+ \w+ an image, [\d.]+ GiB){2}", row("stylegan2-ada"))
+
+
+@pytest.mark.parametrize("cached, answers, said", [(True, False, "is in the cache"), (False, True, "can be downloaded"),
+                                                   (False, False, "cannot be had now: the model hub does not answer")])
+def test_it_says_whether_the_published_weights_can_be_had_and_what_tuned_would_do(monkeypatch, cached, answers, said):
+    monkeypatch.setattr(weights, "in_cache", lambda: cached)
+    monkeypatch.setattr(weights, "hub_answers", lambda: answers)
+    text = "\n".join(doctor.examine())
+    assert f"published {said}\n" in text and "tuned: vae_slicing, skip_equal_guidance, inference_mode" in text
+
+
+def test_what_does_not_fit_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 1024**3, "total": 4 * 1024**3})())
+    assert "does not fit" in next(line for line in doctor.examine() if line.startswith("1 "))

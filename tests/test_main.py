@@ -1,0 +1,125 @@
+"""Reading the arguments: --help, exit statuses, what is said on stderr, what is not loaded."""
+import argparse
+import inspect
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from saved_runs import save_run
+
+from genlib import notebook
+from genlib.__main__ import COMMANDS, main, parser
+from genlib.commands import doctor
+from genlib.models.generate import generate
+
+
+def help_of(command=None, capsys=None):
+    with pytest.raises(SystemExit) as exit:
+        main([*[command] * bool(command), "--help"])
+    assert exit.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def parsers():
+    """The parser of each command, by its name."""
+    [commands] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return commands.choices
+
+
+def test_help_lists_each_command_with_what_it_does(capsys):
+    assert list(parsers()) == [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    text = help_of(capsys=capsys)
+    for name in parsers():
+        assert f" {name} " in text and help_of(name, capsys)
+
+
+@pytest.mark.parametrize("name", ["run", "table", "generate"])
+def test_each_commands_help_names_the_default_of_every_option(name):
+    options = [action for action in parsers()[name]._actions if action.option_strings and not action.required and action.dest != "help"]
+    assert options
+    for action in options:
+        said = action.help.replace("%(default)s", str(action.default))
+        assert "(default: " in said, action.dest
+        if isinstance(action.default, (int, str, Path)) and action.default != "":
+            assert f"(default: {action.default})" in said, action.dest
+
+
+def test_defaults_that_stand_elsewhere_are_said_as_they_stand_there(capsys):
+    text, drawn = help_of("run", capsys), help_of("generate", capsys)
+    for measuring in "1_stable_diffusion", "2_vae_round_trip":
+        given = notebook.parameters(measuring)
+        assert f"denoising steps of Stable Diffusion (default: {given['STEPS']})" in text
+        assert f"repetitions of each measurement (default: {given['ITERATIONS']})" in text
+    for name, parameter in inspect.signature(generate).parameters.items():
+        if parameter.default not in (parameter.empty, None):
+            assert f"(default: {parameter.default})" in drawn.rpartition(f" --{name.replace('_', '-')} ")[2].partition(" --")[0], name
+
+
+@pytest.mark.parametrize("called, prog", [("/bin/genlib", "genlib"), ("/x/genlib/__main__.py", "python -m genlib")])
+def test_usage_names_the_command_as_it_was_called(monkeypatch, capsys, called, prog):
+    monkeypatch.setattr(sys, "argv", [called])
+    assert help_of(capsys=capsys).startswith(f"usage: {prog} [-h]")
+    assert help_of("run", capsys).startswith(f"usage: {prog} run ")
+
+
+def test_an_interrupt_is_one_sentence_and_a_status_of_its_own(capsys, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "run", interrupted)
+    assert main(["doctor"]) == 130 and "what was measured is kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error, sentence", [
+    (ValueError("x is 3: use 4"), "genlib: x is 3: use 4"), (MemoryError("too large"), "genlib: too large"),
+    (OSError(13, "Permission denied", "a/file"), "genlib: Permission denied: a/file")])
+def test_a_failure_is_one_sentence_and_status_1(capsys, monkeypatch, error, sentence):
+    def fails(options):
+        raise error
+
+    monkeypatch.setattr(doctor, "run", fails)
+    assert main(["doctor"]) == 1 and capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_a_warning_is_a_line_without_source_while_a_command_runs_and_as_usual_afterwards(capsys, monkeypatch):
+    usual = warnings.formatwarning
+
+    def warns(options):
+        print(warnings.formatwarning("skipped run.json: it is broken", UserWarning, "runs.py", 1), end="", file=sys.stderr)
+        return 0
+
+    monkeypatch.setattr(doctor, "run", warns)
+    assert main(["doctor"]) == 0 and capsys.readouterr().err == "genlib: skipped run.json: it is broken\n"
+    assert warnings.formatwarning is usual
+
+
+LOADED = """
+import sys
+from genlib.__main__ import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as exit:
+    status = exit.code
+print(*{name.partition(".")[0] for name in sys.modules})
+sys.exit(status)
+"""
+
+
+def loaded(*arguments):
+    """The packages that a process has loaded once a command has run."""
+    done = subprocess.run([sys.executable, "-c", LOADED, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_heavy():
+    for arguments in ["--help"], ["generate", "--help"]:
+        assert not loaded(*arguments) & {"torch", "diffusers", "transformers", "numpy", "pandas", "matplotlib"}
+
+
+def test_table_loads_no_torch(tmp_path):
+    save_run(tmp_path / "results", "stable-diffusion", [1.0, 2.0])
+    there = loaded("table", tmp_path / "results", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "table1.docx").exists() and not there & {"torch", "diffusers", "transformers"}
