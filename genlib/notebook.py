@@ -18,7 +18,8 @@ NEEDED = {  # modules, and the packages that bring them
     "torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate", "safetensors": "safetensors",
     "huggingface_hub": "huggingface_hub", "numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib", "PIL": "pillow",
     "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
-    "pynvml": "nvidia-ml-py", "docx": "python-docx", "GPUtil": "GPUtil", "papermill": "papermill", "nbconvert": "nbconvert"}
+    "pynvml": "nvidia-ml-py", "docx": "python-docx", "babel": "Babel", "GPUtil": "GPUtil", "papermill": "papermill",
+    "nbconvert": "nbconvert"}
 MEASURED_BY = {"stable-diffusion": 1, "vae-round-trip": 2, "stylegan2-ada": 3}  # which notebook leaves the experiment
 
 

@@ -20,9 +20,9 @@ from genlib.models import generate, images, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parent.parent
 ALONE = [sys.executable, "-m"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]  # at a port that is free
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]
 
 
 def start(launcher, out, seeds="0-39"):
