@@ -1,8 +1,14 @@
 """What tests share."""
+import gc
+import os
+
 import pytest
 import torch
 
-torch.set_num_threads(1)  # the demo models are too small to share out, and threads that wait for each other stall on a busy machine
+# The demo models are too small to share out, and threads that wait for each other stall on a busy machine: one here, and one in the
+# processes that are started, notebooks' kernels among them.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +26,11 @@ def pytest_collection_modifyitems(config, items):
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
             item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # measuring collects garbage before each iteration, and would look through a million objects of modules each time
 
 
 def _group(item) -> str:

@@ -1,4 +1,5 @@
 """The forecast counts what the models really do; its seconds are compared with measured ones by `make bench`."""
+import functools
 import gc
 import re
 import subprocess
@@ -12,6 +13,14 @@ import torch
 from genlib import doctor, measure, notebook
 from genlib.__main__ import main
 from genlib.models import stable_diffusion, stylegan2, vae
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted_once():
+    """Each model's operations are counted once for all tests: that takes seconds and comes out the same each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor, "work", functools.cache(doctor.work))
+        yield
 
 
 @pytest.fixture(scope="module")

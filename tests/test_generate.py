@@ -67,13 +67,15 @@ def test_a_seeds_picture_is_the_one_that_the_model_draws_of_it(alone):
     assert np.abs(drawn - np.asarray(face)).max() <= 1, "in a batch it may be rounded otherwise"
 
 
-@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate launch"])
+@pytest.mark.parametrize("launcher", [
+    pytest.param(TORCHRUN, id="torchrun"), pytest.param(ACCELERATE, id="accelerate launch", marks=pytest.mark.slow)])
 def test_two_processes_share_the_work_and_draw_the_same_pictures(alone, tmp_path, launcher):
     printed = finish(start(launcher, tmp_path))
     assert "2 processes of 1 threads" in printed and "40 pictures in" in printed
     assert lines(tmp_path) == lines(alone)
 
 
+@pytest.mark.slow
 def test_accelerates_cpu_launch_that_starts_one_process_says_one(tmp_path):
     launcher = [*ACCELERATE[:3], "--cpu", *ACCELERATE[4:]]
     assert "1 process of" in finish(start(launcher, tmp_path, seeds="0-3"))
@@ -188,6 +190,7 @@ def test_where_the_device_has_a_processor_of_its_own_each_core_saves(monkeypatch
     assert generate._threads() == threads
 
 
+@pytest.mark.alone
 def test_all_threads_save_at_once_and_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "_threads", lambda: 6)
     waiting, most, saving, plain = [], [], [], generate._save
