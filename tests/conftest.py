@@ -18,6 +18,7 @@ def _no_weights_from_the_environment(monkeypatch):
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # as torch was started here; a command under test would set it for good
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(config, items):
     if not torch.cuda.is_available():
         for item in items:
