@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?=
 QUICK := -m "not slow"
-# A process a core, but no more than four: each takes 1.2 GB, and the longest group takes as long as a quarter of all tests. Groups: see
-# tests/conftest.py. They start in the order of the command line, so the longest, the notebooks, is named first.
-PYTEST := -m pytest -q -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# A process a core, but no more than four: each takes 1.2 GB. Which tests share a process is said in tests/conftest.py. They start in the
+# order of the command line: the notebooks, which take longest, first.
+PYTEST := -m pytest -q -n logical --maxprocesses 4 --no-loadscope-reorder
 NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 DEMO = GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d)  # for the notebooks; tests/conftest.py hides it from the tests
 

@@ -18,15 +18,11 @@ def _no_weights_from_the_environment(monkeypatch):
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # as torch was started here; a command under test would set it for good
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a GPU"))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def pytest_collection_finish():
@@ -34,10 +30,18 @@ def pytest_collection_finish():
     gc.freeze()  # measuring collects garbage before each iteration, and would look through a million objects of modules each time
 
 
-def _group(item) -> str:
-    """The tests that `pytest --dist loadgroup` runs in one process, one after the other."""
-    if item.path.suffix == ".ipynb":
-        return "notebooks"  # a notebook's cells share a kernel, and notebook 4 shows what 1 to 3 measured
-    if item.get_closest_marker("alone") or item.path.parent.name == "measure":
-        return "alone"
-    return item.nodeid.partition("::")[0]  # a file's tests share what its fixtures load
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `pytest -n`, which tests run in one process, one after the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            if path.endswith(".ipynb"):
+                return "notebooks"  # a notebook's cells share a kernel, and notebook 4 shows what 1 to 3 measured
+            if "tests/measure/" in path:
+                return "tests/measure"  # they read times, memory and load: one at a time
+            return path  # a file's tests share what its fixtures load
+
+    return Scheduling(config, log)

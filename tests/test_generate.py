@@ -190,7 +190,6 @@ def test_where_the_device_has_a_processor_of_its_own_each_core_saves(monkeypatch
     assert generate._threads() == threads
 
 
-@pytest.mark.alone
 def test_all_threads_save_at_once_and_a_slow_disk_keeps_few_pictures_in_memory(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "_threads", lambda: 6)
     waiting, most, saving, plain = [], [], [], generate._save

@@ -498,7 +498,6 @@ def test_instructions_that_no_network_needs_are_refused(unharmed, name):
     dict(img_resolution=2**40), dict(img_resolution=2**2000), dict(c_dim=10**12), dict(c_dim=-1), dict(img_channels=10**9),
     dict(lr_multiplier=1e308),
 ])
-@pytest.mark.alone
 def test_settings_of_absurd_size_are_refused_at_once(numbers):
     generator = tiny()
     kwargs = generator.state["_init_kwargs"]
@@ -559,7 +558,6 @@ def read_in_a_new_process(*paths) -> list[tuple[float, float, float]]:
     return [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.alone
 @needs_proc
 def test_reading_a_file_of_full_size_takes_little_more_memory_than_its_generator(tmp_path):
     with torch.device("meta"):
@@ -591,7 +589,6 @@ BOMBS = {  # what would fill memory, or take long, beside the dict of a good fil
 }
 
 
-@pytest.mark.alone
 @needs_proc
 def test_bombs_take_at_most_twice_the_file_and_64_mib_and_little_time(tmp_path):
     contents = {name: appended(bomb) for name, bomb in BOMBS.items()}
