@@ -1,24 +1,29 @@
-# run · test · test-colab · lint · bench: each makes the environment that it needs by itself
+# run · test · test-all · lint · bench: each makes the environment that it needs by itself
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?=
-QUICK := -m "not slow"  # once is enough of what takes long and depends little on versions
+QUICK := -m "not slow"
+# A process a core, but no more than four: each takes 1.2 GB. Which tests share a process is said in tests/conftest.py. They start in the
+# order of the command line: the notebooks, which take longest, first.
+PYTEST := -m pytest -q -n logical --maxprocesses 4 --no-loadscope-reorder
+NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+DEMO = GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d)  # for the notebooks; tests/conftest.py hides it from the tests
 
-.PHONY: run test test-colab lint bench gpu fuzz colab clean
+.PHONY: run test test-all test-colab lint bench gpu fuzz colab clean
 
 run: .venv/installed  ## the four notebooks in order; options as in: make run RUN="--weights random --steps 2"
 	$(BIN)/python -m genlib run $(RUN)
 
-test: .venv/installed  ## unit tests, then the notebooks against their committed outputs
-	$(BIN)/python -m pytest -q
-	GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d) $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
+test: .venv/installed  ## before a commit: the quick tests, and the notebooks against their committed outputs
+	$(DEMO) $(BIN)/python $(PYTEST) $(QUICK) $(NOTEBOOKS) tests
 
-test-colab: .venv-colab/installed .venv-lowest/installed  ## the same with Colab's packages, then the unit tests with the lowest versions
-	.venv-colab/bin/python -m pytest -q $(QUICK)
-	GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d) .venv-colab/bin/python -m pytest -q --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
-	.venv-lowest/bin/python -m pytest -q $(QUICK)
+test-all: .venv/installed  ## before a merge: the slow tests too, then the quick ones with Colab's packages and with the lowest versions
+	$(DEMO) $(BIN)/python $(PYTEST) $(NOTEBOOKS) tests
+	$(MAKE) test-colab
+
+test-colab: .venv-colab/installed .venv-lowest/installed  ## the part of test-all with other versions
+	$(DEMO) .venv-colab/bin/python $(PYTEST) $(QUICK) $(NOTEBOOKS) tests
+	.venv-lowest/bin/python $(PYTEST) $(QUICK) tests
 
 lint: .venv/installed
 	$(BIN)/ruff check .

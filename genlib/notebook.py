@@ -21,7 +21,8 @@ NEEDED = {  # modules that a run imports, and the packages that bring them
     "torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate", "safetensors": "safetensors",
     "huggingface_hub": "huggingface_hub", "numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib", "PIL": "pillow",
     "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
-    "pynvml": "nvidia-ml-py", "docx": "python-docx", "GPUtil": "GPUtil", "papermill": "papermill", "nbconvert": "nbconvert"}
+    "pynvml": "nvidia-ml-py", "docx": "python-docx", "babel": "Babel", "GPUtil": "GPUtil", "papermill": "papermill",
+    "nbconvert": "nbconvert"}
 
 
 def number(name: str) -> int:

@@ -1,8 +1,14 @@
 """What tests share."""
+import gc
+import os
+
 import pytest
 import torch
 
-torch.set_num_threads(1)  # the demo models are too small to share out, and threads that wait for each other stall on a busy machine
+# The demo models are too small to share out, and threads that wait for each other stall on a busy machine: one here, and one in the
+# processes that are started, notebooks' kernels among them.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +23,25 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # measuring collects garbage before each iteration, and would look through a million objects of modules each time
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `pytest -n`, which tests run in one process, one after the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            if path.endswith(".ipynb"):
+                return "notebooks"  # a notebook's cells share a kernel, and notebook 4 shows what 1 to 3 measured
+            if "tests/measure/" in path:
+                return "tests/measure"  # they read times, memory and load: one at a time
+            return path  # a file's tests share what its fixtures load
+
+    return Scheduling(config, log)

@@ -10,6 +10,7 @@ import pytest
 from saved_runs import save_run
 
 PROJECT = Path(__file__).resolve().parent.parent
+UNSTABLE = shutil.ignore_patterns("__pycache__")  # which other processes write to
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def wheel(tmp_path_factory):
     copy = tmp_path_factory.mktemp("copy")
     for name in "genlib", "pyproject.toml", "README.md", "LICENSE":
         source = PROJECT / name
-        shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy(source, copy / name)
+        shutil.copytree(source, copy / name, ignore=UNSTABLE) if source.is_dir() else shutil.copy(source, copy / name)
     pyproject = (copy / "pyproject.toml").read_text()
     (copy / "pyproject.toml").write_text(pyproject.replace("# Repository = ", "Repository = ").replace("OWNER/NAME", "some/project"))
     catalogue = copy / "genlib" / "locale" / "eo" / "LC_MESSAGES" / "genlib.po"

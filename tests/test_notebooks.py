@@ -115,28 +115,33 @@ def test_the_address_in_badges_and_cells_is_the_one_in_pyproject():
     assert BADGE.findall((PROJECT / "README.md").read_text(encoding="utf-8")) == [(address, path.name) for path in NOTEBOOKS]
 
 
-def nbval(tmp_path, output="2", count=1, tag=COMPARED) -> int:
-    """Failed cells that nbval reports for a notebook of one cell that prints 2."""
-    outputs = [nbformat.v4.new_output("stream", text=f"{output}\n")] if output else []
-    cell = nbformat.v4.new_code_cell("print(1 + 1)", execution_count=count, outputs=outputs, metadata={"tags": [tag] if tag else []})
+@pytest.fixture(scope="module")
+def nbval(tmp_path_factory):
+    """What nbval says of cells that print 2, by the output and the count that they were committed with, and whether they are compared."""
+    kinds = [("2", 1, True), ("3", 2, True), ("2", None, True), ("3", 3, False), (None, None, False)]
+    cells = [nbformat.v4.new_code_cell("print(1 + 1)", execution_count=count, metadata={"tags": [COMPARED] if compared else []},
+                                       outputs=[nbformat.v4.new_output("stream", text=f"{output}\n")] if output else [])
+             for output, count, compared in kinds]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "n.ipynb")
-    command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "n.ipynb"]
-    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    failed = re.search(r"(\d+) failed", answer.stdout)
-    assert failed or "1 passed" in answer.stdout, answer.stdout + answer.stderr
-    return int(failed[1]) if failed else 0
+    folder = tmp_path_factory.mktemp("nbval")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "n.ipynb")
+    command = [sys.executable, "-m", "pytest", "-rA", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "n.ipynb"]
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    said = re.findall(r"^(PASSED|FAILED) n\.ipynb::Cell (\d)", answer.stdout, re.MULTILINE)
+    said = [word for word, _ in sorted(said, key=lambda pair: pair[1])]
+    assert len(said) == len(kinds), answer.stdout + answer.stderr
+    return dict(zip(kinds, said, strict=True))
 
 
-def test_nbval_fails_a_wrong_committed_output_and_one_without_a_count(tmp_path):
-    assert nbval(tmp_path) == 0
-    assert nbval(tmp_path, output="3") == 1
-    assert nbval(tmp_path, count=None) == 1
+def test_nbval_fails_a_wrong_committed_output_and_one_without_a_count(nbval):
+    assert nbval["2", 1, True] == "PASSED"
+    assert nbval["3", 2, True] == "FAILED"
+    assert nbval["2", None, True] == "FAILED"
 
 
-def test_what_nbval_lets_through_is_what_the_checks_above_are_for(tmp_path):
-    assert nbval(tmp_path, output="3", tag=None) == 0, "a wrong output without the tag"
-    assert nbval(tmp_path, output=None, count=None) == 0, "a stripped notebook"
+def test_what_nbval_lets_through_is_what_the_checks_above_are_for(nbval):
+    assert nbval["3", 3, False] == "PASSED", "a wrong output without the tag"
+    assert nbval[None, None, False] == "PASSED", "a stripped notebook"
 
 
 def set_up(folder, repository="", after="", times=1):

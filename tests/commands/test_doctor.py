@@ -1,4 +1,5 @@
 """What the command says; how the forecast is counted is tested in test_forecast.py."""
+import functools
 import re
 import subprocess
 import sys
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from genlib import notebook
 from genlib.__main__ import main
@@ -15,13 +15,13 @@ from genlib.commands import doctor, forecast
 from genlib.experiments import EXPERIMENTS, Experiment
 from genlib.models import weights
 
-CALLS = {size: forecast.calls(size, torch.float32) for size in ("demo", "random")}  # counted once: it takes seconds
+counted_once = functools.cache(forecast.calls)  # it takes seconds, and comes out the same each time
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The forecast's amounts as counted above, rates that need no measuring, and no network."""
-    monkeypatch.setattr(forecast, "calls", lambda size, dtype: CALLS[size])
+    monkeypatch.setattr(forecast, "calls", counted_once)
     monkeypatch.setattr("genlib.measure.machine_rates", lambda dtype: (1e10, 1e10))
     monkeypatch.setattr(forecast, "operation_s", lambda dtype: 1e-5)
     monkeypatch.setattr(weights, "hub_answers", lambda: False)

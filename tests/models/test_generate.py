@@ -20,9 +20,9 @@ from genlib.models import generate, images, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
 ALONE = [sys.executable, "-m"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]  # at a port that is free
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]
 
 
 def start(launcher, out, seeds="0-39"):
@@ -67,13 +67,15 @@ def test_a_seeds_picture_is_what_the_model_draws_from_it(alone):
     assert np.abs(drawn - np.asarray(face)).max() <= 1, "in a batch it may be rounded otherwise"
 
 
-@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate launch"])
+@pytest.mark.parametrize("launcher", [
+    pytest.param(TORCHRUN, id="torchrun"), pytest.param(ACCELERATE, id="accelerate launch", marks=pytest.mark.slow)])
 def test_two_processes_share_the_work_and_draw_the_same_pictures(alone, tmp_path, launcher):
     printed = finish(start(launcher, tmp_path))
     assert "2 processes of 1 threads" in printed and "40 pictures in" in printed
     assert lines(tmp_path) == lines(alone)
 
 
+@pytest.mark.slow
 def test_accelerates_cpu_launch_that_starts_one_process_says_one(tmp_path):
     launcher = [*ACCELERATE[:3], "--cpu", *ACCELERATE[4:]]
     assert "1 process of" in finish(start(launcher, tmp_path, seeds="0-3"))

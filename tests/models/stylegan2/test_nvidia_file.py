@@ -1,5 +1,4 @@
 import builtins
-import gc
 import math
 import os
 import pickle
@@ -638,13 +637,13 @@ def places(data: bytes, state_dict: dict) -> dict[int, tuple[set, int]]:
     return found
 
 
-@pytest.mark.parametrize("protocol, flips", [(4, 4000), (2, 1000)])
+@pytest.mark.parametrize("protocol, flips", [(4, 500), (2, 250), pytest.param(4, 4000, marks=pytest.mark.slow),
+                                             pytest.param(2, 1000, marks=pytest.mark.slow)])
 def test_a_flipped_byte_changes_one_value_or_nothing_or_is_refused(unharmed, protocol, flips):
     config, state_dict = files.tiny_generator()
     data = bytearray(files.dumps({"D": Object("D", w=torch.ones(9)), "G_ema": tiny(), "augment_pipe": None}, protocol))
     where, outcomes = places(data, state_dict), {"refused": 0, "exact": 0, "one value": 0}
     rng = random.Random(protocol)
-    gc.freeze()  # else torch's own objects would be searched again and again
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.pkl"
         for place in rng.sample(range(len(data)), flips):
@@ -669,7 +668,6 @@ def test_a_flipped_byte_changes_one_value_or_nothing_or_is_refused(unharmed, pro
             for name, i in changed if protocol > 2 else ():
                 assert name in names and i == index and raw[name][0][i] == data[place]
             data[place] = before
-    gc.unfreeze()
     print(outcomes)
     assert outcomes["one value"] > flips / 50 and outcomes["exact"] > flips / 50 and outcomes["refused"] > flips / 5
 
