@@ -125,7 +125,7 @@ def unpack(archive: Path) -> Path:
 
 
 def run_files(source: Path) -> list[tuple[Path, Path | None]]:
-    """The run.json files in a folder and in the .zip files there, each with the .zip that it came from or None.
+    """The run.json files in a folder and in the .zip files there, each with its .zip or None.
 
     `source` may itself be a .zip. An archive that cannot be read is skipped with a warning.
     """

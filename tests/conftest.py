@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-# The demo models are too small to share out, and threads that wait for each other stall on a busy machine: one here, and one in the
-# processes that are started, notebooks' kernels among them.
+# The demo models are too small to be shared among threads, which only wait for each other on a busy machine:
+# one thread here, and one in the processes that tests start, notebooks' kernels among them.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -9,7 +9,7 @@ MB = 1024**2
 
 def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, ram=500 * MB,
              readings=None, quality=None, sizes=None, dtype="float16", **changes):
-    """A finished run with these times, and with `readings` in each iteration; with `picture` as many pictures of an iteration."""
+    """A finished run with these times, each iteration with `readings` and with `picture` pictures."""
     name = changes.pop("model", "Stable Diffusion v1-4")
     info = runs.ModelInfo(name, weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {})
     run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)

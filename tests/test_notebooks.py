@@ -117,7 +117,7 @@ def test_the_address_in_badges_and_cells_is_the_one_in_pyproject():
 
 @pytest.fixture(scope="module")
 def nbval(tmp_path_factory):
-    """What nbval says of cells that print 2, by the output and the count that they were committed with, and whether they are compared."""
+    """What nbval says of cells that print 2, by their committed output and count, compared or not."""
     kinds = [("2", 1, True), ("3", 2, True), ("2", None, True), ("3", 3, False), (None, None, False)]
     cells = [nbformat.v4.new_code_cell("print(1 + 1)", execution_count=count, metadata={"tags": [COMPARED] if compared else []},
                                        outputs=[nbformat.v4.new_output("stream", text=f"{output}\n")] if output else [])

@@ -1,4 +1,4 @@
-"""genlib table: Table 1 of saved runs on the screen, with what it says and what makes it doubtful; every table as files."""
+"""genlib table: Table 1 of saved runs on the screen, with what it says; every table as files."""
 import argparse
 from pathlib import Path
 

@@ -38,9 +38,9 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     """Draw the pictures of `seeds` that `out` lacks, in the tuned profile; return how many were drawn in all.
 
     Every process of a launch makes this call; on several hosts, `out` is a folder that they share.
-    model: STYLEGAN2 (`weights` is the network of `stylegan2.load`, and z comes from RandomState(seed)) or
-    STABLE_DIFFUSION (`weights` is a weights word or a model_id, and seed s takes line s of `prompts`, starting
-    over after the last line; without prompts, an empty one).
+    model: STYLEGAN2 (`weights` is the network of `stylegan2.load`, z comes from RandomState(seed)) or
+    STABLE_DIFFUSION (`weights` is a weights word or a model_id, and seed s takes line s of `prompts`,
+    starting over after the last line; without prompts, an empty one).
     Raises ValueError when `out` holds pictures of other settings or another launch is filling it, MemoryError
     when a batch does not fit.
     """

@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from genlib import experiments, measure, notebook
 from genlib.commands import forecast
 from genlib.experiments import STABLE_DIFFUSION, STYLEGAN2_ADA, VAE_AS_IN_THESIS, VAE_ROUND_TRIP
-from genlib.models import stable_diffusion, stylegan2, vae
+from genlib.models import stable_diffusion, stylegan2, vae, weights
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_notebook_1_draws_the_images_that_its_entry_counts(tmp_path, monkeypatch
     pytest.param({}, marks=pytest.mark.slow, id="as it is"),
     pytest.param(dict(ITERATIONS=2, BATCHES_TRIED=[3], SCALES_TRIED=[0.5], PRECISIONS_TRIED=[], STEPS=4), id="fewer")])
 def test_notebook_2_draws_the_images_that_its_entries_count(tmp_path, monkeypatch, changes):
-    side = AutoencoderKL.load_config(forecast.DEMO / "stable-diffusion" / "vae")["sample_size"]
+    side = AutoencoderKL.load_config(weights.DEMO_STABLE_DIFFUSION / "vae")["sample_size"]
     with counted(UNet2DConditionModel, lambda inputs, output: len(inputs[0])) as predictions, \
             counted(Decoder, lambda inputs, output: len(output) * prod(output.shape[2:]) / side**2) as decoded:
         parameters = execute(VAE_ROUND_TRIP.notebook, tmp_path, monkeypatch, **changes)
