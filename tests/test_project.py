@@ -171,8 +171,3 @@ def test_no_file_of_the_package_is_over_300_lines():
 def test_every_file_of_the_package_says_in_its_first_line_what_it_is_for():
     for path in (PROJECT / "genlib").rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text())), path
-
-
-def test_the_readme_names_the_two_commands():
-    text = (PROJECT / "README.md").read_text()
-    assert "make run" in text and "make test" in text

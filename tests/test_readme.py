@@ -1,0 +1,36 @@
+"""What the README shows is what comes out."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_screen_has_the_two_commands_a_picture_table_1_and_what_has_not_been_measured():
+    first = README[:README.index("\n## ")]
+    assert "make run " in first and "make test " in first and "| Stable Diffusion |" in first and "![" in first
+    assert re.search(r"not been measured.*any GPU.*published weights", first, re.DOTALL)
+    assert len(first.splitlines()) <= 40
+
+
+def test_the_python_example_is_ten_lines_and_prints_its_table(tmp_path):
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    done = subprocess.run([sys.executable, "-c", f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\n{example}"], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\| Generative Adversarial Networks \| 0\.\d+ ± 0\.\d+ \|", done.stdout)
+
+
+def test_every_file_and_folder_that_it_points_to_is_there():
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("http")]
+    assert len(targets) > 5 and [target for target in targets if not (PROJECT / target).exists()] == []
+
+
+def test_every_command_that_it_names_is_one():
+    from genlib.__main__ import COMMANDS
+
+    names = {module.__name__.rpartition(".")[2] for module in COMMANDS}
+    assert set(re.findall(r"`genlib (\w+)", README)) == names
