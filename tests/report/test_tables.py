@@ -105,7 +105,7 @@ def test_no_ratio_is_given_for_other_steps_than_the_thesiss_and_the_note_says_th
 def test_the_thesiss_reading_of_the_whole_device_is_not_divided_into_an_allocators_peak(folder):
     beside = data(folder, "beside_thesis")
     vram = beside[beside["Reading"] == "VRAM use (MB)"].set_index("Model")
-    assert vram.loc["Variational Autoencoders", ["thesis", "ratio"]].tolist() == ["1136", "—"]
+    assert vram.loc["VAE (+SD)", ["thesis", "ratio"]].tolist() == ["1136", "—"]
     assert vram.loc["Stable Diffusion", "ratio"] == "0.18"
 
 

@@ -56,7 +56,7 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
             reading, there = READINGS[name], published and published.averages[name]
             ratio = report.significant(row[name] / there, 2) if comparable(row, name) and not is_missing(row[name]) else MISSING
             rows.append({
-                report.say(cells.MODEL): cells.name(report, slug, in_table1=True), report.say(cells.READING): report.say(reading.heading),
+                report.say(cells.MODEL): cells.name(report, slug), report.say(cells.READING): report.say(reading.heading),
                 report.say("this run"): cells.mean(report, row, name),
                 report.say(cells.THESIS): report.number(there and there / reading.scale, 2 if reading.digits else 0),
                 report.say(cells.RATIO): ratio})
