@@ -126,9 +126,9 @@ def read_all(*folders, reference=None) -> list[Run]:
     `reference` are there to compare with, and never stand in for others. What cannot be read is skipped with
     a warning.
     """
-    found = []
-    sources = [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
-    for path, archive, is_reference in [(*file, flag) for source, flag in sources for file in run_files(Path(source))]:
+    found, sources = [], [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
+    files = {path.resolve(): (path, archive, flag) for source, flag in sources for path, archive in run_files(Path(source))}
+    for path, archive, is_reference in files.values():  # each once, though its folder may be given twice
         try:
             run = read(path)
         except (ValueError, OSError) as error:

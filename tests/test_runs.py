@@ -308,6 +308,11 @@ def test_of_two_runs_that_claim_one_start_the_file_written_last_counts_and_a_lin
             assert counting(*(tmp_path / name for name in order)) == [2.0]
 
 
+def test_a_run_that_is_given_twice_is_one_run_and_no_warning(tmp_path, recwarn):
+    run = save_at(tmp_path, 1.0, "2024-01-01T00:00:00+00:00")
+    assert counting(run.folder, tmp_path, run.folder) == [1.0] and not recwarn.list
+
+
 def test_a_start_in_the_future_does_not_hide_the_newest_run_and_a_line_says_so(tmp_path):
     save_at(tmp_path / "wrong-clock", 9.0, "2199-01-01T00:00:00+00:00", written=1e9)
     save_at(tmp_path / "newest", 1.0, "2024-01-01T00:00:00+00:00", written=1.7e9)
