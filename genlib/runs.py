@@ -127,7 +127,7 @@ def read_all(*folders, reference=None) -> list[Run]:
     a warning.
     """
     found, sources = [], [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
-    files = {path.resolve(): (path, archive, flag) for source, flag in sources for path, archive in run_files(Path(source))}
+    files = {path.resolve(): (path, archive, flag) for source, flag in reversed(sources) for path, archive in run_files(Path(source))}
     for path, archive, is_reference in files.values():  # each once, though its folder may be given twice
         try:
             run = read(path)
