@@ -79,9 +79,9 @@ def _folder() -> Path:
         addresses = metadata.metadata("genlib").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:  # a copy of the folder genlib, not installed
         addresses = []
-    its_address = f" from {addresses[0].rpartition(', ')[2]}" if addresses else ""
+    where = f" from {addresses[0].rpartition(', ')[2]}" if addresses else ""
     raise ValueError("the notebooks are not part of the installed package: clone or download the project"
-                     f"{its_address}, and run `python -m genlib run` in its folder")
+                     f"{where}, and run `python -m genlib run` in its folder")
 
 
 def _parameters(options, name: str, results: Path) -> dict:
@@ -95,8 +95,7 @@ def _parameters(options, name: str, results: Path) -> dict:
 
 
 def _execute(source: Path, results: Path, parameters: dict) -> None:
-    """Leave an executed copy of a notebook, as .ipynb and .html. Raises ValueError if it does not get to its
-    end."""
+    """Leave a notebook's executed copy, .ipynb and .html. ValueError if a cell fails or the kernel dies."""
     import papermill
     from nbclient.exceptions import DeadKernelError
     from nbconvert import HTMLExporter
@@ -117,6 +116,5 @@ def _execute(source: Path, results: Path, parameters: dict) -> None:
         print("failed")
         raise ValueError(f"{name} was killed, which mostly happens when the machine's memory is used up: free some or take smaller "
                          f"weights; what was measured is kept in {short(results)}, and the same command goes on there") from None
-
     body, _ = HTMLExporter().from_filename(str(copy))
     write_atomically(copy.with_suffix(".html"), body.encode())
