@@ -2,7 +2,6 @@
 import argparse
 import sys
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 from genlib.commands import convert, doctor, generate, run, table
@@ -17,9 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
     for wrong arguments and 130 for an interrupt.
     """
     options = parser().parse_args(arguments)
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # without the line of source that raised it
     try:
-        with _warnings_in_a_line():
-            return options.run(options)
+        return options.run(options)
     except KeyboardInterrupt:
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
         return 130
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
         print(f"genlib: {what}", file=sys.stderr)
         return 1
+    finally:
+        warnings.formatwarning = usual
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,16 +40,6 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add(commands).set_defaults(run=command.run)
     return whole
-
-
-@contextmanager
-def _warnings_in_a_line():
-    """Warnings without the line of source that raised them: they tell the user what was skipped, and why."""
-    usual, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f"genlib: {message}\n"
-    try:
-        yield
-    finally:
-        warnings.formatwarning = usual
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import shutil
 import warnings
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from zlib import error as ZlibError
 
@@ -44,12 +45,9 @@ def hold(folder: Path) -> bool:
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(file)
-        return False
-    except OSError:
-        os.close(file)
-        return True
+        return not isinstance(error, BlockingIOError)
     _held[folder] = file
     return True
 
@@ -60,23 +58,20 @@ def release(folder: Path) -> None:
         os.close(file)
 
 
-class explain_full_disk:
+@contextmanager
+def explain_full_disk(folder: Path):
     """Make the error of a full disk, or of a folder that has gone, say what to do; other errors pass."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(self.folder).free / 1e6
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(folder).free / 1e6
             raise OSError(error.errno, f"the disk is full ({free:.1f} MB free): free some space and run again; "
-                                       "what was measured so far is kept and will be continued", str(self.folder)) from None
-        if isinstance(error, OSError) and not self.folder.is_dir():
+                                       "what was measured so far is kept and will be continued", str(folder)) from None
+        if not folder.is_dir():
             raise OSError(error.errno, f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another "
-                                       "RESULTS, and run again; what was written before is where it was", str(self.folder)) from None
+                                       "RESULTS, and run again; what was written before is where it was", str(folder)) from None
+        raise
 
 
 def pack(results: Path) -> Path:

@@ -19,5 +19,5 @@ def run(options) -> int:
     generator = stylegan2.read(options.file)
     generator.save_pretrained(options.folder)
     print(f"{options.file.name} (sha256 {weights.sha256(options.file)}) -> {short(options.folder)}/: {generator.img_resolution} px, "
-          f"{sum(p.numel() for p in generator.parameters()):,} parameters")
+          f"{generator.num_parameters():,} parameters")
     return 0

@@ -43,8 +43,7 @@ def examine() -> list[str]:
     machine, where, dtype = device.describe(), device.pick(), device.pick_dtype()
     name = str(dtype).removeprefix("torch.")
     flops_per_s, bytes_per_s = machine_rates(name)
-    free = torch.cuda.mem_get_info()[0] if where.type == "cuda" else psutil.virtual_memory().available
-    kind = "VRAM" if where.type == "cuda" else "memory"
+    free, kind = (torch.cuda.mem_get_info()[0], "VRAM") if where.type == "cuda" else (psutil.virtual_memory().available, "memory")
     published = ("is in the cache" if weights.in_cache() else "can be downloaded" if weights.hub_answers() else
                  "cannot be had now: the model hub does not answer")
     tuned = [switch for switch, good in stable_diffusion.switches(dtype, own=True, expected_images=1).items() if good]

@@ -4,9 +4,10 @@ Each network is built on torch's meta device, which takes no memory, and called 
 and the bytes alive at the peak. An experiment's entry says how often an image calls each network. The sum is
 divided by the rates that this machine reaches now.
 """
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
 
 import psutil
 import torch
@@ -20,6 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from genlib import device
 from genlib.experiments import STEPS, Experiment
+from genlib.measure.work import seconds
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models.weights import DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2
 
@@ -67,45 +69,39 @@ class _Watch(TorchDispatchMode):
         return result
 
 
-def work_of(name: str, build: Callable, call: Callable, dtype: torch.dtype) -> Work:
-    """The work of `call(network)` for the network `name` that `build()` makes, on torch's meta device."""
-    default = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
-        with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            network = build().eval()
-            with _Watch() as watch:
-                call(network)
-    finally:
-        torch.set_default_dtype(default)
+def work_of(network: torch.nn.Module, call: Callable) -> Work:
+    """The work of `call()`, which calls the network; both on torch's meta device."""
+    network.eval()
+    with FlopCounterMode(display=False) as counter, _Watch() as watch:
+        call()
     size = sum(p.numel() * p.element_size() for p in network.parameters())
-    return Work(counter.get_total_flops(), watch.operations, watch.peak_bytes, {name: size})
+    return Work(counter.get_total_flops(), watch.operations, watch.peak_bytes, {type(network).__name__: size})
 
 
+@torch.inference_mode()
 def calls(weights: str, dtype: torch.dtype) -> dict[str, Work]:
     """The work of one call of each network that an experiment's `parts` can name.
 
     weights: "demo", or "random" and "published", which have the same size.
     """
     folder, demo = DEMO_STABLE_DIFFUSION, weights == "demo"
-    unet = UNet2DConditionModel.load_config(folder / "unet") if demo else stable_diffusion.UNET_CONFIG
-    autoencoder = AutoencoderKL.load_config(folder / "vae") if demo else vae.V1_CONFIG
-    text = CLIPTextConfig.from_pretrained(folder / "text_encoder") if demo else CLIPTextConfig(**stable_diffusion.TEXT_CONFIG)
-    generator = stylegan2.Generator.load_config(DEMO_STYLEGAN2) if demo else stylegan2.config(512)
-    size, width = unet["sample_size"], unet["cross_attention_dim"]
-
-    def of_vae(call):
-        return work_of("vae", lambda: AutoencoderKL.from_config(autoencoder), call, dtype)
-
-    return {
-        "text_encoder": work_of("text_encoder", lambda: CLIPTextModel(text),
-                                lambda model: model(torch.empty(1, 77, dtype=torch.long)), dtype),
-        "unet": work_of("unet", lambda: UNet2DConditionModel.from_config(unet),  # a batch of 2: guidance
-                        lambda model: model(torch.empty(2, 4, size, size), torch.tensor(1), torch.empty(2, 77, width)), dtype),
-        "encoder": of_vae(lambda model: model.encode(torch.empty(1, 3, 8 * size, 8 * size))),
-        "decoder": of_vae(lambda model: model.decode(torch.empty(1, 4, size, size))),
-        "generator": work_of("generator", lambda: stylegan2.Generator.from_config(generator),
-                             lambda model: model(torch.empty(1, model.z_dim)), torch.float32)}
+    with torch.device("meta"):
+        text = CLIPTextModel(
+            CLIPTextConfig.from_pretrained(folder / "text_encoder") if demo else CLIPTextConfig(**stable_diffusion.TEXT_CONFIG))
+        unet = UNet2DConditionModel.from_config(
+            UNet2DConditionModel.load_config(folder / "unet") if demo else stable_diffusion.UNET_CONFIG)
+        autoencoder = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae") if demo else vae.V1_CONFIG)
+        generator = stylegan2.Generator.from_config(
+            stylegan2.Generator.load_config(DEMO_STYLEGAN2) if demo else stylegan2.config(512))
+        for network in text, unet, autoencoder:
+            torch.nn.Module.to(network, dtype)  # diffusers' own `to` warns of layers for float32, even if there are none
+        size, width, empty = unet.config.sample_size, unet.config.cross_attention_dim, partial(torch.empty, dtype=dtype)
+        return {
+            "text_encoder": work_of(text, lambda: text(torch.empty(1, 77, dtype=torch.long))),
+            "unet": work_of(unet, lambda: unet(empty(2, 4, size, size), torch.tensor(1), empty(2, 77, width))),  # 2: guidance
+            "encoder": work_of(autoencoder, lambda: autoencoder.encode(empty(1, 3, 8 * size, 8 * size))),
+            "decoder": work_of(autoencoder, lambda: autoencoder.decode(empty(1, 4, size, size))),
+            "generator": work_of(generator, lambda: generator(torch.empty(1, generator.z_dim)))}
 
 
 def of_image(entry: Experiment, calls: Mapping[str, Work], steps: int = STEPS) -> Work:
@@ -113,13 +109,11 @@ def of_image(entry: Experiment, calls: Mapping[str, Work], steps: int = STEPS) -
 
     Raises ValueError when a part is none of the networks in `calls`.
     """
-    total = Work()
-    for name, number in entry.parts(steps).items():
-        if name not in calls:
-            raise ValueError(f"{entry.slug} has a part {name!r} in genlib/experiments.py: the doctor can count {', '.join(calls)}; "
-                             "add the network to genlib/commands/forecast.py, or leave `parts` out")
-        total += calls[name].times(number)
-    return total
+    parts = entry.parts(steps)
+    if unknown := [name for name in parts if name not in calls]:
+        raise ValueError(f"{entry.slug} has a part {unknown[0]!r} in genlib/experiments.py: the doctor can count {', '.join(calls)}; "
+                         "add the network to genlib/commands/forecast.py, or leave `parts` out")
+    return sum((calls[name].times(number) for name, number in parts.items()), Work())
 
 
 def operation_s(dtype: torch.dtype) -> float:
@@ -132,14 +126,7 @@ def operation_s(dtype: torch.dtype) -> float:
     with torch.inference_mode():
         with _Watch() as watch:
             block(x, temb)
-        times = []
-        for _ in range(30):
-            device.synchronize()
-            start = time.perf_counter()
-            block(x, temb)
-            device.synchronize()
-            times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2] / watch.operations
+        return median(seconds(block, x, temb) for _ in range(30)) / watch.operations
 
 
 def time_s(amount: Work, flops_per_s: float, each_s: float, kind: str) -> float:

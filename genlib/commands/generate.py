@@ -6,13 +6,13 @@ from genlib.commands import ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
 from genlib.models import STABLE_DIFFUSION, STYLEGAN2
 
-OPTIONS_OF = {STYLEGAN2: ["truncation_psi"], STABLE_DIFFUSION: ["prompts", "steps"]}  # that the other does not take
+ONLY_FOR = {"truncation_psi": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION}  # options that one model takes
 
 
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("generate", help="draw many images, in one process or in many under torchrun or accelerate launch")
-    parser.add_argument("--model", choices=list(OPTIONS_OF), required=True)
+    parser.add_argument("--model", choices=[STYLEGAN2, STABLE_DIFFUSION], required=True)
     parser.add_argument("--weights", default="auto",
                         help="demo, random, published or auto; or a network, a file or a model of the Hub (default: %(default)s)")
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image for each: 0-49999")
@@ -30,12 +30,11 @@ def run(options) -> int:
     ask_for_huge_pages()
     from genlib.models.generate import generate
 
-    for model, names in OPTIONS_OF.items():
-        for name in names:
-            if model != options.model and getattr(options, name) is not None:
-                raise ValueError(f"--{name.replace('_', '-')} is given, but {options.model} takes none: leave it out, or use "
-                                 f"--model {model}")
-    given = {name: getattr(options, name) for name in OPTIONS_OF[options.model] if getattr(options, name) is not None}
+    given = {name: value for name in ONLY_FOR if (value := getattr(options, name)) is not None}
+    for name in given:
+        if ONLY_FOR[name] != options.model:
+            raise ValueError(f"--{name.replace('_', '-')} is given, but {options.model} takes none: leave it out, or use "
+                             f"--model {ONLY_FOR[name]}")
     generate(options.model, options.weights, options.seeds, options.out, batch=options.batch, **given)
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from genlib import notebook
 from genlib.commands import ask_for_huge_pages, at_least_one, short
 from genlib.experiments import EXPERIMENTS, STEPS
+from genlib.files import explain_full_disk, write_atomically
 from genlib.locale import ENGLISH, languages
 from genlib.models import switches
 
@@ -42,21 +43,23 @@ def run(options) -> int:
     """Execute the notebooks and keep the executed copies as .ipynb and .html."""
     if options.profile == "tuned":
         ask_for_huge_pages()  # the kernels inherit it
-    names = [notebooks()[number] for number in options.only]
-    folder = _folder()
-    _refuse_what_none_takes(options, names)
+    names, folder = [notebooks()[number] for number in options.only], _folder()
+    for option in "iterations", "steps":
+        if getattr(options, option) and not any(option.upper() in notebook.parameters(name) for name in names):
+            raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
     if lacking := [package for package in ("papermill", "nbconvert") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
     results = notebook.results_folder(options.results).resolve()
-    executed = results / "notebooks"
-    executed.mkdir(exist_ok=True)
+    (results / "notebooks").mkdir(exist_ok=True)
     for name in names:
         start = time.perf_counter()
         print(f"{name} ...", end=" ", flush=True)
-        _execute(folder / f"{name}.ipynb", executed / f"{name}.ipynb", _parameters(options, name, results))
-        _write_html(executed / f"{name}.ipynb")
+        _execute(folder / f"{name}.ipynb", results, _parameters(options, name, results))
         print(f"{time.perf_counter() - start:.0f} s", flush=True)
-    _say_where(results, tables=COMPARISON in names)
+    if COMPARISON in names:
+        print(f"\n{(results / 'tables' / 'table1.md').read_text(encoding='utf-8')}")
+        print(f"tables     {short(results / 'tables')}/\nfigures    {short(results / 'figures')}/")
+    print(f"notebooks  {short(results / 'notebooks')}/\nruns       {short(results)}/<machine>/<experiment>/")
     return 0
 
 
@@ -68,25 +71,17 @@ def _numbers(text: str) -> list[int]:
 
 
 def _folder() -> Path:
+    """The folder of the notebooks. Raises ValueError, saying where they are to be had, if there is none."""
     folder = notebook.PROJECT / "notebooks"
     if (folder / f"{COMPARISON}.ipynb").exists():
         return folder
-    raise ValueError("the notebooks are not part of the installed package: clone or download the project"
-                     f"{_from_its_address()}, and run `python -m genlib run` in its folder")
-
-
-def _from_its_address() -> str:
     try:
         addresses = metadata.metadata("genlib").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:  # a copy of the folder genlib, not installed
         addresses = []
-    return f" from {addresses[0].rpartition(', ')[2]}" if addresses else ""
-
-
-def _refuse_what_none_takes(options, names: list[str]) -> None:
-    for option in "iterations", "steps":
-        if getattr(options, option) and not any(option.upper() in notebook.parameters(name) for name in names):
-            raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
+    where = f" from {addresses[0].rpartition(', ')[2]}" if addresses else ""
+    raise ValueError("the notebooks are not part of the installed package: clone or download the project"
+                     f"{where}, and run `python -m genlib run` in its folder")
 
 
 def _parameters(options, name: str, results: Path) -> dict:
@@ -99,15 +94,14 @@ def _parameters(options, name: str, results: Path) -> dict:
     return {parameter: value for parameter, value in asked.items() if value is not None and parameter in there}
 
 
-def _execute(source: Path, copy: Path, parameters: dict) -> None:
-    """Execute a notebook into `copy`. Raises ValueError if a cell fails or the kernel dies."""
+def _execute(source: Path, results: Path, parameters: dict) -> None:
+    """Leave a notebook's executed copy, .ipynb and .html. ValueError if a cell fails or the kernel dies."""
     import papermill
     from nbclient.exceptions import DeadKernelError
+    from nbconvert import HTMLExporter
     from papermill.exceptions import PapermillExecutionError
 
-    from genlib.files import explain_full_disk
-
-    name, results = source.stem, copy.parents[1]
+    name, copy = source.stem, results / "notebooks" / source.name
     try:
         with explain_full_disk(results):
             papermill.execute_notebook(
@@ -122,20 +116,5 @@ def _execute(source: Path, copy: Path, parameters: dict) -> None:
         print("failed")
         raise ValueError(f"{name} was killed, which mostly happens when the machine's memory is used up: free some or take smaller "
                          f"weights; what was measured is kept in {short(results)}, and the same command goes on there") from None
-
-
-def _write_html(executed: Path) -> None:
-    from nbconvert import HTMLExporter
-
-    from genlib.files import write_atomically
-
-    body, _ = HTMLExporter().from_filename(str(executed))
-    write_atomically(executed.with_suffix(".html"), body.encode())
-
-
-def _say_where(results: Path, tables: bool) -> None:
-    if tables:
-        table = results / "tables" / "table1.md"
-        print(f"\n{table.read_text(encoding='utf-8')}")
-        print(f"tables     {short(table.parent)}/\nfigures    {short(results / 'figures')}/")
-    print(f"notebooks  {short(results / 'notebooks')}/\nruns       {short(results)}/<machine>/<experiment>/")
+    body, _ = HTMLExporter().from_filename(str(copy))
+    write_atomically(copy.with_suffix(".html"), body.encode())

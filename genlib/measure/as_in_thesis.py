@@ -45,8 +45,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                 raise
             run.iterations.append(runs.Iteration(error="out of memory"))
             break
-        iteration = runs.Iteration(time_s=time.time() - start)
-        iteration.ram_bytes = psutil.Process().memory_info().rss
+        iteration = runs.Iteration(time_s=time.time() - start, ram_bytes=psutil.Process().memory_info().rss)
         if vram == "gputil":
             iteration.vram_device_bytes = gputil_memory_used()
             iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"

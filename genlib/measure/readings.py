@@ -47,7 +47,7 @@ class Readings:
         gc.collect()
         device.synchronize()
         self._process, self._kind = psutil.Process(), device.pick().type
-        self._source = self._kind == "cuda" and _source_of_device_memory()
+        self._source = _source_of_device_memory() if self._kind == "cuda" else None
         self._before = self._read_gpu()
         if self._kind == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -79,10 +79,12 @@ class Readings:
         self._poll()
         memory, before, after = self._process.memory_info(), self._before, self._read_gpu()
         iteration = Iteration(
-            vram_device_bytes=self._device_peak_bytes, vram_source=self._source or None,
+            vram_device_bytes=self._device_peak_bytes, vram_source=self._source,
             vram_process_start_bytes=before["process_bytes"], vram_process_bytes=after["process_bytes"],
             ram_bytes=memory.rss, ram_peak_bytes=max(self._rss_peak_bytes, _of_status("VmHWM") or 0 if self._kernel_knows_peak else 0),
-            ram_private_bytes=_private(memory), energy_j=_difference(self._energy_mj, energy_mj, 1e-3) or None,  # 0: too short
+            # Without what files back or others share, by counters: a walk of the pages takes 27 ms at 4 GB.
+            ram_private_bytes=memory.rss - memory.shared if hasattr(memory, "shared") else None,
+            energy_j=_difference(self._energy_mj, energy_mj, 1e-3) or None,  # 0: too short
             temperature_start_c=before["temperature_c"], temperature_c=after["temperature_c"],
             clock_start_hz=before["clock_hz"], clock_hz=after["clock_hz"],
             throttled=None if self._reasons is None else sorted(self._reasons),
@@ -181,10 +183,8 @@ def _kept_by_graphs() -> int:
 
 def _gpu_share(pid: int) -> int | None:
     """Bytes that this process holds on the GPU; None where it is not found, as in some containers."""
-    for process in nvml.ask("nvmlDeviceGetComputeRunningProcesses") or []:
-        if process.pid == pid:
-            return process.usedGpuMemory
-    return None
+    processes = nvml.ask("nvmlDeviceGetComputeRunningProcesses") or []
+    return next((process.usedGpuMemory for process in processes if process.pid == pid), None)
 
 
 def _reset_peak_rss() -> bool:
@@ -199,12 +199,5 @@ def _reset_peak_rss() -> bool:
 
 def _of_status(name: str) -> int | None:
     """A figure of /proc/self/status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _private(memory) -> int | None:
-    """RSS without what files back or others share, by counters: a walk of the pages takes 27 ms at 4 GB."""
-    return memory.rss - memory.shared if hasattr(memory, "shared") else None
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

@@ -11,7 +11,6 @@ Between the two clocks nothing is drawn, written or spawned.
 import time
 from collections.abc import Callable
 
-import torch
 from PIL import Image
 
 from genlib import device, nvml, runs
@@ -96,52 +95,44 @@ def finish(run: runs.Run) -> runs.Run:
         run.warnings.append(f"the GPU's driver gave no answer within {nvml.TIMEOUT_S} s and was not asked again: "
                             "readings of the whole GPU are missing; check whether nvidia-smi answers")
     run.finish()
-    good = [i for i in run.iterations if i.error is None]
-    if not good:
+    if not run.good:
         print("no iteration succeeded: a smaller batch, fewer pixels or dtype='float16' need less memory")
         return run
-    average = runs.Iteration(**{name: _mean([getattr(i, name) for i in good]) for name in ("time_s", "vram_peak_bytes", "ram_bytes")})
-    print(f"average of {len(good):2}: {describe(average)}", flush=True)
+    average = runs.Iteration(**{name: _mean([getattr(i, name) for i in run.good]) for name in ("time_s", "vram_peak_bytes", "ram_bytes")})
+    print(f"average of {len(run.good):2}: {describe(average)}", flush=True)
     return run
 
 
 def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
     """Measure one call: the Iteration, as yet without its pictures, and what the call returned."""
-    readings = Readings()
+    readings, images, error = Readings(), None, None
     try:
-        iteration, images = _measure(call, index, readings)
+        readings.start()
+        device.synchronize()
+        cpu_start, start = time.process_time(), time.perf_counter()
+        try:
+            images = call(index)
+            device.synchronize()
+        except Exception as caught:
+            if not device.is_out_of_memory(caught):
+                raise
+            error = f"out of memory: {first_line(caught)}"
+        end, cpu_end = time.perf_counter(), time.process_time()
+        iteration = readings.stop()
     finally:  # no poller may outlive its call, even after an interrupt
         readings.end_polling()
     if not isinstance(images, (list, type(None))):  # a generator would be measured before it has drawn anything
         raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
-    if iteration.error and torch.cuda.is_available():
-        torch.cuda.empty_cache()  # so that the next condition starts from what is really in use
-    return iteration, images
-
-
-def _measure(call, index: int, readings: Readings) -> tuple[runs.Iteration, list | None]:
-    images, error = None, None
-    readings.start()
-    device.synchronize()
-    cpu_start, start = time.process_time(), time.perf_counter()
-    try:
-        images = call(index)
-        device.synchronize()
-    except Exception as caught:
-        if not device.is_out_of_memory(caught):
-            raise
-        error = f"out of memory: {first_line(caught)}"
-    end, cpu_end = time.perf_counter(), time.process_time()
-    iteration = readings.stop()
+    if error:
+        device.free_memory()  # so that the next condition starts from what is really in use
     iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error
     return iteration, images
 
 
 def describe(iteration: runs.Iteration) -> str:
     """One line for an iteration: time, VRAM and RAM, in MB of 1024² bytes."""
-    vram = iteration.vram_peak_bytes
-    if vram is None:  # GPUtil reads the whole device only
-        vram = iteration.vram_device_bytes
+    # GPUtil reads the whole device only.
+    vram = iteration.vram_device_bytes if iteration.vram_peak_bytes is None else iteration.vram_peak_bytes
     line = f"{iteration.time_s:8.3f} s · VRAM {_mb(vram)} MB · RAM {_mb(iteration.ram_bytes)} MB"
     return f"{line} · {iteration.error}" if iteration.error else line
 

@@ -81,8 +81,7 @@ def _rates(where: torch.device, dtype: torch.dtype, settings: tuple) -> tuple[fl
             raise
         return None, None
     finally:
-        if where.type == "cuda":
-            torch.cuda.empty_cache()
+        device.free_memory()
 
 
 def _matmul_rate(where: torch.device, dtype: torch.dtype) -> float:
@@ -91,7 +90,7 @@ def _matmul_rate(where: torch.device, dtype: torch.dtype) -> float:
         # Random numbers, as in a model: equal ones would save the GPU power, and so raise its clock.
         a = torch.randn(rows, rows, device=where).to(dtype)
         out = torch.empty_like(a)
-        once_s = min(_time(torch.mm, a, a, out=out) for _ in range(4))  # the first call with a size sets things up
+        once_s = min(seconds(torch.mm, a, a, out=out) for _ in range(4))  # the first call with a size sets things up
         if once_s >= LONG_ENOUGH_S or rows == LARGEST:
             return 2 * rows**3 / _median_time(once_s, torch.mm, a, a, out=out)
         rows *= 2
@@ -100,17 +99,18 @@ def _matmul_rate(where: torch.device, dtype: torch.dtype) -> float:
 def _copy_rate(where: torch.device) -> float:
     source = torch.ones(COPIED_BYTES, dtype=torch.uint8, device=where)
     target = torch.ones_like(source)
-    once_s = min(_time(target.copy_, source) for _ in range(3))
+    once_s = min(seconds(target.copy_, source) for _ in range(3))
     return 2 * COPIED_BYTES / _median_time(once_s, target.copy_, source)
 
 
 def _median_time(once_s: float, function, *arguments, **keywords) -> float:
     """Seconds of one call, which is repeated within each timing to make that long enough."""
     times = ceil(LONG_ENOUGH_S / once_s)
-    return median(_time(function, *arguments, times=times, **keywords) for _ in range(REPETITIONS)) / times
+    return median(seconds(function, *arguments, times=times, **keywords) for _ in range(REPETITIONS)) / times
 
 
-def _time(function, *arguments, times: int = 1, **keywords) -> float:
+def seconds(function, *arguments, times: int = 1, **keywords) -> float:
+    """Seconds that `times` calls take, from a device at rest to a device at rest."""
     device.synchronize()
     start = time.perf_counter()
     for _ in range(times):

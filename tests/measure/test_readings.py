@@ -400,7 +400,7 @@ def test_a_measurement_within_a_measurement_is_refused_and_the_next_one_works(tm
 def test_after_an_interrupt_in_the_readings_themselves_the_next_measurement_works(tmp_path, monkeypatch):
     for method in ("start", "stop"):
         with monkeypatch.context() as patch:
-            patch.setattr(readings, "_private" if method == "stop" else "_reset_peak_rss", interrupt)
+            patch.setattr(readings, "_difference" if method == "stop" else "_reset_peak_rss", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 measured(tmp_path / method)
         assert measured(tmp_path / f"{method}-again").finished

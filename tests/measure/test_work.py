@@ -27,12 +27,12 @@ def test_the_work_and_the_machines_rates_are_kept_in_the_run_and_the_rates_measu
 
 
 def test_the_rate_of_a_matrix_product_is_2_rows_cubed_over_its_time(monkeypatch):
-    monkeypatch.setattr(work, "_time", lambda function, *arguments, **keywords: arguments[0].shape[0] / 1000)
+    monkeypatch.setattr(work, "seconds", lambda function, *arguments, **keywords: arguments[0].shape[0] / 1000)
     assert work._matmul_rate(torch.device("cpu"), torch.float32) == pytest.approx(2 * 256**3 / 0.256)
 
 
 def test_a_copy_moves_every_byte_twice_once_to_read_and_once_to_write(monkeypatch):
-    monkeypatch.setattr(work, "_time", lambda *_, times=1: times * 0.5)
+    monkeypatch.setattr(work, "seconds", lambda *_, times=1: times * 0.5)
     assert work._copy_rate(torch.device("cpu")) == 2 * 256 * MIB / 0.5
 
 
@@ -95,5 +95,5 @@ def test_the_rates_are_measured_again_when_threads_or_precision_change(monkeypat
 
 def test_what_is_too_quick_for_the_clock_is_repeated_within_one_timing(monkeypatch):
     calls = []
-    monkeypatch.setattr(work, "_time", lambda function, *a, times=1, **k: calls.append(times) or 0.001 * times)
+    monkeypatch.setattr(work, "seconds", lambda function, *a, times=1, **k: calls.append(times) or 0.001 * times)
     assert work._median_time(0.001, None) == pytest.approx(0.001) and set(calls) == {50}
