@@ -16,6 +16,7 @@ from PIL import Image
 from genlib import device, nvml, runs
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
+from genlib.record import TABLE1
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
@@ -98,7 +99,7 @@ def finish(run: runs.Run) -> runs.Run:
     if not run.good:
         print("no iteration succeeded: a smaller batch, fewer pixels or dtype='float16' need less memory")
         return run
-    average = runs.Iteration(**{name: _mean([getattr(i, name) for i in run.good]) for name in ("time_s", "vram_peak_bytes", "ram_bytes")})
+    average = runs.Iteration(**{name: _mean([getattr(i, name) for i in run.good]) for name in TABLE1})
     print(f"average of {len(run.good):2}: {describe(average)}", flush=True)
     return run
 
