@@ -3,6 +3,7 @@
 A full disk or a folder that has gone becomes a sentence that says what to do.
 """
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -122,14 +123,18 @@ def unpack(archive: Path) -> Path:
 def run_files(source: Path) -> list[tuple[Path, Path | None]]:
     """The run.json files in a folder and in the .zip files there, each with its .zip or None.
 
-    `source` may itself be a .zip. An archive that cannot be read is skipped with a warning.
+    `source` may itself be a .zip. Folders unpacked from earlier .zips of the same name count as its own.
+    An archive that cannot be read is skipped with a warning.
     """
-    archives = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip")
     of_archive = {}
-    for archive in archives:
+    for archive in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip"):
         try:
-            of_archive |= dict.fromkeys(sorted(unpack(archive).rglob("run.json")), archive)
+            folders = [unpack(archive)]
         except (ValueError, OSError) as error:
             warnings.warn(f"skipped {error}", stacklevel=4)
+            folders = []
+        if archive != source:
+            folders += archive.parent.glob(f"{glob.escape(archive.stem)}-{'[0-9a-f]' * 8}")
+        of_archive |= {path: archive for folder in folders for path in sorted(folder.rglob("run.json"))}
     own = [path for path in sorted(source.rglob("run.json")) if path not in of_archive]
     return [*dict.fromkeys(own, None).items(), *of_archive.items()]

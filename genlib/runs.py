@@ -120,7 +120,7 @@ def read(path) -> Run:
 
 
 def read_all(*folders, reference=None) -> list[Run]:
-    """The finished runs below the folders that count (see `winners`), sorted by experiment and machine.
+    """The finished runs that count (see `winners`) among those below the folders, by experiment and machine.
 
     A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Runs below
     `reference` are there to compare with, and never stand in for others. What cannot be read is skipped with
@@ -135,7 +135,7 @@ def read_all(*folders, reference=None) -> list[Run]:
             python_warnings.warn(f"skipped {error}", stacklevel=2)
             continue
         run.reference, run.archive = is_reference, archive
-        if run.finished is not None:
+        if run.finished is not None and run.iterations:
             found.append(run)
     return sorted(winners(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
 
@@ -149,9 +149,12 @@ def winners(found: list[Run]) -> list[Run]:
     """
     best: dict[tuple, tuple[tuple, Run]] = {}
     for run in found:
-        rank = _rank(run)
+        if run.start > datetime.now(UTC):
+            python_warnings.warn(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts",
+                                 stacklevel=3)
+        rank = run.archive is None, when(run), _written(run)
         other_rank, other = best.setdefault(run.key, (rank, run))
-        if other is not run and rank[:2] == other_rank[:2]:
+        if rank[:2] == other_rank[:2] and run.to_json() != other.to_json():
             python_warnings.warn(f"{run.folder} and {other.folder} started at the same time: the file that was written last counts",
                                  stacklevel=3)
         if rank > other_rank:
@@ -159,19 +162,11 @@ def winners(found: list[Run]) -> list[Run]:
     return [run for _, run in best.values()]
 
 
-def _rank(run: Run) -> tuple[bool, float, float]:
-    """What makes one run of a key count rather than another; the greater rank wins."""
-    return run.archive is None, when(run), _written(run)
-
-
 def when(run: Run) -> float:
     """When a run started (seconds since 1970): by its file if it claims the future, 0 without a date."""
-    start = max(0.0, run.start.timestamp()) if run.start.year >= 1970 else 0.0
-    if start > datetime.now(UTC).timestamp():
-        python_warnings.warn(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts",
-                             stacklevel=4)
+    if run.start > datetime.now(UTC):
         return _written(run)
-    return start
+    return max(0.0, run.start.timestamp()) if run.start.year >= 1970 else 0.0
 
 
 def _written(run: Run) -> float:
@@ -198,8 +193,9 @@ def facts(run: Run) -> dict:
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {
-        "device": machine.device, "cores": machine.cores or machine.threads, "matmul_flops_per_s": machine.matmul_flops_per_s,
-        "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s, "started": run.started, "folder": str(run.folder),
+        "device": machine.device or machine.slug, "cores": machine.cores or machine.threads,
+        "matmul_flops_per_s": machine.matmul_flops_per_s, "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s,
+        "started": run.started, "folder": str(run.folder),
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
         "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,

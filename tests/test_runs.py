@@ -325,3 +325,26 @@ def test_what_is_no_date_comes_before_any_date(tmp_path, started):
     save_at(tmp_path / "no-date", 9.0, started, written=1.9e9)
     save_at(tmp_path / "dated", 1.0, "1999-01-01T00:00:00+00:00", written=1e9)
     assert counting(tmp_path) == [1.0]
+
+
+def test_what_an_overwritten_archive_held_does_not_count_as_ones_own(tmp_path):
+    for time_s, year in (1.0, 2023), (9.0, 2024):
+        save_at(tmp_path / f"colab{year}", time_s, f"{year}-01-01T00:00:00+00:00")
+        (tmp_path / "results").mkdir(exist_ok=True)
+        files.pack(tmp_path / f"colab{year}").replace(tmp_path / "results" / "colab.zip")
+        assert counting(tmp_path / "results") == [time_s]
+
+
+def test_two_archives_of_the_same_run_bring_no_warning(tmp_path, recwarn):
+    save_at(tmp_path / "runs", 1.0, "2024-01-01T00:00:00+00:00")
+    (tmp_path / "results").mkdir()
+    for name in "a.zip", "b.zip":
+        files.pack(tmp_path / "runs").replace(tmp_path / "results" / name)
+    assert counting(tmp_path / "results") == [1.0] and not recwarn.list
+
+
+def test_a_start_in_the_future_is_said_once(tmp_path):
+    save_at(tmp_path, 9.0, "2199-01-01T00:00:00+00:00", written=1e9)
+    with pytest.warns(UserWarning) as said:
+        Report(tmp_path)
+    assert len(said) == 1

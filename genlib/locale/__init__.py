@@ -44,6 +44,8 @@ class Language:
 
     def say(self, text: str, /, **values) -> str:
         """The sentence in this language, with its {places} filled."""
+        if not text:
+            return ""  # gettext has its header there
         context = getattr(text, "context", None)
         found = self._catalogue.pgettext(context, text) if context else self._catalogue.gettext(text)
         return found.format(**values) if values else str(found)
@@ -52,7 +54,7 @@ class Language:
         """The sentence in the form that so many take, with its {places} filled, {n} among them."""
         return self._catalogue.ngettext(one, many, n).format(**({"n": n} | values))
 
-    def number(self, value, decimals: int) -> str:
+    def rounded(self, value, decimals: int) -> str:
         """A number with so many decimals; see `numbers.number`."""
         return numbers.number(value, decimals, self.code)
 
@@ -63,7 +65,7 @@ class Language:
     @property
     def decimal_sign(self) -> str:
         """A point or a comma."""
-        return self.number(0.5, 1)[1]
+        return self.rounded(0.5, 1)[1]
 
 
 @cache

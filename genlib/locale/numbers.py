@@ -44,7 +44,7 @@ def grouped(count: float) -> str:
     return f"{count:,.0f}".replace(",", THIN_SPACE)
 
 
-def span(numbers: list[int]) -> str:
+def span(numbers: list) -> str:
     """The first and the last of sorted numbers, once if they are one."""
     return " … ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
 

@@ -1,5 +1,4 @@
 """The audit: each figure that the thesis published, held against runs read in its way and in ours."""
-import re
 from collections.abc import Callable
 from math import isnan, nan
 from typing import NamedTuple
@@ -23,7 +22,8 @@ DESIGN = N_("how the experiment is set up")
 REPRODUCED, NOT_REPRODUCED = N_("reproduced", "verdict"), N_("not reproduced")
 IMPOSSIBLE, NOT_SHOWN = N_("cannot be what it says"), N_("nothing speaks against it here")
 CONTRADICTS, CONFIRMED, REFUTED = N_("contradicts itself"), N_("confirmed", "verdict"), N_("refuted", "verdict")
-BOTH_MEMORY = N_("Published: {published_mb} MB. The thesis’s reading gives {theirs_mb} MB here. Our reading gives {ours_mb} MB here.")
+BOTH_MEMORY = (N_("Published: {published_mb} MB."), N_("The thesis’s reading gives {theirs_mb} MB here."),
+               N_("Our reading gives {ours_mb} MB here."))
 
 
 def audit(report) -> tuple[pd.DataFrame, str]:
@@ -50,8 +50,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
 def _evidence(report, suspect: "Suspect", values: dict, here: "_Here") -> str:
     """The sentences whose figures were measured; one that says so where none was."""
     shown = {key: _shown(report, value, key) for key, value in values.items()}
-    sentences = re.split(r"(?<=\.) (?=[A-ZА-ЯІЇЄ])", report.say(suspect.evidence, **shown))
-    sentences = [sentence for sentence in sentences if MISSING not in sentence]
+    sentences = [said for sentence in suspect.evidence if MISSING not in (said := report.say(sentence, **shown))]
     if suspect.read != PUBLICATION and all(text == MISSING for key, text in shown.items() if not key.startswith("published")):
         sentences.append(report.say("Not measured here with {steps}.", steps=cells.steps_text(report, [STEPS])) if here.other_steps else
                          report.say("Not measured here."))
@@ -62,11 +61,11 @@ def _shown(report, value, key: str) -> str:
     if isinstance(value, str):
         return value
     if key.endswith("_mb"):
-        return report.number(value / MB, 0)
+        return report.rounded(value / MB, 0)
     if key.startswith("published"):
-        return report.number(value, 2)
+        return report.rounded(value, 2)
     counts = {"levels": 0, "calls": 0, "different": 0, "percent": 1}
-    return report.number(value, counts[key]) if key in counts else report.significant(value, 3)
+    return report.rounded(value, counts[key]) if key in counts else report.significant(value, 3)
 
 
 class _Here:
@@ -209,41 +208,41 @@ class Suspect(NamedTuple):
     model: Experiment | None
     read: str
     judge: Callable
-    evidence: str
+    evidence: tuple[str, ...]
 
 
 TIME, VRAM, RAM = N_("{model}: time"), N_("{model}: VRAM"), N_("{model}: RAM")
 SUSPECTS = [
     Suspect(TIME, STABLE_DIFFUSION, CLOCK, _reproduces(STABLE_DIFFUSION, "time_s", SAME),
-            N_("Published: {published_s} s. The thesis’s reading gives {theirs_s} s here. The synchronised reading gives {ours_s} s "
-               "here.")),
+            (N_("Published: {published_s} s."), N_("The thesis’s reading gives {theirs_s} s here."),
+             N_("The synchronised reading gives {ours_s} s here."))),
     Suspect(VRAM, STABLE_DIFFUSION, ALLOCATOR, _vram_of_stable_diffusion,
-            N_("Published: {published_mb} MB. Of the runs here the nearest has {nearest_mb} MB: {conditions}.")),
+            (N_("Published: {published_mb} MB."), N_("Of the runs here the nearest has {nearest_mb} MB: {conditions}."))),
     Suspect(RAM, STABLE_DIFFUSION, PUBLICATION, _contradiction,
-            N_("Every iteration is printed with {printed_mb} MB, their average with {table_mb} MB.")),
+            (N_("Every iteration is printed with {printed_mb} MB, their average with {table_mb} MB."),)),
     Suspect(TIME, VAE_AS_IN_THESIS, CLOCK, _vae_time,
-            N_("The row takes {whole_s} s here. The autoencoder alone takes {alone_s} s here. That is {percent} %: the rest is the "
-               "drawing of the face.")),
+            (N_("The row takes {whole_s} s here."), N_("The autoencoder alone takes {alone_s} s here."),
+             N_("That is {percent} %: the rest is the drawing of the face."))),
     Suspect(VRAM, VAE_AS_IN_THESIS, GPUTIL, _vae_vram,
-            N_("Published: {published_mb} MB. The pipeline’s weights alone are {weights_mb} MB. GPUtil reads {gputil_mb} MB here. The "
-               "allocator’s peak is {allocator_mb} MB here.")),
+            (N_("Published: {published_mb} MB."), N_("The pipeline’s weights alone are {weights_mb} MB."),
+             N_("GPUtil reads {gputil_mb} MB here."), N_("The allocator’s peak is {allocator_mb} MB here."))),
     Suspect(RAM, VAE_AS_IN_THESIS, RSS, _reproduces(VAE_AS_IN_THESIS, "ram_bytes", SAME), BOTH_MEMORY),
     Suspect(TIME, STYLEGAN2_ADA, LAUNCH, _gan_time,
-            N_("Published: {published_s} s. The thesis’s reading gives {theirs_s} s here. The finished image takes {ours_s} s here. "
-               "The difference is {percent} % of that.")),
+            (N_("Published: {published_s} s."), N_("The thesis’s reading gives {theirs_s} s here."),
+             N_("The finished image takes {ours_s} s here."), N_("The difference is {percent} % of that."))),
     Suspect(VRAM, STYLEGAN2_ADA, ALLOCATOR, _reproduces(STYLEGAN2_ADA, "vram_peak_bytes", SAME), BOTH_MEMORY),
     Suspect(RAM, STYLEGAN2_ADA, RSS, _gan_ram,
-            N_("Published: {published_mb} MB, divided by 1024³ and printed as MB. The least RSS of any run here is {least_mb} MB "
-               "({gib} GiB).")),
+            (N_("Published: {published_mb} MB, divided by 1024³ and printed as MB."),
+             N_("The least RSS of any run here is {least_mb} MB ({gib} GiB)."))),
     Suspect(N_("A slow first image raises Stable Diffusion’s mean time?"), None, PUBLICATION, _warm_up,
-            N_("Published: the first image took {first_s} s, the other four {rest_s} s on average. The first image took {here_s} s "
-               "here. The mean here is {mean_s} s.")),
+            (N_("Published: the first image took {first_s} s, the other four {rest_s} s on average."),
+             N_("The first image took {here_s} s here."), N_("The mean here is {mean_s} s."))),
     Suspect(N_("Stable Diffusion and the VAE cannot be told apart in time?"), None, PUBLICATION, _spread,
-            N_("The published iterations vary by {sd_percent} % and {vae_percent} %; Welch’s test of their means: p = {p}.")),
+            (N_("The published iterations vary by {sd_percent} % and {vae_percent} %; Welch’s test of their means: p = {p}."),)),
     Suspect(N_("Guidance is paid for and changes nothing?"), None, DESIGN, _guidance,
-            N_("The prompt is empty. With guidance_scale 1 the picture differs by at most {levels} of 255 levels. With "
-               "guidance_scale 1 it takes {without_s} s instead of {with_s} s.")),
-    Suspect(N_("50 steps are 51 UNet calls?"), None, DESIGN, _unet_calls, N_("Counted here: {calls} UNet calls an image.")),
+            (N_("The prompt is empty."), N_("With guidance_scale 1 the picture differs by at most {levels} of 255 levels."),
+             N_("With guidance_scale 1 it takes {without_s} s instead of {with_s} s."))),
+    Suspect(N_("50 steps are 51 UNet calls?"), None, DESIGN, _unet_calls, (N_("Counted here: {calls} UNet calls an image."),)),
     Suspect(N_("The five pictures are one?"), None, DESIGN, _identical,
-            N_("One latent, no prompt. Different pictures among the iterations here: {different}.")),
+            (N_("One latent, no prompt."), N_("Different pictures among the iterations here: {different}."))),
 ]

@@ -19,8 +19,8 @@ WEIGHTS = {  # what they are called, and what has to be said of their figures
 
 def head(report, reading: Reading) -> str:
     """A reading's name with its unit."""
-    label, unit = report.say(reading.label), reading.unit and report.say(reading.unit)
-    return f"{label} ({unit})" if unit else label
+    label = report.text(reading.label)
+    return f"{label} ({report.text(reading.unit)})" if reading.unit else label
 
 
 def short_head(report, name: str) -> str:
@@ -36,8 +36,8 @@ def mean(report, row: pd.Series, name: str) -> str:
     if is_missing(value):
         return MISSING
     decimals = decimals_of(value, reading.digits) if reading.digits else 1 if spread < 0.5 else 0
-    text = report.number(value, decimals)
-    return text if is_missing(spread) else f"{text} ± {report.number(spread, decimals)}"
+    text = report.rounded(value, decimals)
+    return text if is_missing(spread) else f"{text} ± {report.rounded(spread, decimals)}"
 
 
 def figure(report, value, reading: Reading) -> str:
@@ -45,7 +45,7 @@ def figure(report, value, reading: Reading) -> str:
     if is_missing(value):
         return MISSING
     scaled = float(value) / reading.scale
-    return report.significant(scaled, reading.digits) if reading.digits else report.number(scaled, 0)
+    return report.significant(scaled, reading.digits) if reading.digits else report.rounded(scaled, 0)
 
 
 def interval(report, row: pd.Series) -> str:
@@ -60,28 +60,31 @@ def name(report, experiment: str, *, in_table1: bool = False) -> str:
     label = report.text(entry.name_in_table1 if in_table1 else entry.label)
     if experiment not in steps.index or steps.nunique() < 2:
         return label
-    own = steps_text(report, [int(steps[experiment])])
+    own = steps_text(report, [steps[experiment]])
     if entry.steps_of_originals:
         return report.say("{model} (faces of {steps})", model=label, steps=own)
     return f"{label} ({own})"
 
 
-def steps_text(report, steps: list[int]) -> str:
+def steps_text(report, steps: list[float]) -> str:
     """A number of denoising steps, or the first and the last of several, in words."""
-    return report.count("{steps} step", "{steps} steps", steps[-1], steps=span(steps))
+    return report.count("{steps} step", "{steps} steps", int(steps[-1]), steps=span([f"{number:g}" for number in steps]))
 
 
 def note(report, rows: pd.DataFrame, figures: str = N_("Mean ± standard deviation")) -> str:
     """What a reader has to know of a table of these runs.
 
     Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; the
-    unit; and what the figures cannot tell.
+    unit; and what the figures cannot tell. "" without runs.
     """
     def values(column):
         return ", ".join(map(str, dict.fromkeys(rows[column])))
 
+    if rows.empty:
+        return ""
+
     weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
-    steps = sorted(set(rows["steps"].dropna().astype(int)))
+    steps = sorted(set(rows["steps"].dropna()))
     conditions = "; ".join([values("dtype"), *([steps_text(report, steps)] if steps else [])])
     return " ".join(filter(None, [
         report.say("{device}; {weights}; profile “{profile}”; {conditions}.", device=values("device"), weights=report.say(weights),

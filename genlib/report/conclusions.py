@@ -81,21 +81,21 @@ def _smallest(report, runs: pd.DataFrame) -> list[str]:
     if len(sizes) < 2:
         return []
     return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=report.number(sizes.iloc[0] / MB, 0),
+                       model=_name(report, sizes.index[0]), mb=report.rounded(sizes.iloc[0] / MB, 0),
                        memory=report.say(READINGS[sizes.name].phrase), largest=_name(report, sizes.index[-1]),
-                       largest_mb=report.number(sizes.iloc[-1] / MB, 0))]
+                       largest_mb=report.rounded(sizes.iloc[-1] / MB, 0))]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
     spread = runs["time_s_cv"].dropna().sort_values()
     if len(spread) < 2:
         return []
-    shares = {slug: report.number(100 * share, 1) for slug, share in spread.items()}
+    shares = {slug: report.rounded(100 * share, 1) for slug, share in spread.items()}
     if _p_of_equal_spreads(runs.loc[spread.index]) < SPREAD_P:
         least, most = spread.index[0], spread.index[-1]
         return [report.say("{model} is more stable than {other}: its time varies by {percent} %, that of {other} by {other_percent} % "
                            "(Brown–Forsythe test, p < {p}).", model=_name(report, least), percent=shares[least],
-                           other=_name(report, most), other_percent=shares[most], p=report.number(SPREAD_P, 2))]
+                           other=_name(report, most), other_percent=shares[most], p=report.rounded(SPREAD_P, 2))]
     figures = "; ".join(f"{_name(report, slug)} {shares[slug]} %" for slug in runs.index if slug in shares)
     return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.",
                        n=span(sorted(runs.loc[spread.index, "n"])), figures=figures)]
@@ -142,7 +142,7 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     """Whether a model fits is judged by its peak."""
     sentences, peaks = [], _memory(runs, "ram_peak_bytes")
     light = peaks[peaks <= WEAK_BYTES]
-    sizes = "; ".join(f"{_name(report, slug)} {report.number(peak / MB, 0)}" for slug, peak in peaks.items())
+    sizes = "; ".join(f"{_name(report, slug)} {report.rounded(peak / MB, 0)}" for slug, peak in peaks.items())
     if sizes:
         values = dict(models=_names(report, light.index), figures=sizes, memory=report.say(READINGS[peaks.name].phrase))
         sentences = [report.say("On a weak machine (4 GB) these fit: {models}. MB {memory}: {figures}.", **values) if len(light) else

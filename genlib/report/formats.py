@@ -4,6 +4,7 @@ Of a table without rows there is the caption, and the note that says why.
 """
 import html
 import io
+from zlib import crc32
 
 import pandas as pd
 
@@ -33,7 +34,8 @@ def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     below = f"<p style='max-width: 50em; font-size: smaller'>{escape(note)}</p>"
     if frame.empty:
         return f"<p><b>{escape(caption)}</b></p>{below}"
-    style = escaped(frame, "html").style.hide(axis="index").set_caption(escape(caption)).set_uuid(name)
+    style = escaped(frame, "html").style.hide(axis="index").set_caption(escape(caption))
+    style.set_uuid(f"{name}-{crc32(frame.to_csv().encode()):08x}")
     style.cell_ids = False
     left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
     caption_style = "font-weight: bold; text-align: left; padding-bottom: 4px"

@@ -8,7 +8,7 @@ TEXT_WIDTH_PT = 467  # of an A4 page with margins of 2.5 and 2 cm
 SENTENCE = 30  # letters; a column with longer texts is set at the left
 PADDING_PT = 12  # of a cell, left and right together, with its border
 SPARE = 1.03  # Times's Cyrillic letters differ a little from those that are measured here
-FIGURE_AND_UNIT = re.compile(r"(?<=[\d²³]) (?=(?:s|h|MB|GiB|с|год|МБ|ГіБ|%)(?!\w))")
+FIGURE_AND_UNIT = re.compile(r"(?<=[\d²³]) (?=(?:%|[^\W\d]{1,3})(?!\w))")  # a unit has few letters in any language
 MAY_BREAK = re.compile(r"[ \n]+|(?<=[-–])")  # where Word goes on with the next line
 
 

@@ -1,6 +1,5 @@
 """A report: the runs that count, summarised once, in the reader's language, with numbered tables."""
 import re
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -31,13 +30,14 @@ class Report:
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
                  number: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
         words = Language(language)
-        self.say, self.count, self.number, self.significant = words.say, words.count, words.number, words.significant
+        self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
         self.decimal_sign = words.decimal_sign
         if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
             raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
                              "use a deadline above 0, prices from 0 up")
         self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
-        self._first_number = _counted(number) if number else None
+        self._first_number, self._made = str(number).strip(), {}
+        _number_after(self._first_number, 0)
         folders = [results] if isinstance(results, (str, PathLike)) else results
         self.everything = summarize(runs.read_all(*folders, reference=reference))
         self.summary = choice.choose(self.everything, machine, weights, profile)
@@ -57,22 +57,10 @@ class Report:
         """A label in the reader's language; text from a record, such as an unknown slug, as it is."""
         return self.say(label) if isinstance(label, Message) else label
 
-    @cached_property
-    def _tables(self) -> dict[str, Table]:
-        made, numbered = {}, 0
-        for kind in TABLES:
-            data, note = kind.make(self)
-            caption = self.say(kind.title)
-            if len(data) and self._first_number:
-                caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, numbered), title=caption)
-            numbered += bool(len(data))
-            made[kind.name] = Table(kind.name, data, caption, note, kind.file or kind.name, self.decimal_sign)
-        return made
-
     @property
     def tables(self) -> list[str]:
         """The names of the tables that these runs fill, in order; they are numbered consecutively."""
-        return [name for name, table in self._tables.items() if len(table.data)]
+        return [kind.name for kind in TABLES if len(self._cells(kind)[0])]
 
     @property
     def figures(self) -> list[str]:
@@ -81,17 +69,30 @@ class Report:
 
     def table(self, name: str) -> Table:
         """A table by its name; empty, with a note that says why, where these runs have nothing for it."""
-        return _named(self._tables, name, "table")
+        kind = _named(TABLES, name, "table")
+        (data, note), caption = self._cells(kind), self.say(kind.title)
+        if len(data) and self._first_number:
+            places = sum(len(self._cells(earlier)[0]) > 0 for earlier in TABLES[:TABLES.index(kind)])
+            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=caption)
+        return Table(name, data, caption, note, kind.file or name, self.decimal_sign)
+
+    def _cells(self, kind) -> tuple[pd.DataFrame, str]:
+        """A table's data and note, made once."""
+        if kind.name not in self._made:
+            self._made[kind.name] = kind.make(self)
+        return self._made[kind.name]
 
     def figure(self, name: str) -> Figure:
         """A figure by its name, with its title, the device and the weights above it."""
-        kind = _named({kind.name: kind for kind in FIGURES}, name, "figure")
-        return kind.draw(self)
+        return _named(FIGURES, name, "figure").draw(self)
 
     def save(self, folder) -> list[Path]:
-        """Write all tables into <folder>/tables and all figures into <folder>/figures; returns the files."""
+        """Write all tables into <folder>/tables and all figures into <folder>/figures; returns the files.
+
+        Empty tables too: else an older file would stay in their place.
+        """
         folder = Path(folder)
-        return [path for name in self.tables for path in self.table(name).save(folder / "tables")] + \
+        return [path for kind in TABLES for path in self.table(kind.name).save(folder / "tables")] + \
                [path for name in self.figures for path in self.figure(name).save(folder / "figures")]
 
     def doubts(self) -> list[str]:
@@ -103,19 +104,16 @@ class Report:
         return conclusions.conclude(self)
 
 
-def _named(things: dict, name: str, kind: str):
-    if name not in things:
-        raise ValueError(f"there is no {kind} {name!r}: use one of {', '.join(things)}")
-    return things[name]
+def _named(kinds: list, name: str, what: str):
+    found = {kind.name: kind for kind in kinds}
+    if name not in found:
+        raise ValueError(f"there is no {what} {name!r}: use one of {', '.join(found)}")
+    return found[name]
 
 
-def _counted(number: str) -> tuple[str, int]:
-    """A table's number as what stands before its last whole number, and that number."""
-    counted = re.fullmatch(r"(.*?)(\d+)", number.strip())
-    if not counted:
-        raise ValueError(f"the number of Table 1 is {number!r}: end it in a whole number, as in 1 or 3.1")
-    return counted[1], int(counted[2])
-
-
-def _number_after(first: tuple[str, int], places: int) -> str:
-    return f"{first[0]}{first[1] + places}"
+def _number_after(first: str, places: int) -> str:
+    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3."""
+    counted = re.fullmatch(r"(.*?)(\d+)", first)
+    if first and not counted:
+        raise ValueError(f"the number of Table 1 is {first!r}: end it in a whole number, as in 1 or 3.1")
+    return f"{counted[1]}{int(counted[2]) + places}" if places else first

@@ -34,7 +34,7 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _row(run: Run) -> dict:
-    row = facts(run) | {"run": run, "when": when(run), "steps": float(run.settings.get("steps", np.nan)), "n": len(run.good),
+    row = facts(run) | {"run": run, "when": when(run), "steps": as_number(run.settings.get("steps")), "n": len(run.good),
                         "failed": len(run.iterations) - len(run.good)}
     for name in SHOWN:
         values = readings(run.good, name).dropna()
@@ -49,6 +49,11 @@ def _row(run: Run) -> dict:
 def readings(iterations: list[Iteration], name: str) -> pd.Series:
     """One reading of iterations, NaN where it is missing."""
     return pd.Series([getattr(iteration, name) for iteration in iterations], dtype=float)
+
+
+def as_number(setting) -> float:
+    """A setting's value; NaN if it is missing or no number."""
+    return float(setting) if isinstance(setting, (int, float)) and not isinstance(setting, bool) else np.nan
 
 
 def settings_but(run: Run, setting: str = "") -> str:

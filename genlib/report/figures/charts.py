@@ -13,6 +13,7 @@ from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
 TIME = READINGS["time_s"]
+REFERENCE = N_("reference", "machine")
 SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
 
 
@@ -92,7 +93,7 @@ def machines(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _place(report, row: pd.Series) -> str:
-    return f"{row['machine']}\n({report.say(N_('reference', 'machine'))})" if row["reference"] else row["machine"]
+    return f"{row['machine']}\n({report.say(REFERENCE)})" if row["reference"] else row["machine"]
 
 
 def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None:
@@ -188,7 +189,7 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
         ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
         ax.plot(ends, [line.fixed_s + line.unit_s * units for units in ends], color=entry.colour, lw=1)
         text = report.say("{fixed} s + {slope} s × n\nR² = {r2}", fixed=report.significant(line.fixed_s, 2),
-                          slope=report.significant(line.unit_s, 2), r2=report.number(line.r2, 3))
+                          slope=report.significant(line.unit_s, 2), r2=report.rounded(line.r2, 3))
         ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=not loop.is_side)

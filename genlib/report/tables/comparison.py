@@ -53,12 +53,12 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
     for slug, row in report.rows.iterrows():
         published = experiments.find(slug).published
         for name in TABLE1:
-            reading, there = READINGS[name], published and published.averages[name]
+            reading, there = READINGS[name], published and published.averages.get(name)
             ratio = report.significant(row[name] / there, 2) if comparable(row, name) and not is_missing(row[name]) else MISSING
             rows.append({
                 report.say(cells.MODEL): cells.name(report, slug), report.say(cells.READING): report.say(reading.heading),
                 report.say("this run"): cells.mean(report, row, name),
-                report.say(cells.THESIS): report.number(there and there / reading.scale, 2 if reading.digits else 0),
+                report.say(cells.THESIS): report.rounded(there and there / reading.scale, 2 if reading.digits else 0),
                 report.say(cells.RATIO): ratio})
     return pd.DataFrame(rows), cells.note(report, report.rows) if rows else nothing(report)
 
@@ -69,10 +69,11 @@ def comparable(row: pd.Series, name: str) -> bool:
     It has to be of weights at full size, the same model and number of steps, and read in the same way.
     """
     published = experiments.find(row["experiment"]).published
-    if published is None or row["weights"] not in ("published", "random") or name in published.read_otherwise:
+    if published is None or name not in published.averages or name in published.read_otherwise:
         return False
+    full_size = row["weights"] in ("published", "random")
     its_steps = is_missing(row["steps"]) or row["steps"] == experiments.STEPS
-    return bool(its_steps and published.model in (None, row["model"]))
+    return bool(full_size and its_steps and published.model in (None, row["model"]))
 
 
 def readings(report) -> tuple[pd.DataFrame, str]:

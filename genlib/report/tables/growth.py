@@ -9,7 +9,7 @@ from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of
 from genlib.record import QUALITIES, TABLE1
 from genlib.report import cells
-from genlib.report.summary import settings_but
+from genlib.report.summary import as_number, settings_but
 from genlib.runs import variant_of
 
 LINE = 3  # conditions that a line needs: it goes through any two
@@ -25,7 +25,7 @@ def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataF
     in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
     rows = rows.assign(in_loop=in_loop)[in_loop | (rows["variant"] == entry.loops_from)]
     without = 1 if loop.setting == "batch_size" else None
-    units = pd.Series([run.settings.get(loop.setting, without) for run in rows["run"]], rows.index, dtype=float)
+    units = pd.Series([as_number(run.settings.get(loop.setting, without)) for run in rows["run"]], rows.index, dtype=float)
     alike = rows["dtype"] + [settings_but(run, loop.setting) for run in rows["run"]]
     rows = rows.assign(units=units**2 / 1e6 if loop.is_side else units, alike=alike if loop.renames_model else alike + rows["model"])
     newest = rows.loc[rows["in_loop"], "alike"].tail(1)
@@ -70,7 +70,7 @@ def unit(report, loop: Loop, found: pd.DataFrame) -> str:
     """What a loop counts, with its number of denoising steps, which may be smaller than in Table 1."""
     steps = found["steps"].dropna()
     label = report.text(loop.unit)
-    return label if loop.setting == "steps" or steps.empty else f"{label} ({cells.steps_text(report, [int(steps.iloc[0])])})"
+    return label if loop.setting == "steps" or steps.empty else f"{label} ({cells.steps_text(report, [steps.iloc[0]])})"
 
 
 def growth(report) -> tuple[pd.DataFrame, str]:
@@ -83,7 +83,7 @@ def growth(report) -> tuple[pd.DataFrame, str]:
         rows.append({
             report.say(cells.MODEL): name, report.say(N_("Unit", "column")): counted,
             report.say("Fixed time (s)"): _with_error(report, line.fixed_s, line.fixed_error),
-            report.say("Time a unit (s)"): _with_error(report, line.unit_s, line.unit_error), "R²": report.number(line.r2, 3),
+            report.say("Time a unit (s)"): _with_error(report, line.unit_s, line.unit_error), "R²": report.rounded(line.r2, 3),
             report.say(N_("Conditions", "column")): str(len(found) - failed), report.say("Out of memory"): str(failed)})
         used.append(found[found["n"] > 0])
         below += [f"{name}, {counted}"] if line.below_zero else []
@@ -95,13 +95,13 @@ def growth(report) -> tuple[pd.DataFrame, str]:
         sentences.append(report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero "
                                     "units ({rows}).", rows="; ".join(below)))
     note = cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"))
-    return pd.DataFrame(rows), " ".join([*sentences, note])
+    return pd.DataFrame(rows), " ".join(filter(None, [*sentences, note]))
 
 
 def _with_error(report, value: float, error: float) -> str:
     """Both with the decimals that show three digits of the larger, but none below a microsecond."""
     decimals = min(6, decimals_of(max(abs(value), error), 3))
-    return MISSING if pd.isna(value) else f"{report.number(value, decimals)} ± {report.number(error, decimals)}"
+    return MISSING if pd.isna(value) else f"{report.rounded(value, decimals)} ± {report.rounded(error, decimals)}"
 
 
 def _pairs_of_precisions(summary: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
@@ -133,7 +133,7 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
                       "of the same latent, of the VAE of the same photograph, against that row’s. RAM is of the whole process, with "
                       "what ran in it before.")
     used = pd.concat(used)
-    return pd.DataFrame(rows), f"{note} {cells.note(report, used[used['n'] > 0])}"
+    return pd.DataFrame(rows), f"{note} {cells.note(report, used[used['n'] > 0])}".strip()
 
 
 def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
