@@ -14,7 +14,9 @@ import json
 import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,9 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
     if state.is_main_process:
-        _hold(out)
+        out.mkdir(parents=True, exist_ok=True)
+        if not hold(out):
+            raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, len(seeds))])[0]
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = _drawer(model, weights, prompts or [""], batch, steps, truncation_psi, compiled)
@@ -136,12 +140,6 @@ def _settings(info, **more) -> dict:
                 profile=info.profile) | more
 
 
-def _hold(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    if not hold(out):
-        raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
-
-
 def _compiled(out: Path, count: int) -> bool:
     """Whether to compile, which changes pictures a little: as the existing ones were; else if it pays."""
     if (out / "settings.json").exists() and _manifest(out):
@@ -162,11 +160,8 @@ def _keep_settings(out: Path, settings: dict) -> None:
 def _missing(seeds: range, batch: int, out: Path) -> list[list[int]]:
     """The seeds whose pictures are missing, grouped by batch."""
     there = {line["seed"] for line in _manifest(out) if (out / line["file"]).exists()}
-    batches: dict[int, list[int]] = {}
-    for seed in seeds:
-        if seed not in there:
-            batches.setdefault(seed // batch, []).append(seed)
-    return list(batches.values())
+    missing = (seed for seed in seeds if seed not in there)
+    return [list(group) for _, group in groupby(missing, lambda seed: seed // batch)]
 
 
 def _manifest(out: Path) -> list[dict]:
@@ -174,10 +169,8 @@ def _manifest(out: Path) -> list[dict]:
     lines = []
     for file in sorted(out.glob("manifest*.jsonl")):
         for line in file.read_text().splitlines():
-            try:
+            with suppress(json.JSONDecodeError):
                 lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
     return lines
 
 
