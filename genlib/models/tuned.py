@@ -26,15 +26,8 @@ class Case:
     is_v1: bool = True  # False: a pipeline of another class than Stable Diffusion v1's
     expected_images: int = 1
 
-    @property
-    def device_type(self) -> str:
-        """ "cuda", "mps" or "cpu"."""
-        return device.pick().type
-
-    @property
-    def can_release(self) -> bool:
-        """Whether memory that is mapped from files can be given back."""
-        return can_release()
+    def __post_init__(self):
+        self.device_type, self.can_release = device.pick().type, can_release()  # "cuda", "mps" or "cpu"; see `can_release`
 
     @property
     def cudnn_attention_wins(self) -> bool:

@@ -16,12 +16,12 @@ from genlib.models.stylegan2.low_pass import TAPS, depthwise, low_pass, pooled, 
 ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that keeps the variance at 1)
     "linear": (lambda x, inplace: x, 1),
     "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
-    "relu": (lambda x, inplace: F.relu(x, inplace), sqrt(2)),
-    "swish": (lambda x, inplace: F.silu(x, inplace), sqrt(2)),
+    "relu": (F.relu, sqrt(2)),
+    "swish": (F.silu, sqrt(2)),
     "tanh": (lambda x, inplace: torch.tanh(x), 1),
     "sigmoid": (lambda x, inplace: torch.sigmoid(x), 1),
     "elu": (lambda x, inplace: F.elu(x, 1.0, inplace), 1),
-    "selu": (lambda x, inplace: F.selu(x, inplace), 1),
+    "selu": (F.selu, 1),
     "softplus": (lambda x, inplace: F.softplus(x), 1),
 }
 HOMOGENEOUS = ("linear", "lrelu", "relu")  # f(g x) = g f(x) for g > 0, so the gain may come before the activation

@@ -226,13 +226,13 @@ INSTRUCTIONS = {
     op.BINBYTES: lambda m: m.payload(m.whole(4)), op.BINBYTES8: lambda m: m.payload(m.whole(8)),
     op.BYTEARRAY8: lambda m: m.payload(m.whole(8)),
     op.EMPTY_TUPLE: lambda m: m.push(()), op.TUPLE1: lambda m: m.push(tuple(m.popped(1))), op.TUPLE2: lambda m: m.push(tuple(m.popped(2))),
-    op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: lambda m: m.mark(), op.TUPLE: lambda m: m.push(tuple(m.closed())),
+    op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: Machine.mark, op.TUPLE: lambda m: m.push(tuple(m.closed())),
     op.EMPTY_LIST: lambda m: m.push([]), op.APPEND: lambda m: m.extend(m.popped(1)), op.APPENDS: lambda m: m.extend(m.closed()),
     op.EMPTY_SET: lambda m: m.push([]), op.ADDITEMS: lambda m: m.extend(m.closed()),
     op.EMPTY_DICT: lambda m: m.push({}), op.SETITEM: lambda m: m.set_items(m.popped(2)), op.SETITEMS: lambda m: m.set_items(m.closed()),
     op.MEMOIZE: lambda m: m.put(len(m.memo)), op.BINPUT: lambda m: m.put(m.whole(1)), op.LONG_BINPUT: lambda m: m.put(m.whole(4)),
     op.BINGET: lambda m: m.push(m.memo[m.whole(1)]), op.LONG_BINGET: lambda m: m.push(m.memo[m.whole(4)]),
     op.GLOBAL: lambda m: m.find(m.line(), m.line()), op.STACK_GLOBAL: lambda m: m.find(*m.popped(2)),
-    op.REDUCE: lambda m: m.reduce(), op.NEWOBJ: lambda m: m.reduce(), op.BUILD: lambda m: m.change(),
-    op.BINPERSID: lambda m: m.persistent_id(), op.FRAME: lambda m: m.take(8),  # frames only help readers that fetch ahead
+    op.REDUCE: Machine.reduce, op.NEWOBJ: Machine.reduce, op.BUILD: Machine.change,
+    op.BINPERSID: Machine.persistent_id, op.FRAME: lambda m: m.take(8),  # frames only help readers that fetch ahead
 }
