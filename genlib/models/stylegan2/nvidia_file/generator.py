@@ -12,7 +12,7 @@ from torch import Tensor
 from genlib.models.stylegan2.layers import ACTIVATIONS
 from genlib.models.stylegan2.low_pass import TAPS, low_pass
 from genlib.models.stylegan2.network import MAPPING_DEFAULTS, SYNTHESIS_DEFAULTS
-from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, show
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, check, show
 
 # ---- Settings: keyword -> what its value must be. The bounds keep nonsense from taking time or memory.
 
@@ -56,16 +56,14 @@ NOT_FOR_INFERENCE = ("fused_modconv_default",)  # decides how, not what, is comp
 def table(state: dict, name: str) -> dict:
     """The dict of that name; an empty one if there is none."""
     table = state.get(name)
-    if table is not None and type(table) is not dict:
-        raise NetworkFileError(f"{name} is no table but {show(table)}: {AGAIN}")
+    check(table is None or type(table) is dict, f"{name} is no table but {show(table)}: {AGAIN}")
     return table or {}
 
 
 def _complete(given: dict, keywords: dict, defaults: dict) -> dict:
     """All keywords, given or by default, checked."""
     for name in given:
-        if name not in keywords:
-            raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
+        check(name in keywords, f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
     complete = {name: given.get(name, defaults.get(name)) for name in keywords}
     for name, value in complete.items():
         if not keywords[name](value):
@@ -137,8 +135,7 @@ def tensorflow_config(static_kwargs: dict) -> dict:
     for name, value in static_kwargs.items():
         if name in only and (type(value) not in (int, float, bool) or value not in only[name]):
             raise NetworkFileError(f"its setting {name} is {show(value)}, which StyleGAN2-ADA does not have: use another file")
-        if name not in known:
-            raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
+        check(name in known, f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
     return config
 
 

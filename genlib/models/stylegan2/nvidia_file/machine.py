@@ -27,6 +27,12 @@ class NetworkFileError(ValueError):
     """The file is refused. The message says what is wrong, where, and what to do."""
 
 
+def check(condition: bool, message: str) -> None:
+    """Raises NetworkFileError with the message unless the condition holds."""
+    if not condition:
+        raise NetworkFileError(message)
+
+
 def show(value) -> str:
     """A value for a message: short, and without following whatever a file has nested."""
     return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
@@ -101,12 +107,10 @@ class Machine:
                 raise NetworkFileError("is no pickle of protocol 2 to 5: use the .pkl file that NVIDIA publishes")
             while (instruction := self.take(1)) != op.STOP:
                 self.spend(100)  # more than most instructions leave behind
-                step = INSTRUCTIONS.get(instruction)
-                if step is None:
+                if instruction not in INSTRUCTIONS:
                     raise NetworkFileError(f"instruction {instruction!r} does not occur in network files: {AGAIN}")
-                step(self)
-            if self.marks or len(self.stack) != 1:
-                raise NetworkFileError(f"stops before its end: {AGAIN}")
+                INSTRUCTIONS[instruction](self)
+            check(not self.marks and len(self.stack) == 1, f"stops before its end: {AGAIN}")
             return self.stack[0]
         except (IndexError, KeyError):  # an empty stack, no mark, or no such object in the memo
             raise NetworkFileError(f"uses an object that is not there, before byte {self.file.tell()}: {AGAIN}") from None
@@ -182,23 +186,19 @@ class Machine:
         self.memo[index] = self.stack[-1]
 
     def mark(self) -> None:
-        if len(self.marks) == DEPTH:
-            raise NetworkFileError(f"objects lie more than {DEPTH} deep in each other: {AGAIN}")
+        check(len(self.marks) < DEPTH, f"objects lie more than {DEPTH} deep in each other: {AGAIN}")
         self.marks.append(self.stack)
         self.stack = []
 
     def extend(self, items: list) -> None:
-        if type(self.stack[-1]) is not list:
-            raise NetworkFileError(f"appends to what is no list: {AGAIN}")
+        check(type(self.stack[-1]) is list, f"appends to what is no list: {AGAIN}")
         self.stack[-1].extend(items)
 
     def set_items(self, items: list) -> None:
         target = self.stack[-1]
-        if type(target) is not dict or len(items) % 2:
-            raise NetworkFileError(f"sets items of what is no dict: {AGAIN}")
+        check(type(target) is dict and len(items) % 2 == 0, f"sets items of what is no dict: {AGAIN}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) is not str or key in target:
-                raise NetworkFileError(f"a dict has the same key twice, or one that is no short text: {AGAIN}")
+            check(type(key) is str and key not in target, f"a dict has the same key twice, or one that is no short text: {AGAIN}")
             target[key] = value
 
     def reduce(self) -> None:
@@ -212,8 +212,8 @@ class Machine:
         self.build(self.stack[-1], state)
 
     def persistent_id(self) -> None:
-        if not self.persistent_ids:  # where they are allowed, the id stays on the stack: a tuple that describes the values
-            raise NetworkFileError(f"has a persistent id: {AGAIN}")
+        # Where it is allowed, the id stays on the stack: a tuple that describes the values.
+        check(self.persistent_ids, f"has a persistent id: {AGAIN}")
 
 
 INSTRUCTIONS = {
