@@ -138,13 +138,10 @@ def _no_collection():
 
 
 def cudnn_attention_wins(dtype: torch.dtype) -> bool:
-    """Whether cuDNN's attention is at least 3 % faster than torch's own choice.
-
-    Timed at the size of v1's largest layer: 4096 positions, 8 heads of 40.
-    """
+    """Whether cuDNN's attention is at least 3 % faster than torch's own choice, at v1's largest layer."""
     if device.pick().type != "cuda" or dtype == torch.float32:
         return False
-    x = torch.ones(2, 8, 4096, 40, device=device.pick(), dtype=dtype)
+    x = torch.ones(2, 8, 4096, 40, device=device.pick(), dtype=dtype)  # 4096 positions, 8 heads of 40
     try:
         own = _attention_s(x)
         with sdpa_kernel(CUDNN_FIRST, set_priority=True):
@@ -166,10 +163,7 @@ def _attention_s(x: torch.Tensor) -> float:
 
 
 def can_compile() -> bool:
-    """Whether torch's compiler works for this GPU, which is tried on a sum.
-
-    It needs Triton, a C compiler and Python's headers.
-    """
+    """Whether torch's compiler, which needs Triton, a C compiler and Python's headers, works for this GPU."""
     x = torch.ones(8, device=device.pick())
     try:
         torch.compile(lambda x: x + x)(x)

@@ -57,13 +57,11 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, len(seeds))])[0]
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = _drawer(model, weights, prompts or [""], batch, steps, truncation_psi, compiled)
-    missing = [None]
     if state.is_main_process:
         _keep_settings(out, settings | dict(batch=batch))
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
-        missing = [_missing(seeds, batch, out)]
-    missing = broadcast_object_list(missing)[0]
+    missing = broadcast_object_list([state.is_main_process and _missing(seeds, batch, out)])[0]
     count, start = sum(map(len, missing)), time.perf_counter()
     try:
         _draw_and_save(draw, missing[state.process_index :: state.num_processes], batch, out, state)
@@ -91,10 +89,7 @@ def check_processes(state: PartialState) -> None:
 
 
 def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int, psi: float, compiled: bool):
-    """A function that draws the pictures of a list of seeds, and the settings.
-
-    It returns uint8 [N, H, W, C] on the device, or PIL pictures.
-    """
+    """A function from seeds to pictures, uint8 [N, H, W, C] on the device or PIL; and the settings."""
     if model == STYLEGAN2:
         G = stylegan2.load(weights, profile="tuned")
 
@@ -121,15 +116,11 @@ def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int
 
 
 def _decided_by_timing(compiled: bool) -> list[str]:
-    """The switches to leave out because a timing decides what they do.
-
-    A timing may come out differently in another process, which would change pictures a little. From torch
-    2.10 on, the compiler can do without timings.
-    """
+    """The switches to leave out: timed anew in each process, they could change pictures a little."""
     if compiled:
         from torch._inductor import config
 
-        if not hasattr(config, "deterministic"):
+        if not hasattr(config, "deterministic"):  # before torch 2.10, the compiler cannot do without timings
             return ["cudnn_attention", "compile", "vae_compile"]
         config.deterministic = True
     return ["cudnn_attention"]

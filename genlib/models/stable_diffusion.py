@@ -51,13 +51,11 @@ class _Pipeline(StableDiffusionPipeline):
 
     @contextmanager
     def _releasing(self):
-        """While the pipeline draws, parts that have done their work give their memory back.
-
-        The two deepest parts of the UNet, 30 % of it, do so at every step, and all of it before decoding:
-        reading the whole UNet again takes 0.4 s. The hooks are removed afterwards.
-        """
+        """While the pipeline draws, parts that have done their work give their memory back."""
         hooks = []
         if self._releases():
+            # The two deepest parts of the UNet, 30 % of it, at every step; all of it only before decoding,
+            # since reading the whole UNet again takes 0.4 s.
             deepest = [part for part in (self.unet.mid_block, self.unet.up_blocks[0]) if part is not None]  # tiny-sd has no middle
             hooks = [part.register_forward_hook(lambda part, *_: tuned.release(part)) for part in deepest]
             hooks.append(self.vae.decoder.register_forward_pre_hook(lambda *_: tuned.release(self.unet)))
@@ -68,10 +66,7 @@ class _Pipeline(StableDiffusionPipeline):
                 hook.remove()
 
     def encode_prompt(self, *args, **options):
-        """As in the library; but guidance is switched off if it would run the UNet twice on equal inputs.
-
-        For c = u, u + s (c - u) is u, whatever the scale s.
-        """
+        """As in the library; but without guidance between equal inputs c and u, where u + s (c - u) is u."""
         prompt, negative = super().encode_prompt(*args, **options)
         if self._releases() and self.text_encoder is not None:
             tuned.release(self.text_encoder)
@@ -161,10 +156,7 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, kind:
 
 
 def _check_class(source: str, cls: type | None) -> None:
-    """Raises ValueError, before the download, for a pipeline that does not draw from a prompt and latents.
-
-    A class of None, which this version of diffusers does not have, passes.
-    """
+    """Raises ValueError for a pipeline that does not draw from prompt and latents; None (unknown) passes."""
     taken = list(signature(cls.__call__).parameters)[1:] if cls else ["prompt", "latents"]
     reason = ("does not start from latents" if "latents" not in taken else
               "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
