@@ -1,12 +1,12 @@
 """Replace a network's `forward` by a faster one: by cuDNN's attention, torch's compiler, a CUDA graph."""
 import gc
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import _get_current_dispatch_mode
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from genlib import device
 
@@ -56,15 +56,12 @@ class Quick:
         shapes = [(leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         kind = (str(structure), place.data_ptr(), *shapes)
         batch = max((len(tensor) for tensor in tensors if tensor.ndim), default=0)
-        with torch.inference_mode():
-            if batch <= self.largest_batch and kind not in self.graphs and len(self.graphs) < KINDS:
-                self._record(kind, leaves, structure)
+        if batch <= self.largest_batch and kind not in self.graphs and len(self.graphs) < KINDS:
+            self._record(kind, (arguments, keywords))
         if kind not in self.graphs:
             # Tensors on the CPU (the number of the step) are moved here: the library would wait for
             # the device.
-            moved = [leaf.to(place.device, non_blocking=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-            arguments, keywords = tree_unflatten(moved, structure)
-            return self._call(*arguments, **keywords)
+            return self._call(*tree_map_only(torch.Tensor, lambda x: x.to(place.device, non_blocking=True), (arguments, keywords)))
         with torch.inference_mode():
             replay, buffers, output = self.graphs[kind]
             for buffer, tensor in zip(buffers, tensors, strict=True):
@@ -72,24 +69,22 @@ class Quick:
             replay()
         # Cloned outside inference mode, unless the caller is in it: else the caller could not
         # overwrite the result.
-        return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, output)
+        return tree_map_only(torch.Tensor, torch.clone, output)
 
-    def _call(self, *arguments, **keywords):
-        if not self.cudnn_attention:
-            return self.quick(*arguments, **keywords)
-        with sdpa_kernel(CUDNN_FIRST, set_priority=True):
+    def _call(self, arguments: tuple, keywords: dict):
+        with sdpa_kernel(CUDNN_FIRST, set_priority=True) if self.cudnn_attention else nullcontext():
             return self.quick(*arguments, **keywords)
 
-    def _record(self, kind: tuple, leaves: list, structure) -> None:
+    @torch.inference_mode()
+    def _record(self, kind: tuple, inputs: tuple[tuple, dict]) -> None:
         """Keep the call as a graph. Where there is no memory for it, no further graph is tried."""
-        leaves = [leaf.to(self.device, copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        arguments, keywords = tree_unflatten(leaves, structure)
+        inputs = tree_map_only(torch.Tensor, lambda x: x.to(self.device, copy=True), inputs)
         cuda = self.device.type == "cuda"
         self.pool = self.pool or cuda and torch.cuda.graph_pool_handle()
         try:
             with torch.random.fork_rng([self.device] if cuda else []):  # so that the first call draws what it would without a graph
-                replay, output = record(lambda: self._call(*arguments, **keywords), self.pool)
-            self.graphs[kind] = replay, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)], output
+                replay, output = record(lambda: self._call(*inputs), self.pool)
+            self.graphs[kind] = replay, [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor)], output
         except torch.OutOfMemoryError as error:
             self.largest_batch = 0
             self.no_graph()
@@ -143,13 +138,10 @@ def _no_collection():
 
 
 def cudnn_attention_wins(dtype: torch.dtype) -> bool:
-    """Whether cuDNN's attention is at least 3 % faster than torch's own choice.
-
-    Timed at the size of v1's largest layer: 4096 positions, 8 heads of 40.
-    """
+    """Whether cuDNN's attention is at least 3 % faster than torch's own choice, at v1's largest layer."""
     if device.pick().type != "cuda" or dtype == torch.float32:
         return False
-    x = torch.ones(2, 8, 4096, 40, device=device.pick(), dtype=dtype)
+    x = torch.ones(2, 8, 4096, 40, device=device.pick(), dtype=dtype)  # 4096 positions, 8 heads of 40
     try:
         own = _attention_s(x)
         with sdpa_kernel(CUDNN_FIRST, set_priority=True):
@@ -171,10 +163,7 @@ def _attention_s(x: torch.Tensor) -> float:
 
 
 def can_compile() -> bool:
-    """Whether torch's compiler works for this GPU, which is tried on a sum.
-
-    It needs Triton, a C compiler and Python's headers.
-    """
+    """Whether torch's compiler, which needs Triton, a C compiler and Python's headers, works for this GPU."""
     x = torch.ones(8, device=device.pick())
     try:
         torch.compile(lambda x: x + x)(x)

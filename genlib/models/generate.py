@@ -14,7 +14,9 @@ import json
 import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +51,17 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
     if state.is_main_process:
-        _hold(out)
+        out.mkdir(parents=True, exist_ok=True)
+        if not hold(out):
+            raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, len(seeds))])[0]
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = _drawer(model, weights, prompts or [""], batch, steps, truncation_psi, compiled)
-    missing = [None]
     if state.is_main_process:
         _keep_settings(out, settings | dict(batch=batch))
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
-        missing = [_missing(seeds, batch, out)]
-    missing = broadcast_object_list(missing)[0]
+    missing = broadcast_object_list([state.is_main_process and _missing(seeds, batch, out)])[0]
     count, start = sum(map(len, missing)), time.perf_counter()
     try:
         _draw_and_save(draw, missing[state.process_index :: state.num_processes], batch, out, state)
@@ -87,10 +89,7 @@ def check_processes(state: PartialState) -> None:
 
 
 def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int, psi: float, compiled: bool):
-    """A function that draws the pictures of a list of seeds, and the settings.
-
-    It returns uint8 [N, H, W, C] on the device, or PIL pictures.
-    """
+    """A function from seeds to pictures, uint8 [N, H, W, C] on the device or PIL; and the settings."""
     if model == STYLEGAN2:
         G = stylegan2.load(weights, profile="tuned")
 
@@ -117,15 +116,11 @@ def _drawer(model: str, weights: str, prompts: list[str], batch: int, steps: int
 
 
 def _decided_by_timing(compiled: bool) -> list[str]:
-    """The switches to leave out because a timing decides what they do.
-
-    A timing may come out differently in another process, which would change pictures a little. From torch
-    2.10 on, the compiler can do without timings.
-    """
+    """The switches to leave out: timed anew in each process, they could change pictures a little."""
     if compiled:
         from torch._inductor import config
 
-        if not hasattr(config, "deterministic"):
+        if not hasattr(config, "deterministic"):  # before torch 2.10, the compiler cannot do without timings
             return ["cudnn_attention", "compile", "vae_compile"]
         config.deterministic = True
     return ["cudnn_attention"]
@@ -134,12 +129,6 @@ def _decided_by_timing(compiled: bool) -> list[str]:
 def _settings(info, **more) -> dict:
     return dict(model=info.name, weights=info.weights, source=info.source, revision=info.revision, sha256=info.sha256, dtype=info.dtype,
                 profile=info.profile) | more
-
-
-def _hold(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    if not hold(out):
-        raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
 
 
 def _compiled(out: Path, count: int) -> bool:
@@ -162,11 +151,8 @@ def _keep_settings(out: Path, settings: dict) -> None:
 def _missing(seeds: range, batch: int, out: Path) -> list[list[int]]:
     """The seeds whose pictures are missing, grouped by batch."""
     there = {line["seed"] for line in _manifest(out) if (out / line["file"]).exists()}
-    batches: dict[int, list[int]] = {}
-    for seed in seeds:
-        if seed not in there:
-            batches.setdefault(seed // batch, []).append(seed)
-    return list(batches.values())
+    missing = (seed for seed in seeds if seed not in there)
+    return [list(group) for _, group in groupby(missing, lambda seed: seed // batch)]
 
 
 def _manifest(out: Path) -> list[dict]:
@@ -174,10 +160,8 @@ def _manifest(out: Path) -> list[dict]:
     lines = []
     for file in sorted(out.glob("manifest*.jsonl")):
         for line in file.read_text().splitlines():
-            try:
+            with suppress(json.JSONDecodeError):
                 lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
     return lines
 
 

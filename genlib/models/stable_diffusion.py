@@ -11,11 +11,11 @@ import torch
 from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from genlib import device
 from genlib.models import forward, tuned, vae
 from genlib.models import weights as weights_module
-from genlib.models.weights import DEMO_STABLE_DIFFUSION, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 UNET_CONFIG = dict(
@@ -51,13 +51,11 @@ class _Pipeline(StableDiffusionPipeline):
 
     @contextmanager
     def _releasing(self):
-        """While the pipeline draws, parts that have done their work give their memory back.
-
-        The two deepest parts of the UNet, 30 % of it, do so at every step, and all of it before decoding:
-        reading the whole UNet again takes 0.4 s. The hooks are removed afterwards.
-        """
+        """While the pipeline draws, parts that have done their work give their memory back."""
         hooks = []
         if self._releases():
+            # The two deepest parts of the UNet, 30 % of it, at every step; all of it only before decoding,
+            # since reading the whole UNet again takes 0.4 s.
             deepest = [part for part in (self.unet.mid_block, self.unet.up_blocks[0]) if part is not None]  # tiny-sd has no middle
             hooks = [part.register_forward_hook(lambda part, *_: tuned.release(part)) for part in deepest]
             hooks.append(self.vae.decoder.register_forward_pre_hook(lambda *_: tuned.release(self.unet)))
@@ -68,10 +66,7 @@ class _Pipeline(StableDiffusionPipeline):
                 hook.remove()
 
     def encode_prompt(self, *args, **options):
-        """As in the library; but guidance is switched off if it would run the UNet twice on equal inputs.
-
-        For c = u, u + s (c - u) is u, whatever the scale s.
-        """
+        """As in the library; but without guidance between equal inputs c and u, where u + s (c - u) is u."""
         prompt, negative = super().encode_prompt(*args, **options)
         if self._releases() and self.text_encoder is not None:
             tuned.release(self.text_encoder)
@@ -111,10 +106,10 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
         raise ValueError("safety_checker is True, but the demo weights have none: use weights 'random' or 'published'")
     info = ModelInfo(weights_module.name_of(model_id), word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
     info.switches = {"safety_checker": safety_checker}
-    own = not model_id or _class_in_index(str(model_id)) == "StableDiffusionPipeline"
-    tuned.choose(info, switches(dtype, own, expected_images), without)
+    kind = _class_in_index(str(model_id)) if model_id else "StableDiffusionPipeline"
+    tuned.choose(info, switches(dtype, kind == "StableDiffusionPipeline", expected_images), without)
     with weights_module.loading(info):
-        pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id, own)
+        pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id, kind)
         pipe = pipe.to(device.pick())
         pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
         pipe.info = info
@@ -146,19 +141,14 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
         pipe._said = False
 
 
-def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: bool) -> DiffusionPipeline:
-    if info.weights == "demo":
-        info.source = "genlib/models/demo"
-        return weights_module.from_hub(_class(info), str(DEMO_STABLE_DIFFUSION), None, dtype, fp16_files=False, **_checker(info))
-    source = str(model_id or V1_4)
-    info.source, info.revision = source, V1_4_REVISION if source == V1_4 else None
-    cls, parts = _class(info), _checker(info)
-    if not own:
-        _check_class(source, getattr(diffusers, str(_class_in_index(source)), None))
+def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, kind: str) -> DiffusionPipeline:
+    source, cls = weights_module.locate(info, model_id), _class(info)
+    parts = {} if info.switches["safety_checker"] else dict(safety_checker=None, requires_safety_checker=False)
+    if kind != "StableDiffusionPipeline":
+        _check_class(source, getattr(diffusers, str(kind), None))
         cls, parts = DiffusionPipeline, {}  # it makes a pipeline of the class that the index names
         info.switches["safety_checker"] = False
-    fp16_files = source == V1_4 or weights_module.has_fp16_files(source)
-    pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=fp16_files, **parts)
+    pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=weights_module.has_fp16_files(source), **parts)
     _check_class(source, type(pipe))
     if "sample_size" not in getattr(denoiser(pipe), "config", {}):
         raise ValueError(f"{source} is a {type(pipe).__name__}, whose latents' size is not told by a UNet or transformer: {ANOTHER}")
@@ -166,20 +156,13 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, own: 
 
 
 def _check_class(source: str, cls: type | None) -> None:
-    """Raises ValueError, before the download, for a pipeline that does not draw from a prompt and latents.
-
-    A class of None, which this version of diffusers does not have, passes.
-    """
+    """Raises ValueError for a pipeline that does not draw from prompt and latents; None (unknown) passes."""
     taken = list(signature(cls.__call__).parameters)[1:] if cls else ["prompt", "latents"]
     reason = ("does not start from latents" if "latents" not in taken else
               "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
               "packs its latents into a sequence" if hasattr(cls, "_pack_latents") else None)
     if reason:
         raise ValueError(f"{source} is a {cls.__name__}, which {reason}: {ANOTHER}")
-
-
-def _checker(info: ModelInfo) -> dict:
-    return {} if info.switches["safety_checker"] else dict(safety_checker=None, requires_safety_checker=False)
 
 
 def _class_in_index(source: str) -> str:
@@ -216,19 +199,9 @@ def _class(info: ModelInfo) -> type[StableDiffusionPipeline]:
 
 def byte_tokenizer() -> CLIPTokenizer:
     """A CLIP tokenizer that needs no download: two tokens a byte (one ends a word) and two special tokens."""
-    letters = _byte_letters()
+    letters = list(bytes_to_unicode().values())  # a printable one for each byte (Radford et al. 2019)
     words = letters + [f"{letter}</w>" for letter in letters] + ["<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
-
-
-def _byte_letters() -> list[str]:
-    """The 256 printable letters that stand for the bytes in byte-level BPE (Radford et al. 2019).
-
-    A printable byte stands for itself.
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(rest))]
 
 
 def guidance_scale(pipe: DiffusionPipeline) -> float:

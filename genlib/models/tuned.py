@@ -26,15 +26,8 @@ class Case:
     is_v1: bool = True  # False: a pipeline of another class than Stable Diffusion v1's
     expected_images: int = 1
 
-    @property
-    def device_type(self) -> str:
-        """ "cuda", "mps" or "cpu"."""
-        return device.pick().type
-
-    @property
-    def can_release(self) -> bool:
-        """Whether memory that is mapped from files can be given back."""
-        return can_release()
+    def __post_init__(self):
+        self.device_type, self.can_release = device.pick().type, can_release()  # "cuda", "mps" or "cpu"; see `can_release`
 
     @property
     def cudnn_attention_wins(self) -> bool:
@@ -64,10 +57,7 @@ def choose(info: ModelInfo, good: dict[str, bool], without=()) -> None:
 
 
 def huge_pages() -> bool:
-    """Whether torch puts large CPU tensors on huge pages: the variable is set, and Linux allows them.
-
-    `genlib run --profile tuned` and `genlib generate` set the variable before torch starts.
-    """
+    """Whether torch puts large CPU tensors on huge pages: the variable is set, and Linux allows them."""
     try:
         allowed = "[never]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
     except OSError:
@@ -76,10 +66,7 @@ def huge_pages() -> bool:
 
 
 def keep_timesteps_on_cpu(scheduler) -> None:
-    """Let `set_timesteps` leave its table on the CPU, whatever device the pipeline asks for.
-
-    The scheduler's coefficients are there too, so that a step need not wait for the device.
-    """
+    """Let `set_timesteps` leave its table on the CPU, beside the coefficients: no step waits for a GPU."""
     plain = scheduler.set_timesteps
     scheduler.set_timesteps = lambda num_inference_steps, device=None: plain(num_inference_steps, device="cpu")
 
@@ -121,14 +108,11 @@ def _stretches(network: torch.nn.Module) -> list[tuple[int, int]]:
 
 
 def _unchanged(first: int, last: int) -> bool:
-    """Whether every page in memory from `first` to before `last` is a file's own.
-
-    Linux's pagemap has 64 bits for each page: bit 63 says that it is in memory, 62 swapped out, 61 of a file.
-    """
+    """Whether every page in memory from `first` to before `last` is a file's own."""
     try:
         with PAGES.open("rb", buffering=0) as pages:
             pages.seek(8 * first)
-            found = np.frombuffer(pages.read(8 * (last - first)), dtype="=u8")
+            found = np.frombuffer(pages.read(8 * (last - first)), dtype="=u8")  # 64 bits for each page, which say the following
     except OSError:
         return False
     there, swapped, of_a_file = (found >> np.uint64(bit) & np.uint64(1) for bit in (63, 62, 61))

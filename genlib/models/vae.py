@@ -8,7 +8,6 @@ from diffusers import AutoencoderKL
 from genlib import device
 from genlib.models import forward, tuned
 from genlib.models import weights as weights_module
-from genlib.models.weights import DEMO_STABLE_DIFFUSION, V1_4, V1_4_REVISION
 from genlib.runs import ModelInfo
 
 V1_CONFIG = dict(
@@ -34,21 +33,15 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
         if word == "random":
             autoencoder = build(dtype)
         else:
-            autoencoder = _pretrained(info, dtype, model_id).eval().requires_grad_(False)
+            source = weights_module.locate(info, model_id)
+            autoencoder = weights_module.from_hub(AutoencoderKL, source, info.revision, dtype, subfolder="vae",
+                                                  fp16_files=weights_module.has_fp16_files(source))
+            autoencoder.eval().requires_grad_(False)
         autoencoder = autoencoder.to(device.pick())
         tune(autoencoder, info.switches)
     weights_module.count(info, vae=autoencoder)
     autoencoder.info = info
     return autoencoder
-
-
-def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None) -> AutoencoderKL:
-    if info.weights == "demo":
-        info.source = "genlib/models/demo"
-        return weights_module.from_hub(AutoencoderKL, str(DEMO_STABLE_DIFFUSION), None, dtype, fp16_files=False, subfolder="vae")
-    info.source, info.revision = (str(model_id), None) if model_id else (V1_4, V1_4_REVISION)
-    fp16_files = not model_id or weights_module.has_fp16_files(info.source)
-    return weights_module.from_hub(AutoencoderKL, info.source, info.revision, dtype, fp16_files=fp16_files, subfolder="vae")
 
 
 def build(dtype: torch.dtype) -> AutoencoderKL:
@@ -57,10 +50,7 @@ def build(dtype: torch.dtype) -> AutoencoderKL:
 
 
 def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:
-    """Do what the switches say.
-
-    There is no CUDA graph here: it would hold the decoder's maps, hundreds of MB, to save 2 ms of launches.
-    """
+    """Do what the switches say. No CUDA graph: it would hold hundreds of MB of maps, to save 2 ms."""
     if on["vae_slicing"]:
         autoencoder.enable_slicing()
     if on["vae_channels_last"]:

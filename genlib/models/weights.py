@@ -105,7 +105,17 @@ def without_bars():
             library.enable_progress_bar()
 
 
-def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, subfolder: str = "", **components):
+def locate(info: ModelInfo, model_id: str | None) -> str:
+    """Where a Stable Diffusion that is not random comes from, for `from_hub`; noted in `info` too."""
+    if info.weights == "demo":
+        info.source = "genlib/models/demo"
+        return str(DEMO_STABLE_DIFFUSION)
+    info.source = str(model_id or V1_4)
+    info.revision = V1_4_REVISION if info.source == V1_4 else None
+    return info.source
+
+
+def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, **options):
     """`cls.from_pretrained`, from the Hub or from a local folder in its layout: safetensors files only.
 
     fp16_files: whether to take the files of the variant "fp16" for float16 and bfloat16.
@@ -113,11 +123,9 @@ def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16
     accepted first, FileNotFoundError when there is no such model or it has no safetensors files.
     """
     spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older versions silently ignore `dtype`
-    options = {spelling: dtype, "revision": revision, "use_safetensors": True, **components}
+    options |= {spelling: dtype, "revision": revision, "use_safetensors": True}
     if fp16_files and dtype in (torch.float16, torch.bfloat16):  # half the download; bfloat16 has fewer digits than these files
         options["variant"] = "fp16"
-    if subfolder:
-        options["subfolder"] = subfolder
     try:
         with without_noise(), without_bars() if source.startswith(str(DEMO)) else nullcontext():
             model = cls.from_pretrained(source, **options)
@@ -135,6 +143,8 @@ def name_of(model_id: str | None) -> str:
 
 def has_fp16_files(source: str) -> bool:
     """Whether a model, a local folder or on the Hub, has fp16 files; False if the Hub cannot be asked."""
+    if source == V1_4:
+        return True
     if Path(source).is_dir():
         return any(Path(source).rglob("*.fp16.safetensors"))
     try:
@@ -233,35 +243,29 @@ def loading(info: ModelInfo):
     except Exception as error:
         if not device.is_out_of_memory(error):
             raise
+        free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
         raise MemoryError(f"{info.name} with {info.weights} weights in {info.dtype} does not fit into the memory of "
-                          f"{device.describe().device} ({_free()} free): close other programs and notebooks, use dtype='float16' "
-                          "on a GPU, or weights='demo'") from None
+                          f"{device.describe().device} ({free / 1024**3:.1f} GiB free): close other programs and notebooks, use "
+                          "dtype='float16' on a GPU, or weights='demo'") from None
     device.synchronize()
     info.load_time_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - ram
 
 
-def _free() -> str:
-    free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
-    return f"{free / 1024**3:.1f} GiB"
-
-
-def count(info: ModelInfo, **components: torch.nn.Module | None) -> None:
+def count(info: ModelInfo, **components: torch.nn.Module) -> None:
     """Fill in the number of parameters and the bytes of the weights, by component."""
     for name, module in components.items():
-        if module is not None:
-            tensors = [*module.parameters(), *module.buffers()]
-            info.parameters[name] = sum(p.numel() for p in module.parameters())
-            info.bytes[name] = sum(t.numel() * t.element_size() for t in tensors)
+        info.parameters[name] = sum(p.numel() for p in module.parameters())
+        info.bytes[name] = sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
 
 
-def seeded(build, dtype: torch.dtype, seed: int = 0) -> torch.nn.Module:
-    """The module that `build` makes, on the device, in this dtype, its initial values drawn from `seed`."""
+def seeded(build, dtype: torch.dtype) -> torch.nn.Module:
+    """The module that `build` makes, on the device, in this dtype, its initial values drawn from seed 0."""
     default = torch.get_default_dtype()
     cuda = [device.pick()] if device.pick().type == "cuda" else []
     try:
         torch.set_default_dtype(dtype)  # made in its final dtype: a copy in float32 would need twice the memory or more
         with torch.random.fork_rng(devices=cuda), torch.device(device.pick()):
-            torch.manual_seed(seed)
+            torch.manual_seed(0)
             return build().eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(default)

@@ -1,7 +1,6 @@
 """The layers of the StyleGAN2-ADA generator: dense, modulated convolution, to RGB, shortcut.
 
-Where autograd does not need a feature map, it is overwritten: on a CPU, fresh memory costs more
-than arithmetic.
+Where autograd does not need a map, it is overwritten: on a CPU, fresh memory costs more than arithmetic.
 """
 from math import sqrt
 from types import SimpleNamespace
@@ -16,12 +15,12 @@ from genlib.models.stylegan2.low_pass import TAPS, depthwise, low_pass, pooled, 
 ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that keeps the variance at 1)
     "linear": (lambda x, inplace: x, 1),
     "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
-    "relu": (lambda x, inplace: F.relu(x, inplace), sqrt(2)),
-    "swish": (lambda x, inplace: F.silu(x, inplace), sqrt(2)),
+    "relu": (F.relu, sqrt(2)),
+    "swish": (F.silu, sqrt(2)),
     "tanh": (lambda x, inplace: torch.tanh(x), 1),
     "sigmoid": (lambda x, inplace: torch.sigmoid(x), 1),
     "elu": (lambda x, inplace: F.elu(x, 1.0, inplace), 1),
-    "selu": (lambda x, inplace: F.selu(x, inplace), 1),
+    "selu": (F.selu, 1),
     "softplus": (lambda x, inplace: F.softplus(x), 1),
 }
 HOMOGENEOUS = ("linear", "lrelu", "relu")  # f(g x) = g f(x) for g > 0, so the gain may come before the activation
@@ -42,10 +41,7 @@ def add(x: Tensor, y: Tensor) -> Tensor:
 
 
 class Dense(nn.Module):
-    """[N, in] -> [N, out]: f(x (W m / sqrt(in))^T + b m) * gain, where m is the lr_multiplier.
-
-    Computed in float32, whatever the dtype of the weights.
-    """
+    """[N, in] -> [N, out], in float32: f(x (W m / sqrt(in))^T + b m) * gain, where m is the lr_multiplier."""
 
     def __init__(self, in_features: int, out_features: int, activation="linear", lr_multiplier=1.0, bias=0.0):
         super().__init__()
@@ -103,16 +99,14 @@ class StyledConv(nn.Module):
         return activate(x, activation, gain / early, None if clamp is None else clamp * extra_gain)
 
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Convolve; or, if the layer upsamples, upsample by 2 and convolve with the flipped kernel.
-
-        Upsampling is done in the other order, with the same result: the kernel first, on the small map.
-        """
+        """Convolve; or, if the layer upsamples, upsample by 2 and convolve with the flipped kernel."""
         K, t = kernel.shape[-1], len(self.resample_filter)
         if not self.up and winograd.pays(x, kernel):
             x = winograd.convolve(x, kernel)
             return x if bias is None else x.add_(bias[:, None, None])
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=K // 2)
+        # In the other order, with the same result: the kernel first, on the small map.
         x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)  # [N, O, 2H + K - 2, 2W + K - 2]
         before, after = K // 2 + (t + 1) // 2 - (K - 1), K // 2 + (t - 2) // 2 - (K - 2)  # rows and columns of zeros to add
         if before != after or before < 0:

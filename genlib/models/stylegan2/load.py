@@ -2,7 +2,6 @@
 
 Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data" (arXiv:2006.06676).
 """
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -62,13 +61,17 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
         generator = generator.to(device.pick()).eval().requires_grad_(False)
         if dtype == "bfloat16":
             torch.nn.Module.to(generator, device.pick_dtype(dtype))  # diffusers' own `to` warns, of nothing that matters here
-        generator.synthesis.force_fp32 = _in_float32(generator, dtype)
+        has_half_blocks = generator.synthesis.lowest_fp16 <= generator.img_resolution
+        if dtype == "auto":
+            dtype = "float32" if device.pick().type == "cpu" else "mixed"
+            if has_half_blocks and dtype == "float32":
+                print("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
+        generator.synthesis.force_fp32 = dtype == "float32"
         if info.switches["filter_by_pooling"]:
             generator.synthesis.filter_by_pooling()
         forward.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"],
                         no_graph=lambda: info.switches.update(cuda_graph=False))
-    half = _has_half_blocks(generator) and not generator.synthesis.force_fp32
-    info.dtype = "bfloat16" if dtype == "bfloat16" else "mixed" if half else "float32"
+    info.dtype = "float32" if dtype == "mixed" and not has_half_blocks else dtype
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"
     weights_module.count(info, mapping=generator.mapping, synthesis=generator.synthesis)
     generator.info = info
@@ -94,10 +97,7 @@ def build(resolution: int = 512) -> Generator:
 
 
 def read(path) -> Generator:
-    """The generator in one of NVIDIA's files, on the CPU; nothing in the file is executed.
-
-    Raises nvidia_file.NetworkFileError.
-    """
+    """The generator in one of NVIDIA's files, on the CPU. Raises nvidia_file.NetworkFileError."""
     file = nvidia_file.read(path)
     with torch.device("meta"):
         generator = Generator(**file.config)
@@ -130,45 +130,24 @@ def _published(network: str, info: ModelInfo) -> Generator:
 
 def _converted(folder: Path) -> Generator:
     """The generator in a folder that `convert` wrote: from safetensors only, and complete."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # without diffusers' list of missing tensors, of which the error says what matters
     try:
-        with _quiet():
-            generator, found = Generator.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+        generator, found = Generator.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         if device.is_out_of_memory(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise nvidia_file.NetworkFileError(
             f"{folder}: it is no converted network, or a damaged one ({reason}): convert the .pkl again") from None
+    finally:
+        logging.set_verbosity(verbosity)
     if unlike := [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]:
         raise nvidia_file.NetworkFileError(
             f"{folder}: its config.json and its tensors disagree, as in {unlike[0]}: convert the .pkl again")
     return generator
 
 
-@contextmanager
-def _quiet():
-    """Silence diffusers' list of missing tensors, of which the error says what matters."""
-    level = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-
-
 @cache
 def _say_licence() -> None:
     print(LICENCE)
-
-
-def _in_float32(generator: Generator, dtype) -> bool:
-    if dtype != "auto":
-        return dtype == "float32"
-    on_cpu = device.pick().type == "cpu"
-    if on_cpu and _has_half_blocks(generator):
-        print("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
-    return on_cpu
-
-
-def _has_half_blocks(generator: Generator) -> bool:
-    return generator.synthesis.lowest_fp16 <= generator.img_resolution

@@ -26,8 +26,7 @@ def depthwise(taps: Tensor, x: Tensor) -> Tensor:
 def pooled(x: Tensor, padding: int) -> Tensor:
     """[N, C, H, W] -> [N, C, H + 2 padding - 3, W + 2 padding - 3], filtered with 1, 3, 3, 1, times 4.
 
-    The depthwise convolution is computed as three means over 2 x 2 pixels: 1, 3, 3, 1 is 1, 1 convolved
-    with itself twice.
+    Computed as three means over 2 x 2 pixels, since 1, 3, 3, 1 is 1, 1 convolved with itself twice.
     """
     x = F.avg_pool2d(x, 2, stride=1, padding=min(padding, 1))
     x = F.avg_pool2d(x, 2, stride=1, padding=max(padding - 1, 0))  # a second row of zeros has means of zero, so it can be added here

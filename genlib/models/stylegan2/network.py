@@ -137,10 +137,7 @@ class Synthesis(nn.Module):
             self.add_module(f"b{r}", Block(r, r == img_resolution, w_dim, img_channels, settings))
 
     def filter_by_pooling(self) -> None:
-        """From now on, compute the default filter by pooling.
-
-        On GPUs, a depthwise convolution of 4 x 4 may be slow.
-        """
+        """From now on, compute the default filter by pooling: depthwise convolutions may be slow on GPUs."""
         default = low_pass(TAPS)
         for layer in self.modules():
             if isinstance(layer, StyledConv) and layer.up:
@@ -198,8 +195,5 @@ class Generator(ModelMixin, ConfigMixin):
         self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping)
 
     def forward(self, z, c=None, truncation_psi=1, truncation_cutoff=None, noise_mode="random", force_fp32=False) -> Tensor:
-        """z [N, z_dim], c [N, c_dim] or None -> image [N, C, R, R] in float32.
-
-        The arguments are those of Mapping.forward and Synthesis.forward.
-        """
+        """z [N, z_dim], c [N, c_dim] or None -> image [N, C, R, R], float32; as in Mapping and Synthesis."""
         return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise_mode, force_fp32)

@@ -12,12 +12,16 @@ from torch import Tensor
 from genlib.models.stylegan2.layers import ACTIVATIONS
 from genlib.models.stylegan2.low_pass import TAPS, low_pass
 from genlib.models.stylegan2.network import MAPPING_DEFAULTS, SYNTHESIS_DEFAULTS
-from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, show
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, check, show
 
 # ---- Settings: keyword -> what its value must be. The bounds keep nonsense from taking time or memory.
 
+def _one_of(kind: type, choices) -> Callable:
+    return lambda value: type(value) is kind and value in choices
+
+
 def _whole(low: int, high: int = 2**16) -> Callable:
-    return lambda value: type(value) is int and low <= value <= high
+    return _one_of(int, range(low, high + 1))
 
 
 def _number(value) -> bool:
@@ -28,31 +32,23 @@ def _or_none(fits: Callable) -> Callable:
     return lambda value: value is None or fits(value)
 
 
-def _flag(value) -> bool:
-    return type(value) is bool
-
-
-def _one_of(choices) -> Callable:
-    return lambda value: type(value) is str and value in choices
-
-
 def _taps(value) -> bool:
     return type(value) in (list, tuple) and 1 <= len(value) <= 64 and all(map(_number, value)) and sum(value) != 0
 
 
 GENERATOR = {
     "z_dim": _whole(1), "c_dim": _whole(0), "w_dim": _whole(1), "img_channels": _whole(1),
-    "img_resolution": lambda value: type(value) is int and value in [2**level for level in range(2, 15)],
+    "img_resolution": _one_of(int, [2**level for level in range(2, 15)]),
 }
 MAPPING = {
     "num_layers": _whole(1, 100), "embed_features": _or_none(_whole(1)), "layer_features": _or_none(_whole(1)),
-    "activation": _one_of(ACTIVATIONS), "lr_multiplier": _number, "w_avg_beta": _or_none(_number),
+    "activation": _one_of(str, ACTIVATIONS), "lr_multiplier": _number, "w_avg_beta": _or_none(_number),
 }
 SYNTHESIS = {
     "channel_base": _whole(1, 2**24), "channel_max": _whole(1), "num_fp16_res": _whole(0, 100),
-    "architecture": _one_of(("skip", "resnet", "orig")), "resample_filter": _taps, "conv_clamp": _or_none(_number),
-    "fp16_channels_last": _flag, "kernel_size": lambda value: type(value) is int and value in range(1, 32, 2), "use_noise": _flag,
-    "activation": _one_of(ACTIVATIONS),
+    "architecture": _one_of(str, ("skip", "resnet", "orig")), "resample_filter": _taps, "conv_clamp": _or_none(_number),
+    "fp16_channels_last": _one_of(bool, (True, False)), "kernel_size": _one_of(int, range(1, 32, 2)),
+    "use_noise": _one_of(bool, (True, False)), "activation": _one_of(str, ACTIVATIONS),
 }
 NOT_FOR_INFERENCE = ("fused_modconv_default",)  # decides how, not what, is computed
 
@@ -60,16 +56,14 @@ NOT_FOR_INFERENCE = ("fused_modconv_default",)  # decides how, not what, is comp
 def table(state: dict, name: str) -> dict:
     """The dict of that name; an empty one if there is none."""
     table = state.get(name)
-    if table is not None and type(table) is not dict:
-        raise NetworkFileError(f"{name} is no table but {show(table)}: {AGAIN}")
+    check(table is None or type(table) is dict, f"{name} is no table but {show(table)}: {AGAIN}")
     return table or {}
 
 
 def _complete(given: dict, keywords: dict, defaults: dict) -> dict:
     """All keywords, given or by default, checked."""
     for name in given:
-        if name not in keywords:
-            raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
+        check(name in keywords, f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
     complete = {name: given.get(name, defaults.get(name)) for name in keywords}
     for name, value in complete.items():
         if not keywords[name](value):
@@ -111,15 +105,14 @@ def pytorch_config(modules: dict[str, dict]) -> dict:
              ) | ({"num_fp16_res": sum(half is True for half in halves)} if halves else {}) | synthesis)
 
 
-TENSORFLOW = {  # key of static_kwargs: (our table, our name)
-    "latent_size": ("generator", "z_dim"), "label_size": ("generator", "c_dim"), "dlatent_size": ("generator", "w_dim"),
-    "resolution": ("generator", "img_resolution"), "num_channels": ("generator", "img_channels"),
-    "mapping_layers": ("mapping", "num_layers"), "mapping_fmaps": ("mapping", "layer_features"),
-    "mapping_nonlinearity": ("mapping", "activation"), "mapping_lrmul": ("mapping", "lr_multiplier"),
-    "label_fmaps": ("mapping", "embed_features"),
-    "fmap_base": ("synthesis", "channel_base"), "fmap_max": ("synthesis", "channel_max"), "num_fp16_res": ("synthesis", "num_fp16_res"),
-    "conv_clamp": ("synthesis", "conv_clamp"), "architecture": ("synthesis", "architecture"), "nonlinearity": ("synthesis", "activation"),
-    "resample_kernel": ("synthesis", "resample_filter"), "use_noise": ("synthesis", "use_noise"),
+TENSORFLOW = {  # our table: {our name: key of static_kwargs}
+    "generator": {"z_dim": "latent_size", "c_dim": "label_size", "w_dim": "dlatent_size", "img_resolution": "resolution",
+                  "img_channels": "num_channels"},
+    "mapping": {"num_layers": "mapping_layers", "layer_features": "mapping_fmaps", "activation": "mapping_nonlinearity",
+                "lr_multiplier": "mapping_lrmul", "embed_features": "label_fmaps"},
+    "synthesis": {"channel_base": "fmap_base", "channel_max": "fmap_max", "num_fp16_res": "num_fp16_res", "conv_clamp": "conv_clamp",
+                  "architecture": "architecture", "activation": "nonlinearity", "resample_filter": "resample_kernel",
+                  "use_noise": "use_noise"},
 }
 TENSORFLOW_DEFAULTS = {"latent_size": 512, "label_size": 0, "dlatent_size": 512, "resolution": 1024, "num_channels": 3, "fmap_base": 16384}
 TENSORFLOW_IGNORED = ("truncation_psi", "truncation_cutoff", "style_mixing_prob", "structure", "dlatent_avg_beta", "w_avg_beta",
@@ -129,22 +122,20 @@ TENSORFLOW_IGNORED = ("truncation_psi", "truncation_cutoff", "style_mixing_prob"
 def tensorflow_config(static_kwargs: dict) -> dict:
     """The configuration of a generator from the settings that the TensorFlow code stores."""
     kwargs = TENSORFLOW_DEFAULTS | static_kwargs
-    tables = {"generator": {}, "mapping": {}, "synthesis": {}}
-    for name, value in kwargs.items():
-        if name in TENSORFLOW:
-            part, keyword = TENSORFLOW[name]
-            tables[part][keyword] = 2 * value if name == "fmap_base" and type(value) is int else value
+    tables = {part: {ours: kwargs[key] for ours, key in names.items() if key in kwargs} for part, names in TENSORFLOW.items()}
+    if type(kwargs["fmap_base"]) is int:
+        tables["synthesis"]["channel_base"] *= 2
     if tables["generator"]["c_dim"] != 0:
         tables["mapping"].setdefault("embed_features", tables["generator"]["z_dim"])
     config = _config(**tables)
     lowest = min(_widths(config).values())
     only = {"resolution_w": [kwargs["resolution"]], "resolution_h": [kwargs["resolution"]], "fmap_decay": [1],
             "normalize_latents": [True], "fmap_min": range(lowest + 1)}
+    known = {*only, *TENSORFLOW_IGNORED}.union(*(names.values() for names in TENSORFLOW.values()))
     for name, value in static_kwargs.items():
         if name in only and (type(value) not in (int, float, bool) or value not in only[name]):
             raise NetworkFileError(f"its setting {name} is {show(value)}, which StyleGAN2-ADA does not have: use another file")
-        if name not in only and name not in TENSORFLOW and name not in TENSORFLOW_IGNORED:
-            raise NetworkFileError(f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
+        check(name in known, f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
     return config
 
 

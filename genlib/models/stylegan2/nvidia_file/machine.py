@@ -27,6 +27,12 @@ class NetworkFileError(ValueError):
     """The file is refused. The message says what is wrong, where, and what to do."""
 
 
+def check(condition: bool, message: str) -> None:
+    """Raises NetworkFileError with the message unless the condition holds."""
+    if not condition:
+        raise NetworkFileError(message)
+
+
 def show(value) -> str:
     """A value for a message: short, and without following whatever a file has nested."""
     return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
@@ -101,12 +107,10 @@ class Machine:
                 raise NetworkFileError("is no pickle of protocol 2 to 5: use the .pkl file that NVIDIA publishes")
             while (instruction := self.take(1)) != op.STOP:
                 self.spend(100)  # more than most instructions leave behind
-                step = INSTRUCTIONS.get(instruction)
-                if step is None:
+                if instruction not in INSTRUCTIONS:
                     raise NetworkFileError(f"instruction {instruction!r} does not occur in network files: {AGAIN}")
-                step(self)
-            if self.marks or len(self.stack) != 1:
-                raise NetworkFileError(f"stops before its end: {AGAIN}")
+                INSTRUCTIONS[instruction](self)
+            check(not self.marks and len(self.stack) == 1, f"stops before its end: {AGAIN}")
             return self.stack[0]
         except (IndexError, KeyError):  # an empty stack, no mark, or no such object in the memo
             raise NetworkFileError(f"uses an object that is not there, before byte {self.file.tell()}: {AGAIN}") from None
@@ -182,23 +186,19 @@ class Machine:
         self.memo[index] = self.stack[-1]
 
     def mark(self) -> None:
-        if len(self.marks) == DEPTH:
-            raise NetworkFileError(f"objects lie more than {DEPTH} deep in each other: {AGAIN}")
+        check(len(self.marks) < DEPTH, f"objects lie more than {DEPTH} deep in each other: {AGAIN}")
         self.marks.append(self.stack)
         self.stack = []
 
     def extend(self, items: list) -> None:
-        if type(self.stack[-1]) is not list:
-            raise NetworkFileError(f"appends to what is no list: {AGAIN}")
+        check(type(self.stack[-1]) is list, f"appends to what is no list: {AGAIN}")
         self.stack[-1].extend(items)
 
     def set_items(self, items: list) -> None:
         target = self.stack[-1]
-        if type(target) is not dict or len(items) % 2:
-            raise NetworkFileError(f"sets items of what is no dict: {AGAIN}")
+        check(type(target) is dict and len(items) % 2 == 0, f"sets items of what is no dict: {AGAIN}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) is not str or key in target:
-                raise NetworkFileError(f"a dict has the same key twice, or one that is no short text: {AGAIN}")
+            check(type(key) is str and key not in target, f"a dict has the same key twice, or one that is no short text: {AGAIN}")
             target[key] = value
 
     def reduce(self) -> None:
@@ -212,8 +212,8 @@ class Machine:
         self.build(self.stack[-1], state)
 
     def persistent_id(self) -> None:
-        if not self.persistent_ids:  # where they are allowed, the id stays on the stack: a tuple that describes the values
-            raise NetworkFileError(f"has a persistent id: {AGAIN}")
+        # Where it is allowed, the id stays on the stack: a tuple that describes the values.
+        check(self.persistent_ids, f"has a persistent id: {AGAIN}")
 
 
 INSTRUCTIONS = {
@@ -226,13 +226,13 @@ INSTRUCTIONS = {
     op.BINBYTES: lambda m: m.payload(m.whole(4)), op.BINBYTES8: lambda m: m.payload(m.whole(8)),
     op.BYTEARRAY8: lambda m: m.payload(m.whole(8)),
     op.EMPTY_TUPLE: lambda m: m.push(()), op.TUPLE1: lambda m: m.push(tuple(m.popped(1))), op.TUPLE2: lambda m: m.push(tuple(m.popped(2))),
-    op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: lambda m: m.mark(), op.TUPLE: lambda m: m.push(tuple(m.closed())),
+    op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: Machine.mark, op.TUPLE: lambda m: m.push(tuple(m.closed())),
     op.EMPTY_LIST: lambda m: m.push([]), op.APPEND: lambda m: m.extend(m.popped(1)), op.APPENDS: lambda m: m.extend(m.closed()),
     op.EMPTY_SET: lambda m: m.push([]), op.ADDITEMS: lambda m: m.extend(m.closed()),
     op.EMPTY_DICT: lambda m: m.push({}), op.SETITEM: lambda m: m.set_items(m.popped(2)), op.SETITEMS: lambda m: m.set_items(m.closed()),
     op.MEMOIZE: lambda m: m.put(len(m.memo)), op.BINPUT: lambda m: m.put(m.whole(1)), op.LONG_BINPUT: lambda m: m.put(m.whole(4)),
     op.BINGET: lambda m: m.push(m.memo[m.whole(1)]), op.LONG_BINGET: lambda m: m.push(m.memo[m.whole(4)]),
     op.GLOBAL: lambda m: m.find(m.line(), m.line()), op.STACK_GLOBAL: lambda m: m.find(*m.popped(2)),
-    op.REDUCE: lambda m: m.reduce(), op.NEWOBJ: lambda m: m.reduce(), op.BUILD: lambda m: m.change(),
-    op.BINPERSID: lambda m: m.persistent_id(), op.FRAME: lambda m: m.take(8),  # frames only help readers that fetch ahead
+    op.REDUCE: Machine.reduce, op.NEWOBJ: Machine.reduce, op.BUILD: Machine.change,
+    op.BINPERSID: Machine.persistent_id, op.FRAME: lambda m: m.take(8),  # frames only help readers that fetch ahead
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from genlib.models.stylegan2.nvidia_file.generator import check_attributes, layout, pytorch_config, table, tensorflow_config
-from genlib.models.stylegan2.nvidia_file.machine import AGAIN, Global, Machine, NetworkFileError, Payload, show
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, Global, Machine, NetworkFileError, Payload, check, show
 
 PARTS = 1000  # the most of a generator; the largest published one has about 70
 
@@ -39,8 +39,7 @@ def read(path) -> NetworkFile:
         try:
             root = Machine(file, GLOBALS, _call, _build).run()
             size = file.tell()
-            if file.read(1):
-                raise NetworkFileError(f"its network ends at byte {size}, but more follows: {AGAIN}")
+            check(not file.read(1), f"its network ends at byte {size}, but more follows: {AGAIN}")
             match root:
                 case {"G_ema": _Module() as generator}:
                     return NetworkFile(*_from_pytorch(generator, size), "pytorch")
@@ -66,8 +65,7 @@ class _Tensor:
         """The tensor, contiguous."""
         values, reach = self.read_storage(), 1
         for stride, size in sorted(zip(self.stride, self.shape, strict=True)):
-            if size > 1 and stride < reach:
-                raise NetworkFileError(f"strides {self.stride} let values of shape {self.shape} overlap: {AGAIN}")
+            check(size <= 1 or stride >= reach, f"strides {self.stride} let values of shape {self.shape} overlap: {AGAIN}")
             reach += stride * (size - 1)
         if self.offset + reach > len(values):
             raise NetworkFileError(f"shape {self.shape} reaches beyond the {len(values)} values that are stored: {AGAIN}")
@@ -146,10 +144,8 @@ def _call(function, args):
     match function, args:
         case Global(name="OrderedDict" | "EasyDict"), ():
             return {}
-        case Global(name="set"), ():
-            return []
-        case Global(name="set"), (list() as members,):
-            return members
+        case Global(name="set"), () | (list(),):
+            return args[0] if args else []
         case Global(name="_load_from_bytes"), (Payload() as payload,):
             return payload
         case Global(name="_rebuild_tensor_v2"), (Payload() as payload, offset, tuple() as shape, tuple() as stride, _, _, *_):
@@ -199,10 +195,7 @@ def _build(target, state) -> None:
 # .shape and .read().
 
 def _from_pytorch(generator, size: int) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Configuration and state dict of a generator from its record in a file of `size` bytes.
-
-    Raises NetworkFileError.
-    """
+    """Configuration and state dict of a generator from its record in a file of `size` bytes."""
     modules, tensors = _parts(generator, "_modules", "."), {}
     if any(path.startswith(("synthesis.input", "synthesis.L")) for path in modules):
         raise NetworkFileError("holds a StyleGAN3 generator, whose layers are others: use a file of StyleGAN2-ADA")
@@ -241,8 +234,7 @@ def _from_tensorflow(generator, size: int) -> tuple[dict, dict[str, torch.Tensor
         for pair in state["variables"] if type(state.get("variables")) in (list, tuple) else ():
             match pair:
                 case (str() as leaf, value) if (name := f"{path}/{leaf}".lstrip("/")) in wanted:
-                    if name in variables:
-                        raise NetworkFileError(f"{name} is there twice: {AGAIN}")
+                    check(name not in variables, f"{name} is there twice: {AGAIN}")
                     variables[name] = value
     values = _read_all(wanted, variables, size)
     return config, {name: (entry.convert(values.pop(entry.variable)) if entry.value is None else entry.value.clone()).contiguous()
@@ -257,8 +249,7 @@ def _parts(root, children: str, joint: str) -> dict[str, dict]:
         if type(part) is not type(root) or type(part.state) is not dict or path in states or len(path) > 200:
             raise NetworkFileError(f"its part {show(path)} is {show(part)}, or is there twice: {AGAIN}")
         states[path], below = part.state, table(part.state, children)
-        if len(states) + len(todo) + len(below) > PARTS:
-            raise NetworkFileError(f"its generator has more than {PARTS} parts: {AGAIN}")
+        check(len(states) + len(todo) + len(below) <= PARTS, f"its generator has more than {PARTS} parts: {AGAIN}")
         todo += [(f"{path}{joint}{name}".lstrip(joint), child) for name, child in below.items() if child is not None]
     return states
 
@@ -266,11 +257,9 @@ def _parts(root, children: str, joint: str) -> dict[str, dict]:
 def _read_all(shapes: dict[str, tuple], stored: dict, size: int) -> dict[str, torch.Tensor]:
     """Read all values, after checking that all are there and of the right shape."""
     for name, shape in shapes.items():
-        if name not in stored:
-            raise NetworkFileError(f"{name} is missing: use a file of StyleGAN2-ADA, or of StyleGAN2's configuration E or F")
+        check(name in stored, f"{name} is missing: use a file of StyleGAN2-ADA, or of StyleGAN2's configuration E or F")
         found = () if type(stored[name]) is float else getattr(stored[name], "shape", None)
-        if found != shape:
-            raise NetworkFileError(f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
+        check(found == shape, f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
     if 4 * sum(prod(shape) for shape in shapes.values()) > size:  # the same few bytes, named often, could fill any memory
         raise NetworkFileError(f"its tensors take more bytes than the file has: {AGAIN}")
     values = {}
