@@ -97,7 +97,7 @@ def build(resolution: int = 512) -> Generator:
 
 
 def read(path) -> Generator:
-    """The generator in one of NVIDIA's files, on the CPU. Raises nvidia_file.NetworkFileError."""
+    """The generator in one of NVIDIA's files, running nothing in it, on the CPU. Raises NetworkFileError."""
     file = nvidia_file.read(path)
     with torch.device("meta"):
         generator = Generator(**file.config)
