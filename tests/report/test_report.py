@@ -1,11 +1,14 @@
 """A report: which runs it is of, how its tables are numbered, what it writes."""
+import pandas as pd
 import pytest
 from saved_runs import save_run
 
 from genlib import runs
-from genlib.report import Report
+from genlib.__main__ import main
+from genlib.report import Report, figures, tables
 from genlib.report.audit import SUSPECTS
 from genlib.report.figures import FIGURES
+from genlib.report.figures.figure import blank
 from genlib.report.summary import summarize
 from genlib.report.tables import TABLES
 
@@ -110,10 +113,25 @@ def test_several_folders_are_one_report(tmp_path):
 def test_tables_are_numbered_on_from_the_first_over_those_that_are_filled(tmp_path, first, fourth):
     save(tmp_path, "stylegan2-ada", [1.0])
     report = Report(tmp_path, number=first)
-    assert report.tables == ["results", "beside_thesis", "readings", "audit", "cost"]
+    assert [name for name in report.tables if name in ("growth", "precisions")] == [], "no loop and no other precision"
     assert report.table("results").caption == f"Table {first} – Comparison of the results"
-    assert report.table("audit").caption == f"Table {fourth} – The thesis’s figures under audit"
+    assert report.table(report.tables[3]).caption.startswith(f"Table {fourth} – ")
     assert report.table("growth").caption == "How time grows" and Report(tmp_path).table("audit").caption.startswith("The thesis")
+
+
+def test_a_new_table_or_figure_is_an_entry(tmp_path, monkeypatch):
+    """It is numbered, shown by its name, and written by the report and by the command."""
+    table = tables.Kind("slowest", "The slowest", lambda report: (pd.DataFrame({"s": [str(report.rows["time_s"].max())]}), "A note."))
+    figure = figures.Kind("nothing", "Nothing drawn", lambda report: (blank(), report.rows))
+    monkeypatch.setattr("genlib.report.report.TABLES", [table, *TABLES])
+    monkeypatch.setattr("genlib.report.report.FIGURES", [*FIGURES, figure])
+    save(tmp_path / "runs", "stylegan2-ada", [1.5, 1.5])
+    report = Report(tmp_path / "runs", number="3.1")
+    assert str(report.table("slowest")).startswith("**Table 3.1 – The slowest**") and "| 1.5 |" in str(report.table("slowest"))
+    assert report.table("results").caption.startswith("Table 3.2 – ") and report.figures[-1] == "nothing"
+    assert "Nothing drawn" in report.figure("nothing").canvas.get_suptitle()
+    assert main(["table", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "md"]) == 0
+    assert (tmp_path / "out" / "slowest.md").exists()
 
 
 def test_a_number_that_cannot_be_counted_on_is_refused(tmp_path):
