@@ -15,6 +15,7 @@ from genlib.experiments import EXPERIMENTS, STABLE_DIFFUSION, STEPS, VAE_AS_IN_T
 from genlib.locale import N_
 from genlib.record import TABLE1
 from genlib.report import Report
+from genlib.report.tables import TABLES
 
 PACKAGE = Path(genlib.__file__).parent
 MADE_UP = Experiment("tidal-flow", label=N_("Tidal flow"), family=N_("normalising flow"), colour="#123456", marker="*", takes_text=True,
@@ -94,6 +95,10 @@ def test_no_two_entries_share_a_slug_a_label_or_a_look():
     for values in ([e.slug for e in EXPERIMENTS], [e.label for e in EXPERIMENTS], [e.colour for e in EXPERIMENTS],
                    [e.hatch for e in EXPERIMENTS], [e.marker for e in EXPERIMENTS]):
         assert len(set(values)) == len(values)
+
+
+def test_the_main_table_of_each_entry_is_one_that_a_report_makes():
+    assert {entry.table for entry in EXPERIMENTS} <= {kind.name for kind in TABLES}
 
 
 def test_a_slug_is_written_in_at_most_two_files_of_the_package():
