@@ -4,6 +4,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from genlib import notebook
 from genlib.commands import convert, doctor, generate, run, table
 
 COMMANDS = [run, table, convert, generate, doctor]  # in the order of --help
@@ -15,16 +16,18 @@ def main(arguments: list[str] | None = None) -> int:
     0 means success. Otherwise a sentence on stderr says what happened, and the status is 1 for a failure, 2
     for wrong arguments and 130 for an interrupt.
     """
-    options = parser().parse_args(arguments)
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # without the line of source that raised it
     try:
+        options = parser().parse_args(arguments)
         return options.run(options)
     except KeyboardInterrupt:
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
         return 130
     except (ValueError, OSError, MemoryError, ImportError) as error:
         what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
+        if isinstance(error, ModuleNotFoundError) and notebook.missing():
+            what = f"missing {notebook.missing()}"
         print(f"genlib: {what}", file=sys.stderr)
         return 1
     finally:

@@ -39,7 +39,7 @@ class Experiment:
     label: str  # in every table and figure but Table 1
     family: str = ""  # the kind of model
     thesis_label: str = ""  # in Table 1, whose note equates it with the label
-    notebook: str = ""  # the notebook that measures it
+    notebook: str = ""  # the notebook that measures it; its name begins with a number of its own
     colour: str = "#999999"
     hatch: str = "\\\\"
     marker: str = "s"

@@ -26,12 +26,15 @@ NEEDED = {  # modules that a run imports, and the packages that bring them
 
 
 def number(name: str) -> int:
-    """The number with which a notebook's name begins."""
-    return int(name.partition("_")[0])
+    """The number with which a notebook's name begins. Raises ValueError if it begins with none."""
+    first = name.partition("_")[0]
+    if not first.isdecimal():
+        raise ValueError(f"the notebook {name!r} in genlib/experiments.py begins with no number: name it as in 5_{name}")
+    return int(first)
 
 
 def parameters(name: str) -> dict:
-    """The parameters of one of the project's notebooks with the values in its cell.
+    """The parameters of one of the project's notebooks: the values in its cell, None for what is no literal.
 
     {} if there is no such notebook, as in an installed package. Raises ValueError if the cell cannot be read.
     """
@@ -41,10 +44,20 @@ def parameters(name: str) -> dict:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         source = "\n".join("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
-        return {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(source).body}
-    except (ValueError, KeyError, AttributeError, SyntaxError) as error:
+        lines = ast.parse(source).body
+    except (ValueError, KeyError, SyntaxError) as error:
         raise ValueError(f"the parameters of {path} cannot be read ({error}): keep to one cell tagged `parameters`, with lines as in "
                          "STEPS = 50") from None
+    targets = {line: line.target if isinstance(line, ast.AnnAssign) else line.targets[0] for line in lines
+               if isinstance(line, (ast.Assign, ast.AnnAssign))}
+    return {target.id: _literal(line.value) for line, target in targets.items() if isinstance(target, ast.Name)}
+
+
+def _literal(expression: ast.expr):
+    try:
+        return ast.literal_eval(expression)
+    except ValueError:
+        return None
 
 
 def results_folder(results: str | Path, use_drive: bool = False) -> Path:

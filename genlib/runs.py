@@ -23,8 +23,8 @@ def slug(text: str) -> str:
 
 
 def variant_of(setting: str, condition="") -> str:
-    """The variant that a run has in a loop over one setting: "batch_size", 4 -> "batch-4"."""
-    return f"{setting.removesuffix('_size')}-{condition}"
+    """A run's variant in a loop over one setting, fit for a folder's name: "batch_size", 4 -> "batch-4"."""
+    return re.sub(r"\.\.+|[^\w.,+-]+", "-", f"{setting.removesuffix('_size')}-{condition}")
 
 
 _used: set[Path] = set()  # results folders that this process has written to

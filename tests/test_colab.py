@@ -240,7 +240,13 @@ def test_a_notebooks_parameters_are_read_from_its_cell_and_none_where_there_is_n
     assert notebook.parameters("1_x") == dict(STEPS=50, TRIED=[0.2, 1], NAME="")
 
 
-@pytest.mark.parametrize("source", ["STEPS = 2 * WIDTH", "STEPS += 2", "print(1)", "STEPS ="])
+def test_a_parameter_that_is_no_literal_is_there_without_a_value(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    parameters_cell(tmp_path, "STEPS: int = 5\nTRIED = [n / 10 for n in range(3)]\nprint(1)")
+    assert notebook.parameters("1_x") == dict(STEPS=5, TRIED=None)
+
+
+@pytest.mark.parametrize("source", ["STEPS =", "(STEPS = 5"])
 def test_a_cell_of_parameters_that_cannot_be_read_is_one_sentence_with_the_remedy(tmp_path, monkeypatch, source):
     monkeypatch.setattr(notebook, "PROJECT", tmp_path)
     parameters_cell(tmp_path, source)

@@ -59,7 +59,7 @@ def test_a_model_that_does_not_fit_is_a_printed_line_and_the_next_is_measured(ex
         return MagicMock()
 
     assert execute(stem, cell, load, ["first", "second"]) == [f"{cell}-second"]
-    assert f"{cell}-first: left out, since it does not fit into memory: too large for 2 GiB" in capsys.readouterr().out
+    assert f"{cell}-first: left out. too large for 2 GiB" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("stem, cell", LOOPS)

@@ -11,7 +11,8 @@ from saved_runs import save_run
 
 from genlib import notebook
 from genlib.__main__ import COMMANDS, main, parser
-from genlib.commands import doctor
+from genlib.commands import doctor, run
+from genlib.experiments import Experiment
 from genlib.models.generate import generate
 
 
@@ -123,3 +124,9 @@ def test_table_loads_no_torch(tmp_path):
     save_run(tmp_path / "results", "stable-diffusion", [1.0, 2.0])
     there = loaded("table", tmp_path / "results", "--out", tmp_path / "out")
     assert (tmp_path / "out" / "table1.docx").exists() and not there & {"torch", "diffusers", "transformers"}
+
+
+def test_an_entry_whose_notebook_has_no_number_or_a_taken_one_is_a_sentence(monkeypatch, capsys):
+    for name, said in ("my_model", "begins with no number: name it as in 5_my_model"), ("4_mine", "have one number"):
+        monkeypatch.setattr(run, "EXPERIMENTS", [*run.EXPERIMENTS[:4], Experiment("m", "M", notebook=name)])
+        assert main(["doctor"]) == 1 and said in capsys.readouterr().err

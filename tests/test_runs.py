@@ -348,3 +348,9 @@ def test_a_start_in_the_future_is_said_once(tmp_path):
     with pytest.warns(UserWarning) as said:
         Report(tmp_path)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("condition, variant", [(4, "batch-4"), (0.5, "batch-0.5"), ("CompVis/v1-4", "batch-CompVis-v1-4"),
+                                                ("../../up", "batch-----up"), ("a b\\c:d", "batch-a-b-c-d")])
+def test_a_condition_is_a_name_of_one_folder(condition, variant):
+    assert runs.variant_of("batch_size", condition) == variant and len(Path(variant).parts) == 1

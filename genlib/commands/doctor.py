@@ -21,13 +21,8 @@ def add(commands):
 
 
 def run(options) -> int:
-    """Print the lines. Where a package that they need is missing, say by which command it is installed."""
-    try:
-        print(*examine(), sep="\n")
-    except ModuleNotFoundError:
-        if not notebook.missing():
-            raise
-        raise ImportError(f"missing {notebook.missing()}") from None
+    """Print the lines."""
+    print(*examine(), sep="\n")
     return 0
 
 
@@ -74,7 +69,8 @@ def _forecasts(dtype, flops_per_s: float, free: int) -> list[str]:
         number = notebook.number(entry.notebook) if entry.notebook else UNKNOWN
         demo, full = (_cell(entry, column, free) for column in columns)
         lines.append(f"{number} {entry.slug:20}  {demo:>30}{full:>36}")
-    return [*lines, "", "An image, the whole notebook, memory at the peak; a forecast, mostly within a factor of two."]
+    whole = "the whole notebook, " if any(notebook.parameters(entry.notebook) for entry in EXPERIMENTS) else ""
+    return [*lines, "", f"An image, {whole}memory at the peak; a forecast, on a quiet machine mostly within a factor of two."]
 
 
 def _cell(entry: Experiment, column: Mapping[str, _Image], free: int) -> str:
@@ -98,6 +94,8 @@ def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image]) -> flo
         return None
     try:
         return AROUND_S + sum(entry.images(parameters) * column[entry.slug].time_s for entry in in_notebook)
+    except TypeError:  # a parameter that is no literal: nothing can be counted
+        return None
     except KeyError as error:
         raise ValueError(f"notebooks/{in_notebook[0].notebook}.ipynb has no parameter {error}, by which its images are counted: "
                          "put it back into the cell of parameters") from None

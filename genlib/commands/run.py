@@ -19,7 +19,8 @@ def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("run", help="execute the notebooks in order; leave runs, tables, figures in the results folder",
                                  formatter_class=argparse.RawDescriptionHelpFormatter,
-                                 epilog=f"what the tuned profile switches on, where the machine has it:\n{switches.as_text()}")
+                                 epilog=f"switches of the tuned profile, where the machine has it (compile and "
+                                        f"vae_compile: `genlib generate` of 500 images or more):\n{switches.as_text()}")
     parser.add_argument("--weights", choices=["auto", "demo", "random", "published"], default="auto",
                         help="of the models (default: %(default)s)")
     parser.add_argument("--profile", choices=["thesis", "tuned"], help="how the models are run (default: thesis)")
@@ -35,8 +36,11 @@ def add(commands):
 
 def notebooks() -> dict[int, str]:
     """The names of the notebooks by their numbers, in the order in which they are executed."""
-    measuring = dict.fromkeys(entry.notebook for entry in EXPERIMENTS if entry.notebook)
-    return {notebook.number(name): name for name in [*measuring, COMPARISON]}
+    names = [*dict.fromkeys(entry.notebook for entry in EXPERIMENTS if entry.notebook), COMPARISON]
+    numbered = {notebook.number(name): name for name in names}
+    if len(numbered) < len(names):
+        raise ValueError(f"two of the notebooks {', '.join(names)} have one number: begin the name of a new one with a free number")
+    return numbered
 
 
 def run(options) -> int:

@@ -72,10 +72,15 @@ def judge(run: runs.Run, quality) -> None:
     if not any(iteration.images for iteration in run.iterations):
         return
     try:
-        pictures = [Image.open(file) for file in run.image_files()]
+        pictures = []
+        for file in run.image_files():
+            with Image.open(file) as picture:  # closed before the next: a process may have only so many open files
+                picture.load()
+            pictures.append(picture)
         run.quality = {name: float(value) for name, value in quality(pictures).items()}
     except Exception as error:  # whatever it is: it must not cost what was measured
-        run.warnings.append(f"the quality of the pictures is missing: {type(error).__name__}: {first_line(error)}")
+        reason = first_line(error).replace(f"{run.folder}/", "")
+        run.warnings.append(f"the quality of the pictures is missing: {type(error).__name__}: {reason}")
         print(run.warnings[-1])
 
 

@@ -14,14 +14,13 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
 
     `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
     model: a condition's call is let go before the next one is made, so that every peak is that of one model.
-    A condition that does not fit into memory while it is made is left out with a printed line; other
-    exceptions are raised.
+    A condition that does not fit into memory is left out with a printed line; other exceptions are raised.
 
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
     """
     measured = {}
-    for condition in conditions:
+    for condition in dict.fromkeys(conditions):  # each once; what cannot be a key fails before anything is measured
         call = None  # it would keep the previous condition's model in memory
         device.free_memory()
         variant = runs.variant_of(setting, condition)
@@ -32,5 +31,5 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
         except Exception as error:
             if not device.is_out_of_memory(error):
                 raise
-            print(f"{variant}: left out, since it does not fit into memory: {first_line(error)}")
+            print(f"{variant}: left out. {first_line(error)}")
     return measured

@@ -1,8 +1,9 @@
 """The switches of the tuned profile: what each does, and where it is good. Free of torch.
 
 The tuned profile draws the same pictures as the thesis profile with less work. Each way of saving work is a
-switch in `.info.switches`, and can be left out by itself: `load(..., profile="tuned",
-without=["unet_cuda_graph"])`. The loaders choose from this table (tuned.py); `--help` and the README show it.
+switch in `.info.switches`. All but `huge_pages`, which is set before Python starts, can be left out one by
+one: `load(..., profile="tuned", without=["unet_cuda_graph"])`. The loaders choose from this table
+(tuned.py); `--help` and the README show it.
 """
 from collections.abc import Callable
 from dataclasses import dataclass

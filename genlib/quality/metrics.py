@@ -51,8 +51,13 @@ def of_pictures(images, clip: bool = False) -> dict[str, float]:
 
 
 def of_reconstructions(originals, reconstructions) -> dict[str, float]:
-    """Mean PSNR (dB) and SSIM of pictures against their originals. Raises ValueError if one has none."""
-    pairs = list(zip(originals, reconstructions, strict=True))
+    """Mean PSNR (dB) and SSIM of pictures against their originals; the last originals may lack a picture.
+
+    Raises ValueError if there are more pictures than originals.
+    """
+    if len(reconstructions) > len(originals):
+        raise ValueError(f"{len(reconstructions)} pictures came from {len(originals)} originals: give the original of each")
+    pairs = list(zip(originals, reconstructions, strict=False))
     return {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in {"psnr_db": psnr, "ssim": ssim}.items()}
 
 

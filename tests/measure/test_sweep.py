@@ -68,7 +68,7 @@ def test_a_condition_that_does_not_fit_is_a_printed_line_and_the_next_has_all_th
         return model.draw, None, {}
 
     assert list(sweep(["large", "small"], make, tmp_path, setting="precision")) == ["small"] and before == [0, 0]
-    assert "precision-large: left out, since it does not fit into memory: too large for 2 GiB" in capsys.readouterr().out
+    assert "precision-large: left out. too large for 2 GiB" in capsys.readouterr().out
 
 
 def test_a_call_that_runs_out_of_memory_is_a_run_that_says_so_and_the_next_is_measured(tmp_path):
@@ -98,3 +98,16 @@ def test_quality_judges_the_pictures_of_each_condition(tmp_path):
                      quality=lambda pictures: dict(level=pictures[0].getpixel((0, 0))[0], pictures=len(pictures)))
     assert {level: run.quality for level, run in measured.items()} == {level: dict(level=level, pictures=2) for level in (10, 20)}
     assert all(runs.read(run.folder / "run.json").quality == run.quality for run in measured.values())
+
+
+def test_a_condition_given_twice_is_measured_once_and_one_that_can_be_no_key_fails_before_anything_is_measured(tmp_path):
+    made = []
+
+    def make(condition):
+        made.append(condition)
+        return lambda: None, None, {}
+
+    assert list(measure.sweep([2, 2, 4], make, experiment="e", setting="size", results=tmp_path)) == [2, 4] and made == [2, 4]
+    with pytest.raises(TypeError, match="unhashable"):
+        measure.sweep([8, [1, 2]], make, experiment="e", setting="size", results=tmp_path)
+    assert made == [2, 4]
