@@ -54,10 +54,10 @@ SWITCHES = [
     Switch("compile", f"the UNet through torch.compile, for {COMPILE_PAYS_FROM} images or more (`expected_images`)", "NVIDIA's GPUs",
            _PIPELINE, v1_only=True, pays=lambda case: case.compiling_pays),
     Switch("vae_compile", "the VAE's decoder likewise", "NVIDIA's GPUs", _VAE, v1_only=True, pays=lambda case: case.compiling_pays),
-    Switch("release_weights", "large weights that are mapped from files leave memory when they have done their part of a picture "
-           "(the text encoder's, the UNet's), and come back when they are used", "Linux without a GPU", _PIPELINE, v1_only=True),
-    Switch("huge_pages", "large maps on pages of 2 MB: set for the whole process, before torch starts, by `THP_MEM_ALLOC_ENABLE=1` "
-           "in the environment", "Linux without a GPU", ()),
+    Switch("release_weights", "large weights mapped from files leave memory when their part of a picture is done, and come back when used",
+           "Linux without a GPU", _PIPELINE, v1_only=True),
+    Switch("huge_pages", "large maps on pages of 2 MB: `THP_MEM_ALLOC_ENABLE=1` in the environment, before Python starts",
+           "Linux without a GPU", ()),
 ]
 
 
