@@ -8,7 +8,6 @@ import pandas as pd
 from genlib import runs
 from genlib.locale import Language, Message
 from genlib.report import choice, conclusions, warnings
-from genlib.report.figures import FIGURES, Figure
 from genlib.report.summary import summarize
 from genlib.report.tables import TABLES, Table
 
@@ -65,7 +64,7 @@ class Report:
     @property
     def figures(self) -> list[str]:
         """The names of the figures, in order."""
-        return [kind.name for kind in FIGURES]
+        return [kind.name for kind in _figures()]
 
     def table(self, name: str) -> Table:
         """A table by its name; empty, with a note that says why, where these runs have nothing for it."""
@@ -82,9 +81,9 @@ class Report:
             self._made[kind.name] = kind.make(self)
         return self._made[kind.name]
 
-    def figure(self, name: str) -> Figure:
+    def figure(self, name: str):
         """A figure by its name, with its title, the device and the weights above it."""
-        return _named(FIGURES, name, "figure").draw(self)
+        return _named(_figures(), name, "figure").draw(self)
 
     def save(self, folder) -> list[Path]:
         """Write all tables into <folder>/tables and all figures into <folder>/figures; returns the files.
@@ -102,6 +101,12 @@ class Report:
     def conclusions(self) -> list[str]:
         """What the figures say, in sentences; the last one says what they cannot tell."""
         return conclusions.conclude(self)
+
+
+def _figures() -> list:
+    from genlib.report import figures  # loads matplotlib, whose 20 MB would count in notebooks that measure
+
+    return figures.FIGURES
 
 
 def _named(kinds: list, name: str, what: str):

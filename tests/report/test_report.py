@@ -124,7 +124,7 @@ def test_a_new_table_or_figure_is_an_entry(tmp_path, monkeypatch):
     table = tables.Kind("slowest", "The slowest", lambda report: (pd.DataFrame({"s": [str(report.rows["time_s"].max())]}), "A note."))
     figure = figures.Kind("nothing", "Nothing drawn", lambda report: (blank(), report.rows))
     monkeypatch.setattr("genlib.report.report.TABLES", [table, *TABLES])
-    monkeypatch.setattr("genlib.report.report.FIGURES", [*FIGURES, figure])
+    monkeypatch.setattr(figures, "FIGURES", [*FIGURES, figure])
     save(tmp_path / "runs", "stylegan2-ada", [1.5, 1.5])
     report = Report(tmp_path / "runs", number="3.1")
     assert str(report.table("slowest")).startswith("**Table 3.1 – The slowest**") and "| 1.5 |" in str(report.table("slowest"))
