@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from genlib.locale import N_
+from genlib.record import MB
 
-MB = 1024**2
 STEPS = 50  # the thesis's number of denoising steps
 
 

@@ -248,8 +248,7 @@ class Run:
         return pictures
 
     def image_files(self) -> list[Path]:
-        """The pictures of the iterations, in order. Raises ValueError, saying why, if all iterations
-        failed."""
+        """The pictures of the iterations, in order. Raises ValueError, saying why, if there are none."""
         if self.iterations and all(i.error for i in self.iterations):
             raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
                              "fewer pixels, or dtype='float16'")

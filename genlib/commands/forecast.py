@@ -24,9 +24,10 @@ from genlib.experiments import STEPS, Experiment
 from genlib.measure.work import seconds
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models.weights import DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2
+from genlib.record import MB
 
 SHARE_REACHED = {"cpu": 0.7, "cuda": 0.5, "mps": 0.5}  # of the rate of a large matrix product, by networks of this kind
-GPU_CONTEXT_BYTES = 500 * 1024**2  # what the driver takes for a process beside torch's allocator
+GPU_CONTEXT_BYTES = 500 * MB  # what the driver takes for a process beside torch's allocator
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 from genlib import device, runs
 from genlib.measure.repeat import check_iterations, describe, finish
 from genlib.measure.work import takes_index
+from genlib.record import MB
 
 TIMEOUT_S = 20
 
@@ -72,4 +73,4 @@ def gputil_memory_used() -> int | None:
     thread = threading.Thread(target=ask, daemon=True)  # nvidia-smi can hang, and GPUtil gives it no time-out
     thread.start()
     thread.join(TIMEOUT_S)
-    return int(answers[0] * 1024**2) if answers and math.isfinite(answers[0]) else None
+    return int(answers[0] * MB) if answers and math.isfinite(answers[0]) else None

@@ -16,7 +16,7 @@ from PIL import Image
 from genlib import device, nvml, runs
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
-from genlib.record import TABLE1
+from genlib.record import MB, TABLE1
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
@@ -144,7 +144,7 @@ def describe(iteration: runs.Iteration) -> str:
 
 
 def _mb(number: int | None) -> str:
-    return "—" if number is None else f"{number / 1024**2:.0f}"
+    return "—" if number is None else f"{number / MB:.0f}"
 
 
 def _mean(values: list) -> float | None:

@@ -29,8 +29,7 @@ def short_head(report, name: str) -> str:
 
 
 def mean(report, row: pd.Series, name: str) -> str:
-    """The mean of a reading of a run with its standard deviation, both to the place where they begin to
-    vary."""
+    """A reading's mean in a run ± its standard deviation, both to the place where they begin to vary."""
     reading = READINGS[name]
     value, spread = row[name] / reading.scale, row[f"{name}_sd"] / reading.scale
     if is_missing(value):

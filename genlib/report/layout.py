@@ -23,8 +23,7 @@ def is_left(frame: pd.DataFrame) -> list[bool]:
 
 
 def size_pt(frame: pd.DataFrame) -> int:
-    """The size of print: 12, or 10 with many columns or sentences; smaller if the longest words would not
-    fit."""
+    """The size of print: 12, or 10 with many columns or sentences; smaller if the longest words need it."""
     large = len(frame.columns) > 4 or sum(is_left(frame)) > 1
     sizes = [10, 9, 8, 7] if large else [12, 10, 9, 8, 7]
     return next((size for size in sizes if sum(_needed_pt(frame, size)) <= TEXT_WIDTH_PT), sizes[-1])
