@@ -89,7 +89,7 @@ def _outliers(report, times: pd.Series) -> list[str]:
         values = dict(iteration=far, time=report.significant(times[far], 3), median=report.significant(median, 3))
         seen.append(
             report.say("iteration 1 took {time} s against a median of {median} s: raise the number of warm-up calls and measure again",
-                       **values) if far == 1 else
+                       **values) if far == 1 and times[far] > median else
             report.say("iteration {iteration} took {time} s against a median of {median} s: close other programs and measure again",
                        **values))
         times = times.drop(far)

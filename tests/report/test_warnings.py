@@ -77,6 +77,8 @@ def test_an_outlier_is_found_among_five_and_two_of_them_among_ten(tmp_path):
 def test_a_slow_first_iteration_asks_for_more_warm_up(tmp_path):
     [warning] = warned(tmp_path, [2.0, 1.0, 1.01, 0.99, 1.0])
     assert "iteration 1 took 2.00 s" in warning and "warm-up" in warning
+    [warning] = warned(tmp_path / "quick", [0.5, 1.0, 1.01, 0.99, 1.0])
+    assert "iteration 1 took 0.500 s" in warning and "warm-up" not in warning, "a quick one does not"
 
 
 def test_times_that_vary_without_a_pattern_are_named_with_their_spread(tmp_path):
