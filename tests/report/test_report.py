@@ -1,4 +1,7 @@
 """A report: which runs it is of, how its tables are numbered, what it writes."""
+from pathlib import Path
+
+import nbformat
 import pandas as pd
 import pytest
 from saved_runs import save_run
@@ -164,3 +167,12 @@ def test_with_one_experiment_only_every_table_and_every_figure_is_written(tmp_pa
     assert [str(path.relative_to(tmp_path / "out")) for path in paths] == [
         *(f"tables/{file}.{kind}" for file in files.values() for kind in ("csv", "md", "tex", "docx")),
         *(f"figures/{kind.name}.{ending}" for kind in FIGURES for ending in ("png", "pdf", "svg"))]
+
+
+def test_notebook_4s_checks_hold_for_runs_that_fill_a_part_of_its_tables(tmp_path, monkeypatch):
+    notebook = nbformat.read(Path(__file__).parents[2] / "notebooks" / "4_comparison.ipynb", as_version=4)
+    [checks] = [cell.source for cell in notebook.cells if cell.id == "checks"]
+    save(tmp_path / "runs", "stylegan2-ada", [0.1, 0.1])
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, path, **_: path.write_text("drawn"))
+    exec(checks, dict(report=Report(tmp_path / "runs"), results=tmp_path / "out"))
+    assert (tmp_path / "out" / "tables" / "table1.docx").exists()
