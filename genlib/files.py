@@ -1,30 +1,80 @@
-"""Write files whole or not at all, lock a folder, pack and unpack archives of runs.
+"""Write files whole or not at all, never through a link; read regular files of bounded size; lock a folder.
 
-A full disk or a folder that has gone becomes a sentence that says what to do.
+A disk that is full, or a folder that has gone or cannot be written, becomes a sentence that says what to do.
 """
 import errno
-import glob
-import hashlib
 import os
+import secrets
 import shutil
-import warnings
-import zipfile
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from zlib import error as ZlibError
 
-UNPACKED_BYTES = 4 * 1024**3  # the most that an archive of runs may hold
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and its links need an administrator
+
+
+@contextmanager
+def replacing(path):
+    """A binary file to write, which takes the place of `path` once the block has ended without an error.
+
+    A reader sees the old file or the new one, never half of it, even after a crash. The new one is written
+    under a name that nobody can guess; a link at `path` is replaced, and what it points to is left alone.
+    """
+    path = Path(path)
+    with explain_storage(path.parent):
+        temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+        try:
+            with open(temporary, "xb") as file:  # x: only if nothing is there, not even a link
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it, even after a crash."""
-    temporary = path.with_name(f".{path.name}.part")
-    with explain_full_disk(path.parent):
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+    """Write a file as `replacing` does."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def open_to_append(path: Path):
+    """A text file, line by line, at whose end is written; made if it is not there.
+
+    Raises OSError, saying what to do, if it is a link.
+    """
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(f"{path} is a link, and writing to it would change another file: delete it") from None
+    return open(number, "a", buffering=1, encoding="utf-8")
+
+
+def read_regular(path: Path, limit_bytes: int) -> bytes:
+    """The bytes of a regular file: no link, pipe or device.
+
+    Raises ValueError, naming the file, for another kind and for more than `limit_bytes`; OSError if it cannot
+    be read.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise ValueError(f"{path} is no regular file: put the file itself there") from None
+    with open(number, "rb") as file:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path} is no regular file: put the file itself there")
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ValueError(f"{path} has {status.st_size / 1e6:.1f} MB, and at most {limit_bytes / 1e6:.1f} MB are read: see what is in it")
+    return data
 
 
 _held: dict[Path, int] = {}  # the folders that this process has locked, each with the file descriptor of its lock
@@ -60,81 +110,28 @@ def release(folder: Path) -> None:
 
 
 @contextmanager
-def explain_full_disk(folder: Path):
-    """Make the error of a full disk, or of a folder that has gone, say what to do; other errors pass."""
+def explain_storage(folder: Path):
+    """Make an error of the disk or of a folder's permissions say what to do; other errors pass."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(folder).free / 1e6
-            raise OSError(error.errno, f"the disk is full ({free:.1f} MB free): free some space and run again; "
-                                       "what was measured so far is kept and will be continued", str(folder)) from None
-        if not folder.is_dir():
-            raise OSError(error.errno, f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another "
-                                       "RESULTS, and run again; what was written before is where it was", str(folder)) from None
+        if said := _explained(error, Path(folder)):
+            raise OSError(error.errno, said, str(folder)) from None
         raise
 
 
-def pack(results: Path) -> Path:
-    """Pack the records and pictures of all runs in a results folder into a .zip beside it, for `unpack`."""
-    archive = Path(results).resolve().with_suffix(".zip")
-    temporary = archive.with_name(f".{archive.name}.part")
-    with explain_full_disk(archive.parent), zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
-        for record in sorted(Path(results).rglob("run.json")):
-            for member in (record, *sorted(record.parent.glob("*.png"))):
-                file.write(member, member.relative_to(results))
-    os.replace(temporary, archive)
-    return archive
-
-
-def unpack(archive: Path) -> Path:
-    """Unpack a .zip of results into a folder beside it, once for each content of the archive; the folder.
-
-    Only run.json and .png files are taken, and nothing lands outside the folder. Raises ValueError if the
-    archive is damaged, too large or without runs, OSError if the folder cannot be written.
-    """
-    archive = Path(archive)
-    name = f"{archive.stem}-{hashlib.sha256(archive.read_bytes()).hexdigest()[:8]}"
-    folder, temporary = archive.with_name(name), archive.with_name(f".{name}.part")
-    if folder.is_dir():
-        return folder
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(archive) as file, explain_full_disk(archive.parent):
-            members = file.infolist()
-            for member in members:  # some Windows tools write backslashes
-                member.filename = member.filename.replace("\\", "/")
-            members = [m for m in members if Path(m.filename).name == "run.json" or m.filename.endswith(".png")]
-            if not any(member.filename.endswith("run.json") for member in members):
-                raise ValueError(f"{archive}: there is no run.json in it: pack a results folder")
-            if (size := sum(member.file_size for member in members)) > UNPACKED_BYTES:
-                raise ValueError(f"{archive}: it would unpack to {size / 1024**3:.0f} GiB, and runs have at most "
-                                 f"{UNPACKED_BYTES // 1024**3}: see what is in it")
-            temporary.mkdir()
-            file.extractall(temporary, members)  # which leaves out "..", drives and leading slashes
-        os.replace(temporary, folder)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, RuntimeError, NotImplementedError, ZlibError) as error:
-        raise ValueError(f"{archive}: it is not a whole .zip ({error}): download it again") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
-
-
-def run_files(source: Path) -> list[tuple[Path, Path | None]]:
-    """The run.json files in a folder and in the .zip files there, each with its .zip or None.
-
-    `source` may itself be a .zip. Folders unpacked from earlier .zips of the same name count as its own.
-    An archive that cannot be read is skipped with a warning.
-    """
-    of_archive = {}
-    for archive in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.suffix.lower() == ".zip"):
-        try:
-            folders = [unpack(archive)]
-        except (ValueError, OSError) as error:
-            warnings.warn(f"skipped {error}", stacklevel=4)
-            folders = []
-        if archive != source:
-            folders += archive.parent.glob(f"{glob.escape(archive.stem)}-{'[0-9a-f]' * 8}")
-        of_archive |= {path: archive for folder in folders for path in sorted(folder.rglob("run.json"))}
-    own = [path for path in sorted(source.rglob("run.json")) if path not in of_archive]
-    return [*dict.fromkeys(own, None).items(), *of_archive.items()]
+def _explained(error: OSError, folder: Path) -> str | None:
+    kept = "what was written before is where it was"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = "the disk is full" if error.errno == errno.ENOSPC else "your share of the disk (quota) is used up"
+        with suppress(OSError):
+            full += f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB free on it)"
+        return f"{full}: free some space and run again; what was measured so far is kept and will be continued"
+    if error.errno == errno.EROFS:
+        return f"this disk can only be read: choose another folder; {kept}"
+    if error.errno in (errno.EACCES, errno.EPERM) and folder.is_dir():
+        return f"you may not write here ({error.strerror}): choose another folder or change its permissions; {kept}"
+    if not folder.is_dir():
+        return (f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another RESULTS, and run again; "
+                f"{kept}")
+    return None

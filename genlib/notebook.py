@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import runs
+from genlib.archives import pack
 from genlib.experiments import EXPERIMENTS
-from genlib.files import pack, write_atomically
+from genlib.files import write_atomically
 
 COLAB = "https://colab.research.google.com/github/"
 DRIVE = Path("/content/drive")  # where Colab's own examples mount it

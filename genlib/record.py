@@ -1,13 +1,13 @@
 """What the record of a run holds, and how each reading is shown. SI units; raw values; None where unknown."""
 import hashlib
+import io
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from genlib.files import explain_full_disk, release, write_atomically
+from genlib.files import release, write_atomically
 from genlib.locale import N_
 
 SCHEMA = 1
@@ -240,11 +240,10 @@ class Run:
         pictures = []
         for i, image in enumerate(images or []):
             file = f"{stem}.png" if len(images) == 1 else f"{stem}_{i}.png"
-            temporary = self.folder / f".{file}.part"
-            with explain_full_disk(self.folder):
-                image.save(temporary, format="PNG")
-                os.replace(temporary, self.folder / file)
-            pictures.append(Picture(file, hashlib.sha256((self.folder / file).read_bytes()).hexdigest()))
+            data = io.BytesIO()
+            image.save(data, format="PNG")
+            write_atomically(self.folder / file, data.getvalue())
+            pictures.append(Picture(file, hashlib.sha256(data.getvalue()).hexdigest()))
         return pictures
 
     def image_files(self) -> list[Path]:

@@ -10,7 +10,8 @@ import warnings as python_warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
-from genlib.files import explain_full_disk, hold, run_files
+from genlib.archives import run_files
+from genlib.files import explain_storage, hold
 from genlib.record import KEY, SCHEMA, Iteration, Machine, ModelInfo, Picture, Run
 
 __all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",
@@ -38,7 +39,7 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     has disappeared since this process used it, as an unmounted drive does.
     """
     results = Path(results)
-    with explain_full_disk(results):
+    with explain_storage(results):
         if results.absolute() in _used:
             os.stat(results)  # making it again would leave an empty folder where the drive belongs
         results.mkdir(parents=True, exist_ok=True)

@@ -1,73 +1,87 @@
-"""Runs that come from elsewhere, as .zip files dropped among the results."""
-import zipfile
+"""Files written whole and never through links, and read only if they are regular and of bounded size."""
+import errno
+import os
 
-import pandas as pd
 import pytest
-from saved_runs import save_run
 
-from genlib import runs
-
-
-def packed(folder, archive, prefix="results/"):
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in folder.rglob("*"):
-            file.write(path, prefix + str(path.relative_to(folder)))
-    return archive
+from genlib import files
 
 
-def test_a_zip_of_results_dropped_into_the_folder_is_read_with_its_pictures(tmp_path):
-    save_run(tmp_path / "colab", "stable-diffusion", [1.0, 2.0], machine="tesla-t4")
-    (tmp_path / "results").mkdir()
-    save_run(tmp_path / "results", "stable-diffusion", [3.0, 4.0], machine="cpu")
-    archive = packed(tmp_path / "colab", tmp_path / "results" / "from colab.zip")
-    df = runs.load(tmp_path / "results")
-    assert df.groupby("machine")["time_s"].mean().to_dict() == {"cpu": 3.5, "tesla-t4": 1.5}, "told apart, not averaged"
-    assert pd.Series(df["image"]).map(lambda file: open(file, "rb").read(4)).eq(b"\x89PNG").all()
-    assert runs.load(tmp_path / "results").equals(df), "unpacked once"
-    save_run(tmp_path / "colab", "stable-diffusion", [9.0, 9.0], machine="new-card")
-    packed(tmp_path / "colab", archive)
-    assert "new-card" in set(runs.load(tmp_path / "results")["machine"]), "another archive of the same name"
+@pytest.fixture
+def private(tmp_path):
+    file = tmp_path / "private.txt"
+    file.write_text("private")
+    return file
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda data: data[:len(data) // 2], lambda data: b"", lambda data: b"<html>",
-    lambda data: data[:len(data) // 2] + bytes(60) + data[len(data) // 2 + 60:]])
-def test_a_damaged_zip_is_named_and_skipped_and_the_other_runs_are_read(tmp_path, spoil):
-    save_run(tmp_path / "colab", "stable-diffusion", [1.0])
-    save_run(tmp_path / "results", "stylegan2-ada", [2.0])
-    archive = packed(tmp_path / "colab", tmp_path / "results" / "r.zip")
-    archive.write_bytes(spoil(archive.read_bytes()))
-    with pytest.warns(UserWarning, match="skipped .*r.zip: it is not a whole .zip"):
-        assert runs.load(tmp_path / "results")["time_s"].tolist() == [2.0]
-    assert not [path for path in (tmp_path / "results").iterdir() if path.name.endswith(".part")]
+def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "record.json"
+    files.write_atomically(path, b"old")
+    with pytest.raises(KeyboardInterrupt), files.replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and [path] == list(tmp_path.iterdir())
+    files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"new" and [path] == list(tmp_path.iterdir())
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask(), "as any new file"
 
 
-def test_a_zip_with_backslashes_is_read_and_one_without_runs_is_named(tmp_path):
-    save_run(tmp_path / "colab", "stable-diffusion", [1.0])
-    (tmp_path / "results").mkdir()
-    with zipfile.ZipFile(tmp_path / "results" / "windows.ZIP", "w") as file:
-        for path in (tmp_path / "colab").rglob("*.*"):
-            file.writestr(zipfile.ZipInfo("results\\" + str(path.relative_to(tmp_path / "colab")).replace("/", "\\")), path.read_bytes())
-    with zipfile.ZipFile(tmp_path / "results" / "other.zip", "w") as file:
-        file.writestr("readme.txt", "")
-    with pytest.warns(UserWarning, match="skipped .*other.zip: there is no run.json in it"):
-        df = runs.load(tmp_path / "results")
-    assert len(df) == 1 and open(df["image"].iloc[0], "rb").read(4) == b"\x89PNG"
+def _umask():
+    os.umask(mask := os.umask(0o022))
+    return mask
 
 
-def test_nothing_of_a_zip_lands_outside_its_folder_and_a_bomb_is_refused(tmp_path, monkeypatch):
-    archive = tmp_path / "results" / "r.zip"
-    archive.parent.mkdir()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("../../run.json", "{}")
-        file.writestr("/abs/evil.png", "x")
-        file.writestr("evil.py", "x")
-    with pytest.warns(UserWarning, match="its schema is None"):
-        assert len(runs.load(archive.parent)) == 0
-    [folder] = [path for path in archive.parent.iterdir() if path.is_dir()]
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["evil.png", "r.zip", "run.json"]
-    assert all(folder in path.parents for path in tmp_path.rglob("*") if path.is_file() and path != archive)
-    monkeypatch.setattr("genlib.files.UNPACKED_BYTES", 2)
-    archive.write_bytes(archive.read_bytes() + b" ")
-    with pytest.warns(UserWarning, match="would unpack to"):
-        runs.load(archive.parent / "r.zip")
+def test_what_a_link_points_to_is_neither_overwritten_nor_appended_to(tmp_path, private):
+    link = tmp_path / "table1.md"
+    link.symlink_to(private)
+    with pytest.raises(OSError, match="table1.md is a link"):
+        files.open_to_append(link)
+    files.write_atomically(link, b"table")
+    assert private.read_text() == "private" and link.read_bytes() == b"table" and not link.is_symlink()
+
+
+def test_names_of_unfinished_files_differ_each_time(tmp_path):
+    names = set()
+    for _ in range(2):
+        with files.replacing(tmp_path / "a") as file:
+            names.add(file.name)
+    assert len(names) == 2, "one that could be guessed could be a link to somebody's file"
+
+
+def test_a_folder_that_is_a_link_is_written_to(tmp_path):
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "drive")
+    files.write_atomically(tmp_path / "results" / "a", b"1")
+    with files.open_to_append(tmp_path / "results" / "b") as file:
+        file.write("2")
+    assert {path.name: path.read_text() for path in (tmp_path / "drive").iterdir()} == {"a": "1", "b": "2"}
+
+
+def test_only_regular_files_of_bounded_size_are_read(tmp_path, private):
+    assert files.read_regular(private, 7) == b"private"
+    with pytest.raises(ValueError, match="private.txt has 0.0 MB, and at most"):
+        files.read_regular(private, 6)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(private)
+    for name in "pipe", "link":
+        with pytest.raises(ValueError, match=f"{name} is no regular file"):
+            files.read_regular(tmp_path / name, 100)
+    with pytest.raises(ValueError, match="null is no regular file"):
+        files.read_regular("/dev/null", 100)
+    with pytest.raises((ValueError, OSError)):
+        files.read_regular(tmp_path, 100)
+
+
+@pytest.mark.parametrize("number, said", [
+    (errno.ENOSPC, "the disk is full .*free some space"), (errno.EDQUOT, "quota.*free some space"),
+    (errno.EROFS, "can only be read: choose another folder"), (errno.EACCES, "you may not write here"),
+    (errno.EPERM, "you may not write here")])
+def test_an_error_of_the_disk_says_what_to_do_and_names_the_folder(tmp_path, number, said):
+    with pytest.raises(OSError, match=said) as raised, files.explain_storage(tmp_path):
+        raise OSError(number, "as the system says it")
+    assert str(tmp_path) in str(raised.value) and raised.value.errno == number
+
+
+def test_other_errors_pass_as_they_are(tmp_path):
+    with pytest.raises(OSError, match="^.Errno 5. broken$"), files.explain_storage(tmp_path):
+        raise OSError(errno.EIO, "broken")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from saved_runs import save_run
 
-from genlib import files, runs
+from genlib import archives, runs
 from genlib.report import Report
 
 
@@ -290,7 +290,7 @@ def counting(*folders, **options):
 
 def test_one_s_own_run_counts_before_an_archives_though_that_claims_a_later_start(tmp_path):
     save_at(tmp_path / "theirs", 9.0, "2024-01-01T00:00:00+00:00")
-    files.pack(tmp_path / "theirs").rename(tmp_path / "theirs.zip_")
+    archives.pack(tmp_path / "theirs").rename(tmp_path / "theirs.zip_")
     shutil.rmtree(tmp_path / "theirs")
     (tmp_path / "results").mkdir()
     (tmp_path / "theirs.zip_").rename(tmp_path / "results" / "theirs.zip")
@@ -331,7 +331,7 @@ def test_what_an_overwritten_archive_held_does_not_count_as_ones_own(tmp_path):
     for time_s, year in (1.0, 2023), (9.0, 2024):
         save_at(tmp_path / f"colab{year}", time_s, f"{year}-01-01T00:00:00+00:00")
         (tmp_path / "results").mkdir(exist_ok=True)
-        files.pack(tmp_path / f"colab{year}").replace(tmp_path / "results" / "colab.zip")
+        archives.pack(tmp_path / f"colab{year}").replace(tmp_path / "results" / "colab.zip")
         assert counting(tmp_path / "results") == [time_s]
 
 
@@ -339,7 +339,7 @@ def test_two_archives_of_the_same_run_bring_no_warning(tmp_path, recwarn):
     save_at(tmp_path / "runs", 1.0, "2024-01-01T00:00:00+00:00")
     (tmp_path / "results").mkdir()
     for name in "a.zip", "b.zip":
-        files.pack(tmp_path / "runs").replace(tmp_path / "results" / name)
+        archives.pack(tmp_path / "runs").replace(tmp_path / "results" / name)
     assert counting(tmp_path / "results") == [1.0] and not recwarn.list
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from genlib import notebook
 from genlib.commands import ask_for_huge_pages, at_least_one, short
 from genlib.experiments import EXPERIMENTS, STEPS
-from genlib.files import explain_full_disk, write_atomically
+from genlib.files import explain_storage, write_atomically
 from genlib.locale import ENGLISH, languages
 from genlib.models import switches
 
@@ -107,7 +107,7 @@ def _execute(source: Path, results: Path, parameters: dict) -> None:
 
     name, copy = source.stem, results / "notebooks" / source.name
     try:
-        with explain_full_disk(results):
+        with explain_storage(results):
             papermill.execute_notebook(
                 source, copy, parameters=parameters, cwd=source.parent, kernel_name="python3",
                 progress_bar=dict(leave=False, disable=None),  # None: a bar on a terminal only

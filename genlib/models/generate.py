@@ -26,7 +26,7 @@ from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from genlib import device
-from genlib.files import explain_full_disk, hold, release, write_atomically
+from genlib.files import explain_storage, hold, release, write_atomically
 from genlib.models import STYLEGAN2, images, stable_diffusion, stylegan2, tuned
 from genlib.models.weights import WORDS
 
@@ -183,7 +183,7 @@ def _threads() -> int:
 def _draw_and_save(draw, batches: list[list[int]], batch: int, out: Path, state: PartialState) -> None:
     """Draw batch after batch, while threads fetch, encode and write: the device never waits for the disk."""
     waiting, threads = set(), _threads()
-    with explain_full_disk(out), open(out / f"manifest-{state.process_index}.jsonl", "a", buffering=1) as manifest, \
+    with explain_storage(out), open(out / f"manifest-{state.process_index}.jsonl", "a", buffering=1) as manifest, \
             ThreadPoolExecutor(max(threads, 1)) as savers, \
             tqdm(total=sum(map(len, batches)), unit="image", desc=f"process {state.process_index + 1} of {state.num_processes}",
                  disable=None if state.is_main_process else True, mininterval=1) as bar:

@@ -4,7 +4,7 @@ from docx import Document
 from saved_runs import save_run
 
 from genlib.__main__ import main
-from genlib.files import pack
+from genlib.archives import pack
 from genlib.report.tables import TABLES
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],

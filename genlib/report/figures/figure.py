@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure as Canvas
 
+from genlib.files import replacing
+
 WIDTH_IN = 6.3  # the text width of an A4 page
 STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
          "svg.hashsalt": "genlib", "pdf.fonttype": 42, "hatch.linewidth": 0.6}
@@ -43,7 +45,8 @@ class Figure:
         Path(folder).mkdir(parents=True, exist_ok=True)
         paths = {kind: Path(folder) / f"{self.name}.{kind}" for kind in UNDATED}
         for kind, path in paths.items():
-            self.canvas.savefig(path, dpi=300, metadata=UNDATED[kind])
+            with replacing(path) as file:
+                self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
         return list(paths.values())
 
 
