@@ -3,6 +3,7 @@ import ast
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
+from saved_runs import save_run
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -284,3 +287,24 @@ def test_a_kernel_started_in_the_projects_folder_or_among_its_notebooks_takes_th
     write_folder(tmp_path, PACKAGE)
     done = set_up(tmp_path / "project" / place, "", "import genlib\nassert genlib.here", path=[tmp_path])
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_notebook_4_finds_results_and_reference_wherever_its_kernel_starts(tmp_path, monkeypatch):
+    for name in "genlib", "notebooks":
+        shutil.copytree(PROJECT / name, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path / "project")
+    (tmp_path / "elsewhere").mkdir()
+    save_run(tmp_path / "project" / "results", "stable-diffusion", [1.0, 2.0], machine="mine")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "project"))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    said = {}
+    for place in "project/notebooks", "project", "elsewhere":
+        notebook = nbformat.read(tmp_path / "project" / "notebooks" / "4_comparison.ipynb", as_version=4)
+        last = next(place for place, cell in enumerate(notebook.cells) if "beside_thesis" in cell.source)
+        notebook.cells = notebook.cells[:last + 1] + [nbformat.v4.new_code_cell("print(results, reference)")]
+        NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / place)}}, record_timing=False).execute()
+        said[place] = [output.get("text") or output.data for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert said["project"] == said["elsewhere"] == said["project/notebooks"]
+    assert said["project"][-1] == f"{tmp_path / 'project' / 'results'} {tmp_path / 'project' / 'notebooks' / 'reference'}\n"
+    assert not (tmp_path / "results").exists() and "nan" not in str(said["project"]).lower()
