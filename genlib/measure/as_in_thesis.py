@@ -10,9 +10,9 @@ import psutil
 import torch
 
 from genlib import device, nvml, runs
-from genlib.measure.repeat import check_iterations, describe, finish
+from genlib.measure.repeat import check_iterations, describe, doubts, finish
 from genlib.measure.work import takes_index
-from genlib.record import MB
+from genlib.record import MB, NOT_FINITE, OUT_OF_MEMORY
 
 TIMEOUT_S = 20
 
@@ -40,11 +40,11 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     for index in range(len(run.iterations), iterations):
         start = time.time()
         try:
-            call(index)
+            images = call(index)
         except Exception as error:
             if not device.is_out_of_memory(error):
                 raise
-            run.iterations.append(runs.Iteration(error="out of memory"))
+            run.iterations.append(runs.Iteration(error=OUT_OF_MEMORY))
             break
         iteration = runs.Iteration(time_s=time.time() - start, ram_bytes=psutil.Process().memory_info().rss)
         if vram == "gputil":
@@ -52,6 +52,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
             iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"
         elif torch.cuda.is_available():
             iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
+        iteration.error = NOT_FINITE if NOT_FINITE in doubts(images) else None
         run.iterations.append(iteration)
         run.save()
         print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
