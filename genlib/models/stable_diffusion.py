@@ -14,7 +14,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTex
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from genlib import device
-from genlib.models import forward, tuned, vae
+from genlib.models import forward, images, tuned, vae
 from genlib.models import weights as weights_module
 from genlib.runs import ModelInfo
 
@@ -113,6 +113,10 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
         pipe = pipe.to(device.pick())
         pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
         pipe.info = info
+        info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
+        if safety_checker and not info.switches["safety_checker"]:
+            print(f"{info.name} has no safety checker: its pictures are drawn without one")
+        images.watch(pipe)
         _tune(pipe, expected_batch)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
     return pipe
@@ -147,7 +151,6 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, kind:
     if kind != "StableDiffusionPipeline":
         _check_class(source, getattr(diffusers, str(kind), None))
         cls, parts = DiffusionPipeline, {}  # it makes a pipeline of the class that the index names
-        info.switches["safety_checker"] = False
     pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=weights_module.has_fp16_files(source), **parts)
     _check_class(source, type(pipe))
     if "sample_size" not in getattr(denoiser(pipe), "config", {}):

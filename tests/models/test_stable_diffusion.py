@@ -285,3 +285,10 @@ def test_the_safety_checkers_cost_is_in_the_record(hub_folder, pipe, tmp_path):
     assert with_it.info.bytes["safety_checker"] == sum(
         t.numel() * t.element_size() for t in (*checker.parameters(), *checker.buffers())) > 0  # with the buffers, which no file holds
     assert with_it.info.switches["safety_checker"] and with_it(prompt="", num_inference_steps=1).nsfw_content_detected is not None
+
+
+def test_a_safety_checker_is_recorded_only_where_the_model_has_one(hub_folder, sdxl_folder, capsys):
+    for folder in hub_folder, sdxl_folder:
+        loaded = stable_diffusion.load(model_id=folder, safety_checker=True)
+        assert loaded.info.switches["safety_checker"] is False
+        assert f"{folder.name} has no safety checker: its pictures are drawn without one" in capsys.readouterr().out
