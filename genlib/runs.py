@@ -13,7 +13,7 @@ from genlib import pictures
 from genlib.archives import run_files
 from genlib.checks import ITERATIONS, RECORD_BYTES, parse
 from genlib.files import explain_storage, hold, read_regular
-from genlib.folders import say
+from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
 
 __all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",

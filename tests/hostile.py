@@ -182,7 +182,7 @@ def link_in_archive(path: Path, name: str, target: str) -> Path:
 
 
 def special_files(folder: Path) -> None:
-    """Put things named as records and archives into a folder that are pipes, a device, folders, links, a cycle."""
+    """Put pipes, a device, folders, links and a cycle into a folder, named as records and archives are."""
     for name in "pipe", "device", "folder", "link", "nowhere":
         (folder / name).mkdir(parents=True)
     os.mkfifo(folder / "pipe" / "run.json")
