@@ -50,7 +50,7 @@ def components(index: dict) -> dict[str, type | None]:
             continue
         library, kind = value if len(value) == 2 else (None, None)
         module = {"diffusers": diffusers, "transformers": transformers}.get(str(library))
-        if module is None and str(library).isidentifier():
+        if module is None and isinstance(library, str) and library.isidentifier():
             module = getattr(diffusers.pipelines, library, None)  # as of the safety checker
         if not isinstance(module, ModuleType) or not isinstance(kind, str):
             raise ValueError(f"{INDEX} says that {name} is {value!r}, a class of neither diffusers nor transformers: {NO_CODE}")
