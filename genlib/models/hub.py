@@ -8,7 +8,6 @@ import torch
 import transformers
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.file_download import repo_folder_name
 from packaging.version import Version
 
 from genlib import device
@@ -128,7 +127,7 @@ class Model:
 
     def _snapshots(self) -> list[Path]:
         """The revisions in the Hub's cache: only the one asked for, else that of `main`, then the newest."""
-        repository = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.id, repo_type="model")
+        repository = Path(constants.HF_HUB_CACHE) / f"models--{self.id.replace('/', '--')}"
         main = repository / "refs" / "main"
         first = self.revision or (main.read_text().strip() if main.is_file() else "")
         found = [path for path in (repository / "snapshots").glob("*") if path.is_dir() and (not self.revision or path.name == first)]

@@ -160,15 +160,24 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffus
         with weights_module.without_bars() if info.weights == "demo" else nullcontext():
             pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
     info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
-    height, width = latent_size(pipe)
-    if height == width != denoiser(pipe).config.sample_size:
-        denoiser(pipe).register_to_config(sample_size=height)  # most pipelines cannot read [64, 64]
-        if hasattr(pipe, "default_sample_size"):
-            pipe.default_sample_size = height
-    elif height != width and not hasattr(pipe, "_is_unet_config_sample_size_int"):
-        raise ValueError(f"{model.name} is a {type(pipe).__name__} of sample_size {[height, width]}, and this pipeline of diffusers draws "
-                         f"squares unless told otherwise: write one number there, or {ANOTHER}")
+    _settle_size(model.name, pipe)
     return pipe
+
+
+def _settle_size(name: str, pipe: DiffusionPipeline) -> None:
+    """Give a pipeline that can read no list as `sample_size` its one number.
+
+    Raises ValueError if the size is not known, or not square in such a pipeline.
+    """
+    height, width = latent_size(pipe)
+    if isinstance(denoiser(pipe).config.sample_size, int) or hasattr(pipe, "_is_unet_config_sample_size_int"):
+        return
+    if height != width:
+        raise ValueError(f"{name} is a {type(pipe).__name__} of sample_size {[height, width]}, and this pipeline of diffusers draws squares "
+                         f"unless told otherwise: write one number there, or {ANOTHER}")
+    denoiser(pipe).register_to_config(sample_size=height)
+    if hasattr(pipe, "default_sample_size"):
+        pipe.default_sample_size = height
 
 
 def _check_class(name: str, kind: str) -> None:

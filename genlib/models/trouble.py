@@ -27,7 +27,7 @@ def failed(what: str, error: Exception, cache: Path, variable: str, lacks: str =
     reason = shorten(without_secrets(first), 160, placeholder=" ...")
     name, address = next(iter(_proxies().items()), (None, None))
     if wrong := wrong_proxy():
-        return ConnectionError(f"{what} could not be downloaded, since {wrong}{lacks}")
+        return ConnectionError(f"{what} could not be downloaded{lacks}, since {wrong}")
     through = f" through the proxy {address} that the environment variable {name} names" if name else ""
     check = "that proxy" if name else "the network"
     return ConnectionError(f"{what} could not be downloaded{through} ({reason}){lacks}: check {check}, or use weights='demo' or "

@@ -51,6 +51,15 @@ def build(dtype: torch.dtype) -> AutoencoderKL:
     return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
 
 
+def picture_side(autoencoder: AutoencoderKL) -> int:
+    """The side in pixels of square pictures for this autoencoder: one that comes back in its own size."""
+    size = autoencoder.config["sample_size"]
+    sides = list(size) if isinstance(size, (list, tuple)) else [size]
+    side = min(sides) if sides and all(type(side) is int for side in sides) else V1_CONFIG["sample_size"]
+    factor = 2 ** (len(autoencoder.config["block_out_channels"]) - 1)  # pixels a latent, in each direction
+    return max(factor, side // factor * factor)
+
+
 def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:
     """Do what the switches say. No CUDA graph: it would hold hundreds of MB of maps, to save 2 ms."""
     if on["vae_slicing"]:
