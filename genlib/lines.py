@@ -1,11 +1,12 @@
 """Lines to the user that name what a stranger sent."""
 import warnings
 
+from genlib.escape import plain
+
 
 def printable(text: str, length: int = 1000) -> str:
-    """A stranger's text for a message: cut, and with escapes for what would move the cursor of a terminal."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:length])
-    return shown if len(text) <= length else f"{shown} …"
+    """A stranger's text on one line of a message, cut, with escapes for what is not seen."""
+    return plain(text[:length]) + (" …" if len(text) > length else "")
 
 
 def say(line: str) -> None:
