@@ -99,6 +99,10 @@ def build(resolution: int = 512) -> Generator:
 def read(path) -> Generator:
     """The generator in one of NVIDIA's files, running nothing in it, on the CPU. Raises NetworkFileError."""
     file = nvidia_file.read(path)
+    if file.passed_over:
+        print(f"{Path(path).name}: the settings {', '.join(file.passed_over)} are none of StyleGAN2-ADA's, and they are off ("
+              f"{', '.join(map(nvidia_file.show, file.passed_over.values()))}), so they are passed over: pictures may differ if whoever "
+              "added them meant more by it")
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
