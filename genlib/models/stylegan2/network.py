@@ -118,10 +118,10 @@ class Mapping(nn.Module):
             w = torch.cat([w, F.rms_norm(label, label.shape[1:], eps=1e-8)], 1)
         for name in self.names:
             w = getattr(self, name)(w)
-        check(truncation_cutoff is None or truncation_cutoff >= 0,
-              f"truncation_cutoff is {truncation_cutoff}: pass how many of the {self.num_ws} vectors to truncate, or None for all.")
         if truncation_psi == 1:
             return w[:, None].repeat(1, self.num_ws, 1)
+        check(truncation_cutoff is None or truncation_cutoff >= 0,
+              f"truncation_cutoff is {truncation_cutoff}: pass how many of the {self.num_ws} vectors to truncate, or None for all.")
         check(self.w_avg is not None, f"truncation_psi is {truncation_psi}, but the network has no w_avg: pass 1.")
         drawn, cutoff = self.w_avg.float().lerp(w, truncation_psi), self.num_ws if truncation_cutoff is None else truncation_cutoff
         return torch.stack([drawn if j < cutoff else w for j in range(self.num_ws)], 1)

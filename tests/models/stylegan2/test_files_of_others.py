@@ -23,7 +23,7 @@ import network_files as files
 import numpy as np
 import pytest
 import torch
-from network_files import Call, EasyDict, Object, assert_exact, assert_refused, complete, read_bytes, tiny
+from network_files import Call, EasyDict, Object, assert_exact, assert_refused, assert_same, complete, read_bytes, tiny
 from safetensors.torch import save
 
 from genlib.models import stylegan2
@@ -103,6 +103,15 @@ def test_nvidias_own_settings_keep_their_meaning_whatever_the_value(place, name,
     assert found.config == complete(config) and found.config[place][name] == value and not found.passed_over
 
 
+def test_a_network_without_z_is_read_if_it_has_labels():
+    config, state_dict = files.tiny_generator()
+    config |= dict(z_dim=0, c_dim=2)
+    state_dict |= {"mapping.embed.weight": torch.ones(3, 2), "mapping.embed.bias": torch.ones(3), "mapping.fc0.weight": torch.ones(3, 3)}
+    data = files.dumps({"G_ema": files.generator(config, state_dict)})
+    assert_same(read_bytes(data).state_dict, state_dict)
+    assert_refused(files.dumps({"G_ema": with_setting("z_dim", 0, "generator")}), "z_dim and c_dim are both 0")
+
+
 @pytest.mark.parametrize("place, name, value, allowed", [
     ("mapping_kwargs", "num_layers", 10_000_000, "from 1 to 100"), ("mapping_kwargs", "layer_features", 10**9, "from 1 to 65536"),
     ("synthesis_kwargs", "channel_base", 10**12, "from 1 to 16777216"), ("synthesis_kwargs", "conv_clamp", -1, "from 0 to 1e9"),
@@ -149,11 +158,11 @@ FOREIGN = {
     "torch.device": torch.device("cuda:0"), "torch.float16": torch.float16, "PosixPath": pathlib.PurePosixPath("/data/faces"),
     "Namespace": argparse.Namespace(lr=0.002), "SimpleNamespace": types.SimpleNamespace(a=1), "Linear": torch.nn.Linear(2, 2),
     "Sequential": torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3), torch.nn.ReLU()), "Adam": optimizer(), "getLogger": logging.getLogger("a"),
-    "TensorDataset": torch.utils.data.TensorDataset(torch.ones(3, dtype=torch.uint8)), "Counter": Counter("abca"), "complex": 1j,
-    "datetime": datetime.datetime(2021, 5, 1), "Decimal": decimal.Decimal("0.1"), "range": range(3), "AddressFamily": socket.AF_INET,
+    "TensorDataset": torch.utils.data.TensorDataset(torch.ones(3)), "Counter": Counter("abca"), "complex": 1j, "range": range(3),
+    "datetime": datetime.datetime(2021, 5, 1), "Decimal": decimal.Decimal("0.1"), "AddressFamily": socket.AF_INET,
     "_compile": re.compile("a"), "print": functools.partial(print, "a"), "Random": random.Random(0),
-    "randomstate": np.random.RandomState(0), "_rebuild_sparse_tensor": torch.eye(3).to_sparse(), "system": Call(os.system, "touch executed"),
-    "eval": Call(eval, "open('executed', 'w')"),
+    "randomstate": np.random.RandomState(0), "_rebuild_sparse_tensor": torch.eye(3).to_sparse(),
+    "system": Call(os.system, "touch executed"), "eval": Call(eval, "open('executed', 'w')"),
 }
 PLAIN = {
     "sizes": torch.Size([1, 3]), "an optimizer's state": optimizer().state_dict(), "a state dict": torch.nn.Linear(2, 3).state_dict(),
@@ -264,11 +273,11 @@ OTHERS = {
     "a zip": (in_zip("network.pkl"), "a zip archive"), "gzip": (gzip.compress(GOOD), "gzip"), "bzip2": (bz2.compress(GOOD), "bzip2"),
     "xz": (lzma.compress(GOOD), "xz"), "tar": (in_tar(), "a tar archive"), "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(50), "7z"),
     "a web page": (b"<!DOCTYPE html><html><title>Google Drive - Virus scan warning", "web page"), "another": (b"\n <HTML>", "web page"),
-    "an error": (b"\xef\xbb\xbf<?xml version='1.0'?><Error>", "web page"), "JSON": (b'{"error": "quota"}', "JSON"),
+    "an error": (b"\xef\xbb\xbf<?xml version='1.0'?><Error>", "web page"), "JSON": (b'{"error": "quota"}', "a text that begins with"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:a205\nsize 381624121\n", "git lfs pull"),
-    "nothing": (b"", "is empty"), "zeros": (bytes(5000), "zeros"), "half": (GOOD[: len(GOOD) // 2], "cut off at byte"),
-    "safetensors": (save({"a": torch.ones(2)}), "safetensors"), "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
-    "a text": (b"hello", "no pickle"), "a pickle of protocol 0": (pickle.dumps({"G_ema": 1}, 0), "no pickle of protocol 2 to 5"),
+    "nothing": (b"", "is empty: download"), "zeros": (bytes(5000), "zeros"), "half": (GOOD[: len(GOOD) // 2], "cut off at byte"),
+    "safetensors": (save({"a": torch.ones(2)}), "safetensors"), "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF"),
+    "a text": (b"hello", "a text that begins with 'hello'"), "protocol 0": (pickle.dumps({"G_ema": 1}, 0), "no pickle of protocol 2 to 5"),
     "a lone generator": (files.dumps(tiny()), "holds a 'Generator' by itself"),
     "a list": (files.dumps([tiny(), Object("Discriminator", _modules={})]), "holds a list of a 'Generator', a 'Discriminator'"),
     "a tuple of three": (files.dumps((tiny(), None, tiny())), "holds a tuple of a 'Generator', None, a 'Generator'"),

@@ -234,7 +234,7 @@ def test_unknown_tensorflow_settings_that_would_change_the_picture_are_refused(s
 @pytest.mark.parametrize("data, word", [
     (b"\x80\x02", "cut off"), (pickle.dumps({"G": None, "D": None}), "holds a dict of 'G', 'D', and no 'G_ema'"),
     (pickle.dumps([1, 2, 3]), "G_ema"), (pickle.dumps(None), "G_ema"), (pickle.dumps({1: 2}), "holds a dict of nothing, and no 'G_ema'"),
-    (pickle.dumps({"G_ema": None}, 0), "no pickle of protocol 2 to 5"), (pickle.dumps({"G_ema": None}), "its 'G_ema' is None"),
+    (pickle.dumps({"G_ema": None}), "its 'G_ema' is None"),
 ])
 def test_other_files_are_refused_with_a_reason(data, word):
     assert_refused(data, word)

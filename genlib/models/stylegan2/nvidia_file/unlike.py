@@ -1,39 +1,28 @@
 """Says what a file is that holds no StyleGAN2 generator, so that its owner knows what to do."""
+from genlib.models.folder import what_is
 from genlib.models.stylegan2.nvidia_file.machine import NetworkFileError, show
 from genlib.models.stylegan2.nvidia_file.records import TORCH_MAGIC, Module, Network
 
 USE = "use a .pkl file that the training of StyleGAN2-ADA wrote"
-UNPACK = "unpack it, and give the .pkl file in it"
 TORCH_SAVE = ("is a file of torch.save, and not of NVIDIA's code: load it with the code that wrote it, and write the averaged generator by "
               "pickle.dump({'G_ema': G_ema}, file)")
-BEGINNINGS = {
-    b"version https://git-lfs": "is a pointer of git-lfs that stands for the file: run `git lfs pull`, or download the file from its page",
-    b"<": "is a web page or a server's message: download the file itself, and see in a browser what its address shows",
-    b"{": "is a text in JSON, perhaps a server's message: download the file itself, and see in a browser what its address shows",
-    b"\x89HDF": f"is an HDF5 file, as Keras writes them: {USE}",
-    b"PK": f"is a zip archive: {UNPACK}", b"7z\xbc\xaf": f"is a 7z archive: {UNPACK}", b"Rar!": f"is a rar archive: {UNPACK}",
-} | {beginning: f"is compressed by {program}: {UNPACK}" for beginning, program in {
-    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}.items()}
+ARCHIVES = {b"PK": "a zip archive", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a rar archive", b"\x1f\x8b": "compressed by gzip",
+            b"BZh": "compressed by bzip2", b"\xfd7zXZ": "compressed by xz", b"\x28\xb5\x2f\xfd": "compressed by zstd"}
 
 
 def explain_beginning(head: bytes) -> None:
     """Raises NetworkFileError, saying what the file is, unless its first kilobyte may begin a pickle."""
     if head[:1] == b"\x80":
         return
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not head:
-        raise NetworkFileError("is empty, of 0 bytes: download it again")
-    if not head.strip(b"\0"):
-        raise NetworkFileError("begins with zeros alone, as a download that was not completed: download it again")
     if head[:2] == b"PK" and b"data.pkl" in head:
         raise NetworkFileError(TORCH_SAVE)
-    if head[257:262] == b"ustar":
-        raise NetworkFileError(f"is a tar archive: {UNPACK}")
+    archive = next((name for start, name in ARCHIVES.items() if head.startswith(start)), None)
+    if archive := "a tar archive" if head[257:262] == b"ustar" else archive:
+        raise NetworkFileError(f"is {archive}: unpack it, and give the .pkl file in it")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
         raise NetworkFileError(f"is a safetensors file: give the folder that holds it and its config.json, or {USE}")
-    for beginning, what in BEGINNINGS.items():
-        if text.startswith(beginning):
-            raise NetworkFileError(what)
+    if said := what_is(head):
+        raise NetworkFileError(f"is {said}: download the file itself again")
     raise NetworkFileError(f"is no pickle of protocol 2 to 5, since it begins with {head[:16]!r}: {USE}")
 
 
