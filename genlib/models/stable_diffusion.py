@@ -14,7 +14,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTex
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from genlib import device
-from genlib.models import folder, forward, hub, single_file, tuned, vae
+from genlib.models import folder, forward, hub, images, single_file, tuned, vae
 from genlib.models import weights as weights_module
 from genlib.runs import ModelInfo
 
@@ -113,6 +113,10 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
         pipe = pipe.to(device.pick())
         pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
         pipe.info = info
+        info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
+        if safety_checker and not info.switches["safety_checker"]:
+            print(f"{info.name} has no safety checker: its pictures are drawn without one")
+        images.watch(pipe)
         _tune(pipe, expected_batch)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
     info.sha256 = model and model_id and model.sha256()  # not while the time of loading is taken
@@ -159,7 +163,6 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffus
             options = dict(safety_checker=None, requires_safety_checker=False)
         with weights_module.without_bars() if info.weights == "demo" else nullcontext():
             pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
-    info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
     _settle_size(model.name, pipe)
     return pipe
 

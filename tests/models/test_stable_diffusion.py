@@ -288,6 +288,13 @@ def test_the_safety_checkers_cost_is_in_the_record(hub_folder, pipe, tmp_path):
     assert with_it.info.switches["safety_checker"] and with_it(prompt="", num_inference_steps=1).nsfw_content_detected is not None
 
 
+def test_a_safety_checker_is_recorded_only_where_the_model_has_one(hub_folder, sdxl_folder, capsys):
+    for folder in hub_folder, sdxl_folder:
+        loaded = stable_diffusion.load(model_id=folder, safety_checker=True)
+        assert loaded.info.switches["safety_checker"] is False
+        assert f"{folder.name} has no safety checker: its pictures are drawn without one" in capsys.readouterr().out
+
+
 # --- sizes
 
 @pytest.fixture
@@ -337,7 +344,3 @@ def test_an_autoencoder_of_another_factor_gives_pictures_of_its_own_size(pipe, t
 def test_the_side_of_an_autoencoders_pictures_is_one_that_comes_back_in_its_size(autoencoder, monkeypatch, size, side):
     monkeypatch.setattr(autoencoder, "_internal_dict", autoencoder.config | {"sample_size": size})
     assert vae.picture_side(autoencoder) == side
-
-
-def test_the_checker_is_recorded_only_where_the_model_has_one(hub_folder):
-    assert stable_diffusion.load(model_id=hub_folder, safety_checker=True).info.switches["safety_checker"] is False
