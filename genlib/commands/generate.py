@@ -2,7 +2,7 @@
 import argparse
 from pathlib import Path
 
-from genlib.commands import ask_for_huge_pages, at_least_one
+from genlib.commands import a_path, ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
 from genlib.models import STABLE_DIFFUSION, STYLEGAN2
 
@@ -21,7 +21,7 @@ def add(commands):
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one, metavar="N", help=f"denoising steps of Stable Diffusion (default: {STEPS})")
     parser.add_argument("--truncation-psi", type=float, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pictures; the ones it has already are kept")
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="folder of the pictures; the ones it has already are kept")
     return parser
 
 
