@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import getproxies
 
 from genlib import notebook
 from genlib.experiments import EXPERIMENTS, STEPS, Experiment
@@ -61,15 +62,15 @@ def _published() -> str:
     """Whether the published weights can be had, or what stands in their way."""
     from huggingface_hub import constants
 
-    from genlib.models import weights
+    from genlib.models import trouble, weights
 
     if weights.in_cache():
         return "is in the cache"
     if constants.is_offline_mode():
         return "cannot be had now: HF_HUB_OFFLINE is on"
     if not weights.hub_answers():
-        proxy = next((name for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY") if os.environ.get(name)), None)
-        return f"cannot be had now: the model hub does not answer{f' through the proxy in {proxy}; see whether it is right' * bool(proxy)}"
+        through = " through the proxy that the environment names" if getproxies() else ""
+        return f"cannot be had now: {trouble.wrong_proxy() or f'the model hub does not answer{through}'}"
     cache = Path(constants.HF_HUB_CACHE).absolute()
     there = next(folder for folder in (cache, *cache.parents) if os.path.lexists(folder))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):

@@ -10,9 +10,9 @@ import torch
 
 from genlib import device, nvml, runs
 from genlib.measure.readings import rss
-from genlib.measure.repeat import check_iterations, describe, finish
+from genlib.measure.repeat import check_iterations, describe, doubts, finish
 from genlib.measure.work import takes_index
-from genlib.record import MB
+from genlib.record import MB, NOT_FINITE, OUT_OF_MEMORY
 
 TIMEOUT_S = 20
 CLOCK_WAS_SET_S = 0.5  # two clocks that only run apart differ by less in hours
@@ -42,11 +42,11 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     for index in range(len(run.iterations), iterations):
         start, steady_start = time.time(), time.perf_counter()
         try:
-            call(index)
+            images = call(index)
         except Exception as error:
             if not device.is_out_of_memory(error):
                 raise
-            run.iterations.append(runs.Iteration(error="out of memory"))
+            run.iterations.append(runs.Iteration(error=OUT_OF_MEMORY))
             break
         time_s, steady_s = time.time() - start, time.perf_counter() - steady_start
         if abs(time_s - steady_s) > CLOCK_WAS_SET_S:
@@ -59,6 +59,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
             iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"
         elif torch.cuda.is_available():
             iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
+        iteration.error = NOT_FINITE if NOT_FINITE in doubts(images) else None
         run.iterations.append(iteration)
         run.save()
         print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)

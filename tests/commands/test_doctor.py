@@ -30,7 +30,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(forecast, "operation_s", lambda dtype: 1e-5)
     monkeypatch.setattr(weights, "hub_answers", lambda: False)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=5e9))
-    for name in "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "CUDA_VISIBLE_DEVICES":
+    for name in "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "CUDA_VISIBLE_DEVICES":
         monkeypatch.delenv(name, raising=False)
 
 
@@ -167,9 +167,11 @@ def test_a_cache_without_room_for_the_weights_is_said_before_a_download(tmp_path
                            "or set HF_HOME to a folder on another disk")
 
 
-def test_the_proxy_or_the_switch_that_keeps_the_hub_away_is_named_and_no_password_shown(monkeypatch):
+def test_the_proxy_or_the_switch_that_keeps_the_hub_away_is_said_and_no_password_shown(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@nowhere:1")
-    assert published() == "cannot be had now: the model hub does not answer through the proxy in HTTPS_PROXY; see whether it is right"
+    assert published() == "cannot be had now: the model hub does not answer through the proxy that the environment names"
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://nowhere")
+    assert published().startswith("cannot be had now: the environment variable HTTPS_PROXY is 'nonsense://nowhere', which is no address")
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     assert published() == "cannot be had now: HF_HUB_OFFLINE is on"
 

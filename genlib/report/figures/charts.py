@@ -8,12 +8,13 @@ from genlib.experiments import Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
 from genlib.report import cells, choice
-from genlib.report.figures.figure import blank, numbers_on
+from genlib.report.figures.figure import blank, drawable, numbers_on
 from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
 TIME = READINGS["time_s"]
 REFERENCE = N_("reference", "machine")
+LABEL = 24  # letters of a line in a legend
 SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
 
 
@@ -72,7 +73,7 @@ def _scale(report, ax, values: pd.Series) -> None:
 
 
 def _label(report, slug: str) -> str:
-    return report.text(find(slug).label)
+    return fill(drawable(report.text(find(slug).label)), LABEL)
 
 
 def machines(report) -> tuple[Canvas, pd.DataFrame]:
@@ -93,7 +94,8 @@ def machines(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _place(report, row: pd.Series) -> str:
-    return f"{row['machine']}\n({report.say(REFERENCE)})" if row["reference"] else row["machine"]
+    machine = drawable(row["machine"])
+    return f"{machine}\n({report.say(REFERENCE)})" if row["reference"] else machine
 
 
 def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None:
@@ -159,7 +161,7 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
     """Mean time against steps, megapixels or images in a batch: a panel for each loop, with the line through
     it.
 
-    A condition that ran out of memory is a cross on the axis.
+    A condition that ran out of memory, or failed otherwise, is a cross on the axis.
     """
     panels = list(loops(report.summary))
     rows = -(-len(panels) // 3)
@@ -172,15 +174,15 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -> None:
-    good, failed = found.dropna(subset=["time_s"]), found[found["time_s"].isna()]["units"]
+    good, failed = found.dropna(subset=["time_s"]), found[found["time_s"].isna()]
     ax.set_title(report.text(entry.label), fontsize=9)
     ax.set_xlabel(unit(report, loop, found).replace(" (", "\n("))
     ax.set_ylabel(cells.short_head(report, "time_s"))
     ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=entry.colour, ecolor="black", marker=entry.marker, ls="none",
                 capsize=3, markeredgecolor="black", markeredgewidth=0.5)
-    for units in failed:
+    for units, run in zip(failed["units"], failed["run"], strict=True):
         ax.plot(units, 0, "x", color="black", clip_on=False)
-        ax.annotate(report.say("out of memory"), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
+        ax.annotate(cells.failure(report, run), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
     line = line_through(found)
     if pd.isna(line.unit_s):
         text = fill(report.say("fewer than three conditions were measured"), 18)
