@@ -10,6 +10,7 @@ from docx import Document
 from saved_runs import save_run
 
 from genlib.locale import languages
+from genlib.locale import numbers as numbers_of_language
 from genlib.locale.numbers import MISSING
 from genlib.report import Report, warnings
 from genlib.report.tables import Table, comparison
@@ -245,6 +246,36 @@ def test_the_latex_table_compiles(folder, tmp_path, language):
         assert compiled.returncode == 0, compiled.stdout
         assert "Overfull \\hbox" not in compiled.stdout, "the table is wider than the page"
         assert "Float too large" not in compiled.stdout, "the table is longer than a page"
+
+
+@pytest.mark.parametrize("sign, separator", [(".", ","), (",", ";")])
+def test_a_double_click_in_excel_finds_letters_columns_and_numbers(tmp_path, sign, separator):
+    """By the mark at the start, the separator of the language, a minus and digits that Excel knows."""
+    numbers = [f"8{sign}10", f"−0{sign}1", numbers_of_language.grouped(10**6), f"8{sign}1 ± 0{sign}1", "—", "-x", "4"]
+    [path] = Table("t", pd.DataFrame({"Ж": numbers, "n": numbers}), "", "", "t", sign).save(tmp_path, ["csv"])
+    assert path.read_bytes().startswith("\ufeffЖ".encode() + separator.encode() + b"n")
+    read = pd.read_csv(path, sep=separator, dtype=str)["Ж"].tolist()
+    assert read == [f"8{sign}10", f"-0{sign}1", "1000000", f"8{sign}1 ± 0{sign}1", "—", "'-x", "4"]
+
+
+def test_tables_and_figures_replace_links_and_leave_alone_what_they_point_to(folder, tmp_path):
+    report, out = Report(folder), tmp_path / "real"
+    out.mkdir()
+    (tmp_path / "out").symlink_to(out)  # a linked folder goes on working
+    (tmp_path / "mine").write_text("mine")
+    for name in "table1.csv", "table1.docx", "bars.png":
+        (out / name).symlink_to(tmp_path / "mine")
+    written = [*report.table("results").save(tmp_path / "out"), *report.figure("bars").save(tmp_path / "out")]
+    assert (tmp_path / "mine").read_text() == "mine" and {path.name for path in out.iterdir()} == {path.name for path in written}
+    assert not any(path.is_symlink() for path in written) and all(path.stat().st_size for path in written)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    for made in Report(folder).table("results"), Report(folder).figure("bars"):
+        for out in tmp_path / "file", tmp_path / "file" / "tables":
+            with pytest.raises(OSError, match=f"^the folder {out} cannot be made .*: choose another$"):
+                made.save(out)
 
 
 # --- Ukrainian
