@@ -29,14 +29,24 @@ def replacing(path):
     A reader sees the old file or the new one, never half of it, even after a crash. The new one is written
     under a name that nobody can guess; a link at `path` is replaced, and what it points to is left alone.
     """
+    with replacing_unsynced(path) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing_unsynced(path):
+    """As `replacing`, without waiting for the disk, which takes four times as long as writing a small file.
+
+    For many files: after a power cut, though not after a kill, the newest may be empty.
+    """
     path = Path(path)
     with explain_storage(path.parent):
         temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
         try:
             with open(temporary, "xb") as file:  # x: only if nothing is there, not even a link
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -76,10 +86,11 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
         if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
         raise ValueError(f"{path} is no regular file: put the file itself there") from None
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(number)
+        raise ValueError(f"{path} is no regular file: put the file itself there")
     with open(number, "rb") as file:
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is no regular file: put the file itself there")
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise ValueError(f"{path} has {status.st_size / 1e6:.1f} MB, and at most {limit_bytes / 1e6:.1f} MB are read: see what is in it")

@@ -15,6 +15,12 @@ SCHEMA = 1
 KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
 NOT_WRITTEN = ("folder", "archive", "reference")  # fields that say where a run was read
 
+# What the models say of a picture that shows nothing: the value of DOUBT in the `info` of a PIL picture.
+DOUBT = "doubt"
+NOT_FINITE = N_("the picture has values that are NaN or infinite (dtype='float32' helps where those of half precision grow too large)")
+BLACKENED = "the safety checker turned a picture black, so that it does not show what the model drew: try another prompt or seed"
+OUT_OF_MEMORY = "out of memory"
+
 MB = 1024**2
 SECONDS, MEGABYTES, J, DB = N_("s", "unit"), N_("MB", "unit"), N_("J", "unit"), N_("dB", "unit")
 DEGREES, MHZ, LEVELS = N_("°C", "unit"), N_("MHz", "unit"), N_("levels of 255")
@@ -102,7 +108,12 @@ class Iteration:
     # Moved between memory and swap meanwhile, by the whole machine.
     swapped_bytes: int | None = _megabytes(N_("Swapped", "reading"), shown=False)
     images: list[Picture] = field(default_factory=list)
-    error: str | None = None  # why there is no picture: out of memory ...
+    error: str | None = None  # why there is no picture: NOT_FINITE, or OUT_OF_MEMORY and what torch says of it
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it failed for want of memory."""
+        return (self.error or "").startswith(OUT_OF_MEMORY)
 
 
 @dataclass
@@ -249,6 +260,7 @@ class Run:
     def image_files(self) -> list[Path]:
         """The pictures of the iterations, in order. Raises ValueError, saying why, if there are none."""
         if self.iterations and all(i.error for i in self.iterations):
-            raise ValueError(f"there are no pictures, since no iteration succeeded ({self.iterations[0].error}): take a smaller batch, "
-                             "fewer pixels, or dtype='float16'")
+            first = self.iterations[0]
+            raise ValueError(f"there are no pictures, since no iteration succeeded ({first.error})"
+                             + ": take a smaller batch, fewer pixels, or dtype='float16'" * first.out_of_memory)
         return [self.folder / p.file for i in self.iterations for p in i.images]

@@ -1,12 +1,20 @@
 """genlib generate: the arguments of genlib.models.generate, which draws many images on many processes."""
 import argparse
+import codecs
+import math
+import re
 from pathlib import Path
 
 from genlib.commands import ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
+from genlib.files import read_regular
 from genlib.models import STABLE_DIFFUSION, STYLEGAN2
+from genlib.record import MB
 
-ONLY_FOR = {"truncation_psi": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION}  # options that one model takes
+ONLY_FOR = {  # options that one model takes
+    "truncation_psi": STYLEGAN2, "labels": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION}
+PROMPTS_BYTES = 64 * MB
+UTF_32, UTF_16 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how such a file begins
 
 
 def add(commands):
@@ -16,12 +24,18 @@ def add(commands):
     parser.add_argument("--weights", default="auto",
                         help="demo, random, published or auto; or a network, a file or a model of the Hub (default: %(default)s)")
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image for each: 0-49999")
+    parser.add_argument("--labels", metavar="LABELS", help="labels of a conditional StyleGAN2: one (3), several that seeds take in turn "
+                                                           "(0,3,5 or 0-4), or all")
     parser.add_argument("--prompts", type=_prompts, metavar="FILE",
-                        help="prompts for Stable Diffusion, one on a line: seed s takes line s (default: an empty prompt)")
+                        help="prompts for Stable Diffusion, one on a line: seed 0 takes the first, seed 1 the next, and so on; a blank "
+                             "line is an empty prompt (default: an empty prompt)")
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one, metavar="N", help=f"denoising steps of Stable Diffusion (default: {STEPS})")
-    parser.add_argument("--truncation-psi", type=float, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the pictures; the ones it has already are kept")
+    parser.add_argument("--truncation-psi", type=_finite, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
+    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, and for Stable Diffusion float16, for StyleGAN2 mixed "
+                                                        "(default: half precision on GPUs)")
+    parser.add_argument("--out", type=lambda text: Path(text).expanduser(), required=True, metavar="DIR",
+                        help="folder of the pictures; the ones it has already are kept")
     return parser
 
 
@@ -35,7 +49,7 @@ def run(options) -> int:
         if ONLY_FOR[name] != options.model:
             raise ValueError(f"--{name.replace('_', '-')} is given, but {options.model} takes none: leave it out, or use "
                              f"--model {ONLY_FOR[name]}")
-    generate(options.model, options.weights, options.seeds, options.out, batch=options.batch, **given)
+    generate(options.model, options.weights, options.seeds, options.out, batch=options.batch, dtype=options.dtype, **given)
     return 0
 
 
@@ -47,11 +61,28 @@ def _seeds(text: str) -> range:
     return range(int(first), int(last) + 1)
 
 
-def _prompts(text: str) -> list[str]:
+def _finite(text: str) -> float:
     try:
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: write one such as 0.7")
+    return number
+
+
+def _prompts(text: str) -> list[str]:
+    """The lines of a file, as an editor numbers them: those that \\n, \\r\\n or \\r ends, with blank ones."""
+    try:
+        data = read_regular(Path(text).expanduser().resolve(), PROMPTS_BYTES)
+        encoding = "utf-32" if data.startswith(UTF_32) else "utf-16" if data.startswith(UTF_16) else "utf-8-sig"
+        lines = re.split("\r\n|\r|\n", data.decode(encoding))
+    except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"{text} cannot be read ({error}): give a text file in UTF-8, a prompt a line") from None
-    if not lines:
+    if number := next((number for number, line in enumerate(lines, 1) if "\0" in line), None):
+        raise argparse.ArgumentTypeError(f"{text} has a character NUL in line {number}, so it is no text file in UTF-8: save it as one")
+    if not lines[-1]:
+        lines.pop()  # the last line's end begins no further line
+    if not any(map(str.strip, lines)):
         raise argparse.ArgumentTypeError(f"{text} is empty: write a prompt a line")
     return lines

@@ -16,7 +16,7 @@ from PIL import Image
 from genlib import device, nvml, runs
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
-from genlib.record import MB, TABLE1
+from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE1
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
@@ -33,9 +33,10 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     in order, in one flat list, and returns figures by name. If it fails, only these figures are lost: a line
     and the run's warnings say why. It is not called where there are no pictures.
 
-    Running out of memory ends the run with an iteration whose `error` says so. Any other exception of
-    `generate` is raised and leaves the run unfinished. Raises ValueError if `iterations` is not at least 1,
-    and TypeError if `generate` returns something else.
+    Running out of memory ends the run with an iteration whose `error` says so. Pictures of NaN or infinite
+    values, as the loaders' models mark them, are not kept, and their iteration's `error` says why. Any other
+    exception of `generate` is raised and leaves the run unfinished. Raises ValueError if `iterations` is not
+    at least 1, and TypeError if `generate` returns something else.
     """
     check_iterations(iterations)
     call = takes_index(generate)
@@ -51,16 +52,18 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
         iteration, _ = measure(call, 0)
         run.warmup.append(iteration)
         print(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}", flush=True)
-        if iteration.error:  # the next call would need the same memory
+        if iteration.out_of_memory:  # as the next call would be
             run.iterations.append(iteration)
             return finish(run)
     for index in range(done, iterations):
         iteration, images = measure(call, index)
-        iteration.images = run.save_images(images, f"iteration_{index + 1}")
+        iteration.images = run.save_images(None if iteration.error else images, f"iteration_{index + 1}")
+        if BLACKENED in doubts(images) and BLACKENED not in run.warnings:
+            run.warnings.append(BLACKENED)
         run.iterations.append(iteration)
         run.save()
         print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
-        if iteration.error:
+        if iteration.out_of_memory:
             break
     if quality:
         judge(run, quality)
@@ -102,7 +105,8 @@ def finish(run: runs.Run) -> runs.Run:
                             "readings of the whole GPU are missing; check whether nvidia-smi answers")
     run.finish()
     if not run.good:
-        print("no iteration succeeded: a smaller batch, fewer pixels or dtype='float16' need less memory")
+        remedy = ": a smaller batch, fewer pixels or dtype='float16' need less memory" * run.iterations[-1].out_of_memory
+        print(f"no iteration succeeded{remedy}")
         return run
     average = runs.Iteration(**{name: _mean([getattr(i, name) for i in run.good]) for name in TABLE1})
     print(f"average of {len(run.good):2}: {describe(average)}", flush=True)
@@ -122,7 +126,7 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
         except Exception as caught:
             if not device.is_out_of_memory(caught):
                 raise
-            error = f"out of memory: {first_line(caught)}"
+            error = f"{OUT_OF_MEMORY}: {first_line(caught)}"
         end, cpu_end = time.perf_counter(), time.process_time()
         iteration = readings.stop()
     finally:  # no poller may outlive its call, even after an interrupt
@@ -131,8 +135,14 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
         raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
     if error:
         device.free_memory()  # so that the next condition starts from what is really in use
-    iteration.time_s, iteration.cpu_time_s, iteration.error = end - start, cpu_end - cpu_start, error
+    iteration.error = error or (NOT_FINITE if NOT_FINITE in doubts(images) else None)
+    iteration.time_s, iteration.cpu_time_s = end - start, cpu_end - cpu_start
     return iteration, images
+
+
+def doubts(images) -> set[str]:
+    """What the models say against a list's pictures: NOT_FINITE, BLACKENED; nothing against other objects."""
+    return {getattr(image, "info", {}).get(DOUBT) for image in (images if isinstance(images, list) else [])} - {None}
 
 
 def describe(iteration: runs.Iteration) -> str:

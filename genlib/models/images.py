@@ -1,7 +1,13 @@
-"""Tensors to PIL pictures and back; grids; the test photograph."""
+"""Tensors to PIL pictures and back; which of them show nothing; grids; the test photograph."""
+import math
+from functools import wraps
+
 import numpy as np
 import torch
+from diffusers.image_processor import VaeImageProcessor
 from PIL import Image, ImageChops
+
+from genlib.record import BLACKENED, DOUBT, NOT_FINITE
 
 
 def to_levels(images: torch.Tensor) -> torch.Tensor:
@@ -12,14 +18,59 @@ def to_levels(images: torch.Tensor) -> torch.Tensor:
     return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def from_levels(levels: torch.Tensor) -> list[Image.Image]:
-    """8-bit pictures in host memory from uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB)."""
-    return [Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in levels.cpu().numpy()]
+def sums(images: torch.Tensor) -> torch.Tensor:
+    """float32 [N], the sum of each picture of [N, C, H, W]: finite if all of its values are.
+
+    It is on its way to host memory, where it may be read once something later of the device has arrived. So
+    nothing waits for it by itself.
+    """
+    return images.detach().sum(dim=(1, 2, 3), dtype=torch.float32).to("cpu", non_blocking=True)
+
+
+def from_levels(levels: torch.Tensor, sums: torch.Tensor) -> list[Image.Image]:
+    """8-bit pictures in host memory from uint8 [N, H, W, C]: grey (C = 1), RGB (3), or with alpha (2, 4).
+
+    `info["doubt"]` of one whose sum is not finite says so.
+    """
+    pictures = [Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in levels.cpu().numpy()]
+    return _marked(pictures, sums, [False] * len(pictures))
 
 
 def to_pil(images: torch.Tensor) -> list[Image.Image]:
-    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 (grey) or 3 (RGB): `to_levels`."""
-    return from_levels(to_levels(images))  # 8-bit on the device already, so that a quarter of the bytes are moved
+    """8-bit pictures in host memory from [N, C, H, W] in [-1, 1], C = 1 to 4: `to_levels`, `from_levels`."""
+    arriving = sums(images)
+    return from_levels(to_levels(images), arriving)  # 8-bit on the device already, so that a quarter of the bytes are moved
+
+
+def watch(pipe) -> None:
+    """Let a pipeline of diffusers mark its pictures: `info["doubt"]` of one that shows nothing says why.
+
+    That is so for values that are not finite, and for a picture that the safety checker has turned black. A
+    pipeline that makes pictures in a way of its own is left as it is.
+    """
+    processor = getattr(pipe, "image_processor", None)
+    plain = getattr(processor, "postprocess", None)
+    if getattr(plain, "__func__", None) is not VaeImageProcessor.postprocess:
+        return
+
+    @wraps(plain)
+    def postprocess(image, output_type="pil", do_denormalize=None):
+        if output_type != "pil" or not isinstance(image, torch.Tensor):
+            return plain(image, output_type, do_denormalize)
+        arriving = sums(image)
+        with np.errstate(invalid="ignore"):  # numpy's warning at NaN, without a word of where it comes from
+            pictures = plain(image, output_type, do_denormalize)
+        blackened = [not natural for natural in do_denormalize or [True] * len(pictures)]  # so the pipeline tells black ones
+        return _marked(pictures, arriving, blackened)
+
+    processor.postprocess = postprocess
+
+
+def _marked(pictures: list[Image.Image], sums: torch.Tensor, blackened: list[bool]) -> list[Image.Image]:
+    for picture, total, black in zip(pictures, sums.tolist(), blackened, strict=True):
+        if black or not math.isfinite(total):
+            picture.info[DOUBT] = BLACKENED if black else NOT_FINITE
+    return pictures
 
 
 def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tensor:

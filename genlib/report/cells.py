@@ -4,7 +4,7 @@ import pandas as pd
 from genlib import experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
-from genlib.record import READINGS, Reading
+from genlib.record import READINGS, Reading, Run
 
 MODEL, READING = N_("Model", "column"), N_("Reading", "column")
 THESIS, RATIO = N_("thesis", "column"), N_("ratio", "column")
@@ -45,6 +45,11 @@ def figure(report, value, reading: Reading) -> str:
         return MISSING
     scaled = float(value) / reading.scale
     return report.significant(scaled, reading.digits) if reading.digits else report.rounded(scaled, 0)
+
+
+def failure(report, run: Run) -> str:
+    """Why a run has no figure, in a word or two."""
+    return report.say("out of memory") if any(i.out_of_memory for i in run.iterations) else report.say(N_("failed", "run"))
 
 
 def interval(report, row: pd.Series) -> str:

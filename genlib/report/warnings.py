@@ -5,7 +5,7 @@ import pandas as pd
 from genlib import escape
 from genlib.experiments import find
 from genlib.locale import N_
-from genlib.record import MB, SHOWN
+from genlib.record import MB, NOT_FINITE, SHOWN
 from genlib.report.summary import readings
 from genlib.runs import Run
 
@@ -35,12 +35,18 @@ def doubts(report) -> list[str]:
 
 def of_run(report, run: Run) -> list[str]:
     """What makes one run doubtful: what was seen, and what helps."""
-    seen, failed = [], len(run.iterations) - len(run.good)
+    seen, n, failed = [], len(run.iterations), sum(i.out_of_memory for i in run.iterations)
     if failed:
         seen.append(report.count(
             "{failed} of {n} iterations ran out of memory and is not in the averages: a smaller batch or float16 needs less",
             "{failed} of {n} iterations ran out of memory and are not in the averages: a smaller batch or float16 needs less",
-            failed, failed=failed, n=len(run.iterations)))
+            failed, failed=failed, n=n))
+    if failed := n - len(run.good) - failed:
+        known = any(i.error == NOT_FINITE for i in run.iterations)
+        seen.append(report.count(
+            "{failed} of {n} iterations failed and is not in the averages: {reason}",
+            "{failed} of {n} iterations failed and are not in the averages: {reason}",
+            failed, failed=failed, n=n, reason=report.text(NOT_FINITE if known else N_("run.json says why"))))
     if run.good:
         seen += [*_unsteady(report, times_of(run)), *_incomplete(report, run), *_disturbed(report, run)]
     return [*seen, *map(escape.plain, run.warnings)]

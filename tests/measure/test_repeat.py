@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from genlib import measure, runs
+from genlib.record import BLACKENED, NOT_FINITE
 
 MIB = 1024**2
 
@@ -105,6 +106,41 @@ def test_out_of_memory_is_an_iteration_that_says_so_and_the_next_condition_goes_
     assert repeat(lambda: None, tmp_path, variant="smaller").iterations[0].error is None
     df = runs.load(tmp_path)
     assert set(df["error"].notna()) == {True, False}
+
+
+def marked(doubt):
+    picture = Image.new("RGB", (8, 8))
+    picture.info["doubt"] = doubt
+    return [picture]
+
+
+def test_an_iteration_whose_picture_is_not_finite_failed_and_the_others_count(tmp_path, capsys):
+    run = repeat(lambda iteration: marked(NOT_FINITE) if iteration == 1 else [Image.new("RGB", (8, 8))], tmp_path, iterations=3)
+    assert [i.error for i in run.iterations] == [None, NOT_FINITE, None] and len(run.good) == 2 and run.finished
+    assert [len(i.images) for i in run.iterations] == [1, 0, 1] and len(list(run.folder.glob("*.png"))) == 2
+    assert "NaN or infinite (dtype='float32' helps" in capsys.readouterr().out
+
+
+def test_where_no_picture_is_finite_the_remedy_is_not_to_take_less_memory(tmp_path, capsys):
+    run = repeat(lambda: marked(NOT_FINITE), tmp_path, iterations=2)
+    assert len(run.iterations) == 2 and run.warmup[0].error == NOT_FINITE and run.finished
+    assert "no iteration succeeded\n" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no pictures, since no iteration succeeded .*float32.*") as error:
+        run.image_files()
+    assert "smaller batch" not in str(error.value)
+
+
+def test_a_picture_that_the_safety_checker_turned_black_counts_with_one_warning(tmp_path):
+    run = repeat(lambda: marked(BLACKENED), tmp_path, iterations=3)
+    assert len(run.good) == 3 and run.warnings == [BLACKENED] and len(run.image_files()) == 3
+    assert runs.read(run.folder / "run.json").warnings == [BLACKENED]
+
+
+def test_the_thesiss_own_reading_says_too_that_a_picture_is_not_finite(tmp_path):
+    run = measure.repeat_as_in_thesis(lambda: marked(NOT_FINITE), experiment="e", iterations=2, results=tmp_path)
+    assert [i.error for i in run.iterations] == [NOT_FINITE] * 2
+    run = measure.repeat_as_in_thesis(lambda: torch.zeros(2, 3), experiment="e", iterations=1, results=tmp_path / "tensor")
+    assert run.good
 
 
 def test_another_error_is_raised_and_what_was_measured_stays(tmp_path):

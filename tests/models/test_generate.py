@@ -16,7 +16,8 @@ from accelerate import PartialState
 from PIL import Image
 
 from genlib import __main__ as commands
-from genlib.models import generate, images, stable_diffusion, stylegan2, tuned
+from genlib import record
+from genlib.models import generate, images, out_folder, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
 ALONE = [sys.executable, "-m"]
@@ -114,11 +115,10 @@ def quick(monkeypatch):
 
     def draw(seeds):
         asked.append(list(seeds))
-        return torch.tensor(seeds).to(torch.uint8)[:, None, None, None].expand(-1, 4, 4, 3).contiguous()
+        return [Image.new("RGB", (4, 4), (seed, seed, seed)) for seed in seeds]
 
     settings = dict(model="quick", weights="demo", dtype="float32")
-    monkeypatch.setattr(generate, "_drawer",
-                        lambda model, weights, prompts, batch, steps, psi, compiled: (draw, settings | dict(steps=steps)))
+    monkeypatch.setattr(generate, "_stylegan2", lambda weights, labels, psi, dtype: (draw, settings | dict(truncation_psi=psi)))
     yield asked
     PartialState._reset_state()
 
@@ -128,11 +128,11 @@ def level(out, seed):
 
 
 def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was(tmp_path):
-    assert not generate._compiled(tmp_path, 10) and generate._compiled(tmp_path, tuned.COMPILE_PAYS_FROM)
+    there = {0: dict(seed=0)}
+    assert not generate._compiled(tmp_path, {}, 10) and generate._compiled(tmp_path, there, tuned.COMPILE_PAYS_FROM)
     (tmp_path / "settings.json").write_text('{"compile": false}')
-    assert generate._compiled(tmp_path, 10**6), "no picture was drawn so"
-    (tmp_path / "manifest.jsonl").write_text('{"seed": 0, "file": "a", "sha256": "b"}')
-    assert not generate._compiled(tmp_path, 10**6)
+    assert generate._compiled(tmp_path, {}, 10**6), "no picture was drawn so"
+    assert not generate._compiled(tmp_path, there, 10**6)
 
 
 def test_batches_are_the_same_wherever_the_range_begins(quick, tmp_path):
@@ -161,11 +161,11 @@ def test_a_deleted_picture_is_drawn_again_and_a_line_that_was_cut_off_is_ignored
 
 
 def test_pictures_of_other_settings_are_never_mixed(quick, tmp_path):
-    generate.generate("stylegan2", "demo", range(2), tmp_path, steps=50)
-    with pytest.raises(ValueError, match="holds pictures with steps 50, not 20: choose another --out"):
-        generate.generate("stylegan2", "demo", range(2), tmp_path, steps=20)
+    generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=0.5)
+    with pytest.raises(ValueError, match="holds pictures with truncation_psi 0.5, not 1: choose another --out"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=1)
     with pytest.raises(ValueError, match="holds pictures with batch 1, not 2"):
-        generate.generate("stylegan2", "demo", range(2), tmp_path, batch=2)
+        generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=0.5, batch=2)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -175,7 +175,8 @@ def test_an_error_while_saving_stops_the_drawing_and_is_raised(quick, tmp_path, 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(generate.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(out_folder, "write_atomically", lambda path, data: path.write_bytes(data))  # of the settings
     with pytest.raises(OSError, match="the disk is full"):
         generate.generate("stylegan2", "demo", range(1000), tmp_path)
     assert len(quick) < 50
@@ -240,17 +241,123 @@ def test_a_folder_that_another_launch_is_filling_is_refused(quick, tmp_path):
     assert generate.generate("stylegan2", "demo", range(4), tmp_path) == 4
 
 
+def network(folder, channels=3, labels=0):
+    """A converted network of 8 x 8 pixels."""
+    torch.manual_seed(0)
+    stylegan2.network.Generator(4, labels, 4, 8, channels, dict(num_layers=1), dict(channel_base=64)).save_pretrained(folder / "network")
+    return str(folder / "network")
+
+
+@pytest.fixture
+def call(tmp_path):
+    """The command's exit status, for more arguments than --model and --out."""
+    yield lambda *more, out="out": commands.main(["generate", "--model", "stylegan2", "--out", str(tmp_path / out), *map(str, more)])
+    PartialState._reset_state()
+
+
+def test_a_conditional_networks_seeds_take_the_labels_in_turn_and_the_manifest_says_which(call, tmp_path):
+    weights = network(tmp_path, labels=3)
+    assert call("--weights", weights, "--seeds", "2-6", "--batch", 2, "--labels", "all") == 0
+    assert [line["label"] for line in lines(tmp_path / "out")] == [2, 0, 1, 2, 0]
+    for label in range(3):
+        assert call("--weights", weights, "--seeds", "0-6", "--batch", 2, "--labels", label, out=f"only-{label}") == 0
+    for line in lines(tmp_path / "out"):
+        hashes = [lines(tmp_path / f"only-{label}")[line["seed"]]["sha256"] for label in range(3)]
+        assert len(set(hashes)) == 3 and hashes.index(line["sha256"]) == line["label"]
+    assert call("--weights", weights, "--seeds", "0-8", "--batch", 2, "--labels", "0-2") == 0, "all, in other words"
+
+
+@pytest.mark.parametrize("labels, options, complaint", [
+    (3, [], "draws 3 classes: say which with --labels, one from 0 to 2, several (0,1,2), or all in turn (all)"),
+    (3, ["--labels", "3"], "label 3 is none of StyleGAN2-ADA 8 px's, which are 0 to 2"),
+    (3, ["--labels", "cat"], "labels are 'cat': write"),
+    (0, ["--labels", "0"], "was trained without any: leave them out"), (0, ["--dtype", "float12"], "dtype is 'float12': use 'auto'")])
+def test_labels_that_do_not_fit_the_network_are_refused_and_nothing_is_left_behind(call, tmp_path, capsys, labels, options, complaint):
+    assert call("--weights", network(tmp_path, labels=labels), "--seeds", "0-1", *options) == 1
+    assert complaint in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_pictures_of_other_labels_are_never_mixed(call, tmp_path, capsys):
+    weights = network(tmp_path, labels=3)
+    assert call("--weights", weights, "--seeds", "0-1", "--labels", "0") == 0
+    assert call("--weights", weights, "--seeds", "0-3", "--labels", "1") == 1
+    assert "holds pictures with labels [0], not [1]: choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_grey_networks_and_those_with_transparency_are_drawn(call, tmp_path, channels, mode):
+    assert call("--weights", network(tmp_path, channels), "--seeds", "0-1") == 0
+    assert Image.open(tmp_path / "out" / lines(tmp_path / "out")[1]["file"]).mode == mode
+
+
+def test_pictures_that_are_not_finite_are_left_out_counted_and_said_with_what_helps(call, tmp_path, monkeypatch, capsys):
+    load = stylegan2.load
+
+    def spoilt(*arguments, **options):
+        G = load(*arguments, **options)
+        G.info.dtype = dtype
+        G.synthesis.register_forward_hook(lambda module, inputs, image: image.index_fill_(0, torch.tensor([1]), float("nan")))
+        return G
+
+    monkeypatch.setattr(stylegan2, "load", spoilt)
+    for dtype, remedy in dict(mixed="draw into another --out with --dtype float32", float32="see whether the network's file").items():
+        assert call("--weights", "demo", "--seeds", "0-5", "--batch", 2, out=dtype) == 1
+        printed = capsys.readouterr()
+        assert "3 pictures in " in printed.out, "those that are there"
+        assert f"3 pictures have values in {dtype} that are NaN or infinite" in printed.err and f"(seeds 1, 3, 5): {remedy}" in printed.err
+        assert [line["seed"] for line in lines(tmp_path / dtype)] == [0, 2, 4] and len(list((tmp_path / dtype).rglob("*.png"))) == 3
+        PartialState._reset_state()
+    monkeypatch.setattr(stylegan2, "load", load)
+    assert call("--weights", "demo", "--seeds", "0-5", "--batch", 2, out="float32") == 0 and len(lines(tmp_path / "float32")) == 6
+
+
+def test_a_picture_that_the_models_own_safety_checker_turned_black_is_said_and_counts(quick, tmp_path, monkeypatch, capsys):
+    drawer = generate._stylegan2
+
+    def black(seeds):
+        pictures = drawer("", None, 1, "auto")[0](seeds)
+        pictures[0].info["doubt"] = record.BLACKENED
+        return pictures
+
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (black, drawer(*arguments)[1]))
+    assert generate.generate("stylegan2", "demo", range(4), tmp_path, batch=2) == 4
+    assert [line.get("blackened") for line in lines(tmp_path)] == [True, None, True, None]
+    assert "2 of them were turned black by the model's safety checker" in capsys.readouterr().out
+
+
+def test_what_cannot_be_loaded_leaves_an_existing_folder_as_it_was(call, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    assert call("--weights", tmp_path / "no such file.pkl", "--seeds", "0-1") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_that_leads_elsewhere_is_refused_before_anything_is_written(call, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "out" / "00000").symlink_to(tmp_path / "mine")
+    assert call("--weights", "demo", "--seeds", "0-1") == 1
+    assert "00000 is no folder of its own but a link or a file" in capsys.readouterr().err
+    assert not list((tmp_path / "mine").iterdir()) and [path.name for path in (tmp_path / "out").iterdir()] == ["00000"]
+
+
+def test_blank_lines_of_prompts_are_counted_aloud(tmp_path, monkeypatch, capsys, quick):
+    monkeypatch.setattr(generate, "_stable_diffusion", lambda *arguments: generate._stylegan2(*arguments[:4]))
+    generate.generate("stable-diffusion", "demo", range(2), tmp_path, prompts=["a", "", " "])
+    assert "2 of the 3 lines of prompts are blank, which is an empty prompt" in capsys.readouterr().out
+
+
 def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_may_use_the_same_folder(quick, tmp_path, monkeypatch, capsys):
-    drawer = generate._drawer
+    drawer = generate._stylegan2
 
     def full(seeds):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(generate, "_drawer", lambda *arguments: (full, drawer(*arguments)[1]))
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (full, drawer(*arguments)[1]))
     call = ["generate", "--model", "stylegan2", "--weights", "demo", "--seeds", "0-3", "--out", str(tmp_path), "--batch"]
     assert commands.main([*call, "4"]) == 1
     assert "a batch of 4 does not fit into the memory: choose a smaller --batch" in capsys.readouterr().err
-    monkeypatch.setattr(generate, "_drawer", drawer)
+    monkeypatch.setattr(generate, "_stylegan2", drawer)
     assert commands.main([*call, "2"]) == 0 and len(lines(tmp_path)) == 4
 
 
@@ -272,7 +379,7 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
                           num_inference_steps=2).images
         drawn = np.asarray(Image.open(tmp_path / "00000" / f"seed{seed:08}.png")).astype(int)
         assert np.abs(drawn - np.asarray(expected)).max() <= 1
-    assert asked == [dict(model_id=None, profile="tuned", without=["cudnn_attention"], expected_batch=1,
+    assert asked == [dict(model_id=None, profile="tuned", dtype="auto", without=["cudnn_attention"], expected_batch=1,
                           expected_images=1)], "no timing decides it"
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64

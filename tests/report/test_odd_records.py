@@ -14,25 +14,27 @@ def everything(report):
     return [*made, *report.doubts(), *report.conclusions()]
 
 
-def fail(run):
-    """Make every iteration of a saved run one that ran out of memory."""
-    run.iterations = [record.Iteration(error="out of memory: too large")]
+def fail(run, error="out of memory: too large"):
+    """Make every iteration of a saved run one that failed."""
+    run.iterations = [record.Iteration(error=error)]
     run.save()
 
 
+@pytest.mark.parametrize("error, count, cell", [("out of memory: too large", "3", "out of memory"), (record.NOT_FINITE, "0", "failed")])
 @pytest.mark.parametrize("setting, conditions", [("batch_size", [8, 16]), ("precision", ["bfloat16"])])
-def test_a_loop_of_which_every_condition_ran_out_of_memory_is_shown_so(tmp_path, setting, conditions):
-    fail(save_run(tmp_path, "stylegan2-ada", [0.1], settings=dict(seed=0)))
+def test_a_loop_of_which_every_condition_failed_is_shown_so_with_the_cause(tmp_path, setting, conditions, error, count, cell):
+    fail(save_run(tmp_path, "stylegan2-ada", [0.1], settings=dict(seed=0)), error)
     for condition in conditions:
         is_batch = setting == "batch_size"
         fail(save_run(tmp_path, "stylegan2-ada", [0.1], settings=dict(seed=0) | ({setting: condition} if is_batch else {}),
-                      variant=f"{'batch' if is_batch else 'precision'}-{condition}", dtype="float16" if is_batch else condition))
+                      variant=f"{'batch' if is_batch else 'precision'}-{condition}", dtype="float16" if is_batch else condition), error)
     report = Report(tmp_path)
     everything(report)
     if setting == "batch_size":
-        assert report.table("growth").data["Out of memory"].tolist() == ["3"]
+        assert report.table("growth").data["Out of memory"].tolist() == [count]
+        assert [text.get_text() for text in report.figure("growth").canvas.axes[0].texts][:3] == [cell] * 3
     else:
-        assert report.table("precisions").data["Time (s)"].tolist() == ["out of memory"] * 2
+        assert report.table("precisions").data["Time (s)"].tolist() == [cell] * 2
 
 
 @pytest.mark.parametrize("steps", [None, "auto", [10, 20], True])

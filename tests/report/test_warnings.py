@@ -6,6 +6,7 @@ from saved_runs import MB
 
 from genlib import runs
 from genlib.locale import Language
+from genlib.record import NOT_FINITE
 from genlib.report import Report, warnings
 
 
@@ -135,6 +136,17 @@ def test_iterations_out_of_memory_are_said(tmp_path, errors, english, ukrainian)
     readings = dict(error=[None, None] + ["out of memory: 2 GiB"] * errors)
     assert english in warned(tmp_path / "a", [1.0, 1.0] + [9.0] * errors, **readings)[0]
     assert ukrainian in warned(tmp_path / "b", [1.0, 1.0] + [9.0] * errors, **readings, language="uk")[0]
+
+
+@pytest.mark.parametrize("errors, english, ukrainian", [
+    ([NOT_FINITE], "1 of 3 iterations failed and is not in the averages: the picture has values that are NaN", "1 ітерація з 3 не вдалася"),
+    ([NOT_FINITE] * 2, "2 of 4 iterations failed and are not in the averages: the picture", "у зображенні є значення NaN"),
+    (["<b>"], "1 of 3 iterations failed and is not in the averages: run.json says why", "причину названо в run.json")])
+def test_iterations_that_failed_otherwise_are_not_said_to_need_memory(tmp_path, errors, english, ukrainian):
+    readings = dict(error=[None, None, *errors])
+    said = warned(tmp_path / "a", [1.0, 1.0] + [9.0] * len(errors), **readings)[0]
+    assert english in said and "memory" not in said and "<b>" not in said
+    assert ukrainian in warned(tmp_path / "b", [1.0, 1.0] + [9.0] * len(errors), **readings, language="uk")[0]
 
 
 def test_of_a_run_without_any_good_iteration_nothing_else_is_said(tmp_path):

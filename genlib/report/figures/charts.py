@@ -160,7 +160,7 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
     """Mean time against steps, megapixels or images in a batch: a panel for each loop, with the line through
     it.
 
-    A condition that ran out of memory is a cross on the axis.
+    A condition that ran out of memory, or failed otherwise, is a cross on the axis.
     """
     panels = list(loops(report.summary))
     rows = -(-len(panels) // 3)
@@ -173,15 +173,15 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -> None:
-    good, failed = found.dropna(subset=["time_s"]), found[found["time_s"].isna()]["units"]
+    good, failed = found.dropna(subset=["time_s"]), found[found["time_s"].isna()]
     ax.set_title(report.text(entry.label), fontsize=9)
     ax.set_xlabel(unit(report, loop, found).replace(" (", "\n("))
     ax.set_ylabel(cells.short_head(report, "time_s"))
     ax.errorbar(good["units"], good["time_s"], good["time_s_sd"], color=entry.colour, ecolor="black", marker=entry.marker, ls="none",
                 capsize=3, markeredgecolor="black", markeredgewidth=0.5)
-    for units in failed:
+    for units, run in zip(failed["units"], failed["run"], strict=True):
         ax.plot(units, 0, "x", color="black", clip_on=False)
-        ax.annotate(report.say("out of memory"), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
+        ax.annotate(cells.failure(report, run), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
     line = line_through(found)
     if pd.isna(line.unit_s):
         text = fill(report.say("fewer than three conditions were measured"), 18)

@@ -78,13 +78,14 @@ def growth(report) -> tuple[pd.DataFrame, str]:
     conditions were measured or ran out of memory."""
     rows, used, below = [], [], []
     for entry, loop, found in loops(report.summary):
-        line, failed = line_through(found), int(found["time_s"].isna().sum())
+        line, failed = line_through(found), found[found["time_s"].isna()]["run"]
+        out = sum(any(i.out_of_memory for i in run.iterations) for run in failed)
         name, counted = report.text(entry.label), unit(report, loop, found)
         rows.append({
             report.say(cells.MODEL): name, report.say(N_("Unit", "column")): counted,
             report.say("Fixed time (s)"): _with_error(report, line.fixed_s, line.fixed_error),
             report.say("Time a unit (s)"): _with_error(report, line.unit_s, line.unit_error), "R²": report.rounded(line.r2, 3),
-            report.say(N_("Conditions", "column")): str(len(found) - failed), report.say("Out of memory"): str(failed)})
+            report.say(N_("Conditions", "column")): str(len(found) - len(failed)), report.say("Out of memory"): str(out)})
         used.append(found[found["n"] > 0])
         below += [f"{name}, {counted}"] if line.below_zero else []
     if not rows:
@@ -139,7 +140,7 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
 def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
     means = {cells.short_head(report, name): cells.mean(report, run, name) if run["n"] else MISSING for name in TABLE1}
     if not run["n"]:
-        means[cells.short_head(report, "time_s")] = report.say("out of memory")
+        means[cells.short_head(report, "time_s")] = cells.failure(report, run["run"])
     (time_head, time), *memories = means.items()
     psnr = MISSING if run["run"] is own["run"] else cells.figure(report, run.get("quality.psnr_db"), QUALITIES["psnr_db"])
     return {report.say(cells.MODEL): report.text(find(run["experiment"]).label), report.say(N_("Precision", "column")): run["dtype"],

@@ -1,0 +1,175 @@
+"""The folder that `generate` fills. What lies in it already may have been put there by anybody.
+
+    <out>/settings.json               what all its pictures have in common
+    <out>/00042/seed00042017.png      a thousand to a folder
+    <out>/manifest.jsonl              a line a picture: seed, file, sha256, and the label that a conditional
+                                      network drew (while it runs, a part a process)
+"""
+import hashlib
+import io
+import json
+import re
+import stat
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path, PureWindowsPath
+
+from PIL import Image
+
+from genlib.files import explain_storage, hold, read_regular, replacing_unsynced, write_atomically
+from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE
+
+SEEDS = 10**8  # seeds are below it: their names have 8 digits
+PNG_LEVEL = 1  # of zlib's 9: takes a third of the default's time, for files a tenth larger
+SETTINGS_BYTES, MANIFEST_BYTES, LINE_BYTES = 1 * MB, 256 * MB, 1000  # the most that is read: two million pictures
+KINDS = dict(label=int, blackened=bool)  # what a line may have beside seed, file and sha256
+
+
+def claim(out: Path, make: bool) -> None:
+    """Lock the folder for this launch, after making it if it is not there and `make` says so.
+
+    Raises ValueError if another launch has locked it or it is no folder, OSError if it cannot be made.
+    """
+    if not out.is_dir():
+        if out.exists() or out.is_symlink():
+            raise ValueError(f"--out {out} is no folder: choose another one")
+        if not make:
+            return
+        with explain_storage(next(folder for folder in out.absolute().parents if folder.is_dir())):
+            out.mkdir(parents=True)
+    if not hold(out):
+        raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
+
+
+def name(seed: int) -> str:
+    """A picture's file, relative to the folder."""
+    return f"{seed // 1000:05}/seed{seed:08}.png"
+
+
+def drawn(out: Path) -> dict[int, dict]:
+    """The lines of the manifest and of its parts, by seed; how many lines name no picture is said."""
+    lines, others = _lines(out)
+    if others:
+        print(f"{out}: {others} line{'s' * (others > 1)} of the manifest passed over, which name no picture (a kill may cut one off)")
+    return lines
+
+
+def _lines(out: Path) -> tuple[dict[int, dict], int]:
+    lines, others = {}, 0
+    for file in _manifests(out):
+        for text in read_regular(file, MANIFEST_BYTES).split(b"\n"):
+            if line := _line(text):
+                lines[line["seed"]] = line
+            else:
+                others += bool(text.strip())
+    return lines, others
+
+
+def _manifests(out: Path) -> list[Path]:
+    return sorted(file for file in out.glob("manifest*.jsonl") if re.fullmatch(r"manifest(-\d+)?\.jsonl", file.name))
+
+
+def _line(text: bytes) -> dict | None:
+    """A line of a manifest, checked; None if it is none."""
+    try:
+        line = json.loads(text) if len(text) < LINE_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    seed = line.get("seed") if isinstance(line, dict) else None
+    if type(seed) is not int or not 0 <= seed < SEEDS or line.get("file") != name(seed):
+        return None
+    more = {key: line[key] for key in KINDS if key in line}
+    if not re.fullmatch("[0-9a-f]{64}", str(line.get("sha256"))) or any(type(value) is not KINDS[key] for key, value in more.items()):
+        return None
+    return dict(seed=seed, file=line["file"], sha256=line["sha256"]) | more
+
+
+def missing(seeds: range, batch: int, out: Path, there: dict[int, dict]) -> list[list[int]]:
+    """The seeds whose pictures are missing, grouped by batch. there: the manifest's lines, from `drawn`.
+
+    Raises ValueError where a folder for them is a link, which would lead them elsewhere, or a file.
+    """
+    for number in range(seeds[0] // 1000, seeds[-1] // 1000 + 1):
+        folder = out / f"{number:05}"
+        if folder.is_symlink() or folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is no folder of its own but a link or a file: delete it, or choose another --out")
+    left = (seed for seed in seeds if seed not in there or not _is_file(out / there[seed]["file"]))
+    return [list(group) for _, group in groupby(left, lambda seed: seed // batch)]
+
+
+def _is_file(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
+
+
+def settings(out: Path) -> dict | None:
+    """What settings.json holds; None if it is not there. Raises ValueError if it is damaged."""
+    file = out / "settings.json"
+    if not file.exists() and not file.is_symlink():
+        return None
+    text, found = read_regular(file, SETTINGS_BYTES), None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} is damaged, which should say how the pictures beside it were drawn: choose another --out")
+    return found
+
+
+def keep_settings(out: Path, now: dict, there: dict[int, dict]) -> None:
+    """Write settings.json; where pictures are there already, only compare.
+
+    Raises ValueError, naming the first setting that differs.
+    """
+    before = settings(out) if there else None
+    if before is None:  # nothing was drawn so: for example, the first batch did not fit
+        return write_atomically(out / "settings.json", json.dumps(now, indent=1).encode())
+    for key in {**now, **before}:
+        one, other = before.get(key), now.get(key)
+        if one != other and not (key == "source" and _same_source(one, other)):
+            raise ValueError(f"{out} holds pictures with {key if key in now else _short(key)} {_short(one)}, not {_short(other)}: "
+                             "choose another --out")
+
+
+def _short(value) -> str:
+    return text if len(text := repr(value)) <= 70 else f"{text[:67]}..."
+
+
+def public(source: str) -> str:
+    """A source without what is its user's alone: a path's folders, an address's query (it may be a token)."""
+    if "://" in source:
+        return re.sub(r"//[^/@]*@", "//", re.split("[?#]", source)[0])
+    is_path = source.startswith(("/", "\\", "~", ".")) or PureWindowsPath(source).drive or source.count("/") > 1
+    return PureWindowsPath(source).name if is_path else source
+
+
+def _same_source(before, now) -> bool:
+    """Whether they are one, though `before` may be a whole path or address."""
+    return isinstance(before, str) and now in (public(before), PureWindowsPath(before).name)
+
+
+def save(picture: Image.Image, seed: int, out: Path, manifest, more: dict) -> None:
+    """Write a picture, whole or not at all; then its line, with what is `more` to say of it.
+
+    One whose values are not finite is left out.
+    """
+    doubt = picture.info.get(DOUBT)
+    if doubt == NOT_FINITE:
+        return
+    file, data = out / name(seed), io.BytesIO()
+    picture.save(data, "png", compress_level=PNG_LEVEL)
+    file.parent.mkdir(exist_ok=True)
+    with replacing_unsynced(file) as written:
+        written.write(data.getvalue())
+    line = dict(seed=seed, file=name(seed), sha256=hashlib.sha256(data.getvalue()).hexdigest()) | more
+    manifest.write(json.dumps(line | dict(blackened=True) if doubt == BLACKENED else line) + "\n")
+
+
+def join(out: Path) -> dict[int, dict]:
+    """Make one manifest of its parts, by seed; return its lines."""
+    lines, _ = _lines(out)
+    write_atomically(out / "manifest.jsonl", "".join(json.dumps(lines[seed]) + "\n" for seed in sorted(lines)).encode())
+    for part in _manifests(out):
+        if part.name != "manifest.jsonl":
+            part.unlink()
+    return lines
