@@ -159,6 +159,7 @@ def test_what_is_printed_has_one_visible_line_for_each_sentence(reports):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reports", ["="], indirect=True)
 def test_every_figure_is_drawn_with_names_that_fit_and_begin_no_formula(reports):
     for name in reports[0].figures:
         assert reports[0].figure(name)._repr_png_().startswith(b"\x89PNG"), name
