@@ -148,3 +148,13 @@ def test_an_entry_whose_notebook_has_no_number_or_a_taken_one_is_a_sentence(monk
     for name, said in ("my_model", "begins with no number: name it as in 5_my_model"), ("4_mine", "have one number"):
         monkeypatch.setattr(run, "EXPERIMENTS", [*run.EXPERIMENTS[:4], Experiment("m", "M", notebook=name)])
         assert main(["doctor"]) == 1 and said in capsys.readouterr().err
+
+
+def test_what_is_printed_of_others_files_moves_no_cursor_and_begins_no_line(capsys, monkeypatch):
+    def says(options):
+        print(warnings.formatwarning("skipped a\x1b[2J\ngenlib: done", UserWarning, "runs.py", 1), end="", file=sys.stderr)
+        raise ValueError("it is \x9b31m\u202e\nthe copy is there")
+
+    monkeypatch.setattr(doctor, "run", says)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "genlib: skipped a\\x1b[2J genlib: done\ngenlib: it is \\x9b31m\\u202e\nthe copy is there\n"
