@@ -1,4 +1,4 @@
-"""The folder of `generate`: whatever lies there, no picture goes elsewhere and every refusal is a sentence."""
+"""The folder of `generate`: whatever lies there, no picture goes elsewhere, and refusals are sentences."""
 import io
 import json
 import os
