@@ -1,5 +1,7 @@
 """Reads the arguments and runs a command: `python -m genlib COMMAND`, or `genlib COMMAND` once installed."""
 import argparse
+import codecs
+import io
 import sys
 import warnings
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 from genlib import notebook
 from genlib.commands import convert, doctor, generate, run, table
 
+NAMELESS = {MemoryError: "the memory is used up: close other programs, or take smaller weights or a smaller batch"}  # said by none
 COMMANDS = [run, table, convert, generate, doctor]  # in the order of --help
 
 
@@ -18,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # without the line of source that raised it
+    codecs.register_error("genlib", _unprintable)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="genlib")
     try:
         options = parser().parse_args(arguments)
         return options.run(options)
@@ -28,10 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
         what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
         if isinstance(error, ModuleNotFoundError) and notebook.missing():
             what = f"missing {notebook.missing()}"
-        print(f"genlib: {what}", file=sys.stderr)
+        print(f"genlib: {what if str(what) else NAMELESS.get(type(error), type(error).__name__)}", file=sys.stderr)
         return 1
     finally:
         warnings.formatwarning = usual
+
+
+def _unprintable(error: UnicodeError) -> tuple[str, int]:
+    """A ? for letters that the terminal's encoding lacks; a line says so, and the command goes on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    warnings.warn(f"this terminal's encoding, {error.encoding}, lacks letters, which are printed as ?: set PYTHONIOENCODING=utf-8",
+                  stacklevel=2)
+    return "?" * (error.end - error.start), error.end
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from genlib.runs import Machine, slug
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil",
             "nvidia-ml-py"]
+TRIED_BY_ITSELF = ["bfloat16"]  # beside a notebook's own precision, where the processor computes in it
 
 
 def pick() -> torch.device:
@@ -36,14 +37,29 @@ def pick_dtype(dtype="auto") -> torch.dtype:
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ValueError(f"dtype is {dtype!r}: use 'auto', 'float32', 'float16' or 'bfloat16'")
-    if found == torch.bfloat16 and pick().type == "cpu" and not computes_in_bfloat16():
-        print("bfloat16 on a CPU that does not compute in it: slower than float32")
+    if not computes_in(name := str(found).removeprefix("torch.")):
+        print(f"{name} on {processor()}, which has no instructions for it: many times slower than float32")
     return found
 
 
+def computes_in(dtype: str) -> bool:
+    """Whether the processor in use has instructions for a dtype; one without them converts at every step."""
+    kind = pick().type
+    if dtype == "bfloat16":
+        if kind == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.backends.mps.is_macos_or_newer(14, 0) if kind == "mps" else computes_in_bfloat16()
+    return kind != "cpu" or dtype not in ("float16", "mixed") or _cpu_has("avx512_fp16", "amx_fp16", "fp16_arith")
+
+
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU multiplies in bfloat16 (AVX512-BF16 or AMX); other CPUs convert at every step."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    """Whether this CPU multiplies in bfloat16: by AVX512-BF16, AMX, or ARM's BF16."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() or _cpu_has("bf16")
+
+
+def _cpu_has(*instructions: str) -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not tell
+    return any(capabilities.get(name) for name in instructions)
 
 
 def synchronize() -> None:
@@ -68,17 +84,26 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "allocate memory", "status_alloc_failed")))
 
 
-def other_precisions(tried: list[str], own: str) -> list[str]:
-    """The names of dtypes worth a run beside the one in `own`; a line says which is left out, and why."""
-    worth = []
-    for name in tried:
-        if name == own:
-            print(f"{name}: left out, the run itself has it")
-        elif name == "bfloat16" and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
-            print(f"{name}: left out, {torch.cuda.get_device_name()} has no instructions for it")
-        else:
-            worth.append(name)
-    return worth
+def precisions(tried: list[str] | str) -> list[str]:
+    """The names of the dtypes to try: a list as it is; for "auto" bfloat16, if the processor computes in it.
+
+    Raises ValueError for another text.
+    """
+    if isinstance(tried, str) and tried != "auto":
+        raise ValueError(f'PRECISIONS_TRIED is {tried!r}: use "auto" or a list, as in ["bfloat16"]')
+    return list(filter(computes_in, TRIED_BY_ITSELF)) if tried == "auto" else list(tried)
+
+
+def other_precisions(tried: list[str] | str, own: str) -> list[str]:
+    """What `precisions` names beside the dtype in `own`; a line says what is left out, and why."""
+    worth = precisions(tried)
+    if own in worth:
+        print(f"{own}: left out, the run itself has it")
+    for name in TRIED_BY_ITSELF if tried == "auto" else []:
+        if name not in worth:
+            print(f"{name}: left out, {processor()} has no instructions for it and might take many times as long; "
+                  f'PRECISIONS_TRIED = ["{name}"] measures it all the same')
+    return [name for name in worth if name != own]
 
 
 def free_memory() -> None:
@@ -107,6 +132,12 @@ def describe() -> Machine:
         machine.device, machine.slug = f"{cpu} GPU", slug(f"{cpu} gpu")
         machine.vram_bytes = torch.mps.recommended_max_memory()
     return machine
+
+
+def processor() -> str:
+    """The name of the processor that models run on."""
+    kind = pick().type
+    return torch.cuda.get_device_name() if kind == "cuda" else f"{_cpu_name()}{' GPU' * (kind == 'mps')}"
 
 
 def _versions() -> dict[str, str]:

@@ -53,7 +53,8 @@ class Experiment:
     loops_from: str = ""  # the variant from which the loops set out
     published: Published | None = None
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
-    images: Callable[[Mapping], float] | None = None  # whole images that its notebook draws, by the notebook's parameters
+    # Whole images that its notebook draws, by its parameters, with device.precisions for PRECISIONS_TRIED.
+    images: Callable[[Mapping], float] | None = None
 
     @property
     def name_in_table1(self) -> str:

@@ -1,5 +1,6 @@
 """What Colab, Kaggle and a laptop do differently: where results are kept, and how they get to notebook 4."""
 import ast
+import hashlib
 import io
 import json
 import os
@@ -8,9 +9,9 @@ import subprocess
 import sys
 import zipfile
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
-from genlib import runs
+from genlib import places, runs
 from genlib.archives import pack
 from genlib.experiments import EXPERIMENTS
 from genlib.files import write_atomically
@@ -22,8 +23,9 @@ NEEDED = {  # modules that a run imports, and the packages that bring them
     "torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate", "safetensors": "safetensors",
     "huggingface_hub": "huggingface_hub", "numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib", "PIL": "pillow",
     "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
-    "pynvml": "nvidia-ml-py", "docx": "python-docx", "babel": "Babel", "GPUtil": "GPUtil", "papermill": "papermill",
-    "nbconvert": "nbconvert"}
+    "pynvml": "nvidia-ml-py", "docx": "python-docx", "babel": "Babel", "GPUtil": "GPUtil", "nbclient": "nbclient",
+    "nbconvert": "nbconvert", "ipykernel": "ipykernel"}
+NOT_ON_COLAB = ("GPUtil", "docx", "babel")  # and without which most of a notebook works
 
 
 def number(name: str) -> int:
@@ -61,18 +63,68 @@ def _literal(expression: ast.expr):
         return None
 
 
-def results_folder(results: str | Path, use_drive: bool = False) -> Path:
-    """Make the folder in which runs are kept: the environment variable GENLIB_RESULTS, else `results`.
+def install_missing() -> None:
+    """Install what Colab or Kaggle lacks; a line names what could not be installed."""
+    for module in NOT_ON_COLAB:
+        command = [sys.executable, "-m", "pip", "install", "-q", NEEDED[module]]
+        if not find_spec(module) and subprocess.run(command).returncode:
+            print(f"{NEEDED[module]} could not be installed: what needs it is left out")
 
-    use_drive: on Colab, mount the user's Drive and keep the runs in its folder `genlib/results`, which
-    outlives the machine. Raises ValueError for use_drive anywhere else, OSError if the folder cannot be made.
+
+def here() -> Path:
+    """The folder of the notebook that is being executed, to which the paths in it are relative.
+
+    VS Code, Jupyter and `genlib run` say which file it is. Other programs, which may start a kernel anywhere,
+    are taken to execute the project's own notebooks. In an installed package it is the working folder.
     """
-    folder = Path(os.environ.get("GENLIB_RESULTS") or (_drive() / "genlib" / "results" if use_drive else results))
+    folder, own = Path.cwd(), PROJECT / "notebooks"
+    if folder.name == "notebooks" and any(folder.glob("*.ipynb")):  # where the set-up cell goes on Colab, too
+        return folder
+    for file in (getattr(sys.modules["__main__"], "__vsc_ipynb_file__", None), os.environ.get("JPY_SESSION_NAME")):
+        if file and Path(file).is_file():
+            return Path(file).resolve().parent
+    return own if own.is_dir() else folder
+
+
+def results_folder(results: str | Path, use_drive: bool = False) -> Path:
+    """Make the folder in which a notebook's runs are kept: what GENLIB_RESULTS names, else `results`.
+
+    Both may be relative to the notebook's own file (see `here`). use_drive: on Colab, mount the user's Drive
+    and keep the runs in its folder `genlib/results`, which outlives the machine. Raises ValueError for
+    use_drive anywhere else and for what is no path, OSError if the folder cannot be made.
+    """
+    chosen = os.environ.get("GENLIB_RESULTS", "").strip()
+    return make_folder(chosen or (_drive() / "genlib" / "results" if use_drive else results), here())
+
+
+def make_folder(written: str | Path, base: Path) -> Path:
+    """Make a results folder that somebody has named; see `places.resolve`."""
+    folder = places.resolve(written, base)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"the results folder {folder} cannot be made ({error.strerror}): choose another RESULTS") from None
     return folder
+
+
+def reference_folder(reference: str | Path) -> Path | None:
+    """The folder of runs to compare with, relative to the notebook or to the project's notebooks.
+
+    None if nothing is named; also if there is no such folder, and then a line says so.
+    """
+    if not str(reference).strip():
+        return None
+    for base in here(), PROJECT / "notebooks":
+        if (folder := places.resolve(reference, base)).exists():
+            return folder
+    print(f"{reference} is not here, so nothing is compared with reference runs: let REFERENCE name a folder or a .zip of runs")
+    return None
+
+
+def shown(folder: Path) -> str:
+    """A folder as it is printed in a notebook, which may be published: relative to it, or the name alone."""
+    near = folder.is_relative_to(here()) or folder.parent == here().parent
+    return Path(os.path.relpath(folder, here())).as_posix() if near else f"…/{folder.name}"
 
 
 def _drive() -> Path:
@@ -94,9 +146,10 @@ def take_along(results: Path, use_drive: bool = False) -> None:
         from google.colab import files
     except ImportError:
         files = None
-    chosen = os.environ.get("GENLIB_RESULTS")
+    chosen = os.environ.get("GENLIB_RESULTS", "").strip()
     if files is None or use_drive or chosen:
-        print(f"the runs lie in {results}{' on your Drive' if use_drive and not chosen else ''}: notebook 4 reads them there")
+        on_drive = use_drive and not chosen
+        print(f"the runs lie in {'genlib/results on your Drive' if on_drive else shown(results)}: notebook 4 reads them there")
         return
     archive = pack(results)
     print(f"downloads {archive.name}, for notebook 4's UPLOAD; this machine and its files are gone when Colab ends the session")
@@ -115,11 +168,15 @@ def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -
     missing = sorted({number(entry.notebook) for entry in EXPERIMENTS if entry.notebook and entry.slug not in there})
     if not missing:
         return print("nothing is missing: each experiment has a finished run")
-    command = [sys.executable, "-m", "genlib", "run", "--only", ",".join(map(str, missing)), "--results", str(Path(results).resolve()),
+    results = Path(results).resolve()
+    command = [sys.executable, "-m", "genlib", "run", "--only", ",".join(map(str, missing)), "--results", str(results),
                "--weights", weights, "--profile", profile]
-    environment = os.environ | {"GENLIB_RESULTS": str(Path(results).resolve())}  # so their last cells download nothing
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        lines = [print(line, end="", flush=True) or line for line in process.stdout]
+    lines = []
+    with subprocess.Popen(command, cwd=PROJECT, env=os.environ | {"PYTHONUTF8": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          encoding="utf-8", errors="replace") as process:
+        for line in process.stdout:
+            lines.append(places.without_paths(line, {results: results.name, PROJECT: PROJECT.name}))
+            print(lines[-1], end="", flush=True)
     if process.returncode:
         raise RuntimeError(f"notebooks {missing} did not come to their end: {lines[-1].strip() if lines else 'no output'}")
 
@@ -127,17 +184,27 @@ def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -
 def upload(results: Path) -> None:
     """On Colab, let the user choose .zip archives of results and put them into the results folder.
 
-    A line names each file that is not a .zip. Raises ValueError elsewhere, saying where to put the files.
+    Different archives of one name are all kept. A line names each file that is not a .zip. Raises ValueError
+    elsewhere, saying where to put the files.
     """
     try:
         from google.colab import files
     except ImportError:
-        raise ValueError(f"files are uploaded on Colab only: put the .zip or the folder of results into {results} instead") from None
+        raise ValueError(f"files are uploaded on Colab only: put the .zip or the folder of results into {shown(results)} instead") from None
     for name, data in files.upload().items():
         if zipfile.is_zipfile(io.BytesIO(data)):
-            write_atomically(results / Path(name).name, data)
+            write_atomically(_free_name(results, name, data), data)
         else:
-            print(f"{name} is not a .zip, and was left out: upload the .zip that notebooks 1 to 3 download at their end")
+            print(f"{name!r} is not a .zip, and was left out: upload the .zip that notebooks 1 to 3 download at their end")
+
+
+def _free_name(folder: Path, name: str, data: bytes) -> Path:
+    """Where to keep an uploaded archive: under its own name, without folders, unless another one has it."""
+    stem = re.sub(r"[^\w .,()+-]", "_", PureWindowsPath(name).name.removesuffix(".zip")).strip(" .")[:80] or "upload"
+    path = folder / f"{stem}.zip"
+    if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == data):
+        path = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.zip"
+    return path
 
 
 def missing() -> str:
@@ -160,11 +227,11 @@ def introduce() -> None:
 
 def write_address(repository: str) -> None:
     """Write the address on GitHub, "owner/name", into pyproject.toml, README.md and the notebooks."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if not re.fullmatch(r"[A-Za-z0-9-]+/(?!\.+$)[A-Za-z0-9._-]+", repository):
         raise SystemExit(f"REPO is {repository!r}: write it as owner/name, as in make colab REPO=owner/name")
     for path in [PROJECT / "pyproject.toml", PROJECT / "README.md", *sorted((PROJECT / "notebooks").glob("*.ipynb"))]:
         text = path.read_text(encoding="utf-8")
         text = re.sub(rf"({re.escape(COLAB)})[\w.-]+/[\w.-]+", rf"\g<1>{repository}", text)
         text = re.sub(r'(REPOSITORY = \\")[^"\\]*', rf"\g<1>{repository}", text)
         text = re.sub(r'^(# )?(Repository = "https://github.com/)[^"]*', rf"\g<2>{repository}", text, flags=re.MULTILINE)
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text.encode())

@@ -73,16 +73,30 @@ class _Asker:
 _asker = cache(_Asker)  # one for each GPU and process
 
 
+def uuids(gpu: int) -> list[str]:
+    """The names under which NVIDIA's tools may know torch's GPU; [] if torch does not tell its UUID.
+
+    A UUID is the same everywhere. Numbers are not: CUDA_VISIBLE_DEVICES renumbers GPUs for torch, and unless
+    CUDA_DEVICE_ORDER says otherwise torch begins with the fastest and nvidia-smi with the first slot.
+    """
+    properties = torch.cuda.get_device_properties(gpu)
+    uuid = getattr(properties, "uuid", None)
+    if uuid is None:
+        return []
+    if "MIG" in properties.name.split():  # a slice of a card, whose own figures would be those of all its slices
+        return [f"MIG-{uuid}", *(name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[:1] if name.startswith("MIG-"))]
+    return [str(uuid), f"GPU-{uuid}", f"MIG-{uuid}"]
+
+
 def _find_gpu(gpu: int):
-    """NVML's handle of torch's GPU, or None; found by UUID, since CUDA_VISIBLE_DEVICES renumbers GPUs."""
+    """NVML's handle of torch's GPU, or None."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except Exception:  # no package, library, driver or permission: each raises its own class, and all mean "cannot tell"
         return None
-    uuid = str(torch.cuda.get_device_properties(gpu).uuid)
-    for name in (uuid, f"GPU-{uuid}", f"MIG-{uuid}"):
+    for name in uuids(gpu):
         try:
             return pynvml.nvmlDeviceGetHandleByUUID(name)
         except pynvml.NVMLError:

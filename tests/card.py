@@ -1,4 +1,4 @@
-"""A stand-in for NVML with one GPU, and a call that is measured once."""
+"""Stand-ins for NVML with one GPU or several, and a call that is measured once."""
 import sys
 from types import SimpleNamespace
 
@@ -50,6 +50,27 @@ class Card:
         if uuid != self.name:
             raise NVMLError("Not Found")
         return "handle"
+
+
+class Cards:
+    """A stand-in for NVML with several GPUs, in nvidia-smi's order; the handle of each is its Card."""
+    NVMLError = NVMLError
+
+    def __init__(self, *cards):
+        self.cards = cards
+
+    def __getattr__(self, function):
+        if function == "nvmlDeviceGetHandleByUUID":
+            return self.find
+        if function in ("nvmlInit", "nvmlSystemGetDriverVersion"):
+            return getattr(self.cards[0], function)
+        return lambda card, *arguments: getattr(card, function)(card, *arguments)
+
+    def find(self, uuid):
+        for card in self.cards:
+            if uuid == card.name:
+                return card
+        raise NVMLError("Not Found")
 
 
 def install(monkeypatch, card):

@@ -38,7 +38,7 @@ def test_the_condition_nearest_to_the_figure_of_the_thesis_is_named_with_the_dis
 
 @pytest.mark.slow
 def test_it_runs_the_gpu_tests_without_genlib_installed_and_without_jupyter_and_docx(tmp_path):
-    for name in "nbformat", "docx", "papermill", "jupyter_client":
+    for name in "nbformat", "docx", "nbclient", "jupyter_client":
         (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r})")
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.meta_path = [f for f in sys.meta_path if '__editable__' not in str(f)]")
     code = f"import sys; sys.path.insert(0, {str(PROJECT / 'tests')!r}); import bench_gpu; print(bench_gpu.gpu_tests()[0])"

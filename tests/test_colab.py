@@ -2,6 +2,7 @@
 
 Colab is a stand-in for google.colab: Drive, download, upload, secrets.
 """
+import io
 import json
 import os
 import shutil
@@ -69,9 +70,14 @@ def test_a_download_at_the_end_is_what_notebook_4_uploads_on_another_machine(col
     assert len(list(elsewhere.rglob("iteration_1.png"))) == 1
 
 
-def test_on_a_laptop_the_end_of_a_notebook_says_where_the_runs_lie(tmp_path, capsys):
-    notebook.take_along(tmp_path)
-    assert f"the runs lie in {tmp_path}" in capsys.readouterr().out and not list(tmp_path.parent.glob("*.zip"))
+def test_on_a_laptop_the_end_of_a_notebook_says_where_the_runs_lie_without_the_owners_name(tmp_path, monkeypatch, capsys):
+    notebooks = tmp_path / "olena" / "notebooks"
+    notebooks.mkdir(parents=True)
+    monkeypatch.setattr(notebook, "here", lambda: notebooks)
+    for results, shown in (notebooks.parent / "results", "../results"), (notebooks / "a" / "b", "a/b"), (tmp_path / "results", "…/results"):
+        notebook.take_along(results)
+        assert f"the runs lie in {shown}: notebook 4" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.zip"))
 
 
 def test_a_token_in_colabs_secrets_is_found_by_the_hubs_client():
@@ -146,8 +152,8 @@ def test_runs_of_other_weights_or_of_another_profile_leave_it_missing(tmp_path, 
 
 def test_a_notebook_that_runs_for_notebook_4_downloads_nothing(colab, tmp_path, commands, monkeypatch, capsys):
     notebook.run_missing(tmp_path / "MyDrive" / "my results")
-    [(_, options)] = commands.started
-    monkeypatch.setenv("GENLIB_RESULTS", options["env"]["GENLIB_RESULTS"])  # as in its kernel, where google.colab is at hand too
+    [(command, _)] = commands.started
+    monkeypatch.setenv("GENLIB_RESULTS", command[command.index("--results") + 1])  # as in its kernel, where google.colab is at hand too
     results = notebook.results_folder("../results")
     notebook.take_along(results)
     assert results == tmp_path / "MyDrive" / "my results" and colab.downloads == [] and "the runs lie in" in capsys.readouterr().out
@@ -165,18 +171,68 @@ def test_an_upload_on_colab_lands_in_the_results_and_elsewhere_one_is_told_where
     assert (tmp_path / "r.zip").read_bytes() == archive.read_bytes()
 
 
+def archive_of(text):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        file.writestr("run.json", text)
+    return data.getvalue()
+
+
+def uploaded(colab, folder, files):
+    """The archives that lie in the folder after the user has chosen these files."""
+    colab.files.upload = lambda: files
+    notebook.upload(folder)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_archives_of_one_name_are_all_kept_and_the_same_one_once(colab, tmp_path):
+    """Drive splits a folder into several; notebooks 1 to 3 each download a results.zip."""
+    drive = {f"results-20261126T101010Z-00{number}.zip": archive_of(str(number)) for number in (1, 2)}
+    assert uploaded(colab, tmp_path, drive) == sorted(drive)
+    for text in "abca":
+        there = uploaded(colab, tmp_path, {"results.zip": archive_of(text)})
+    assert len(there) == 5 and {(tmp_path / name).read_bytes() for name in there} == {archive_of(text) for text in "12abc"}
+
+
+@pytest.mark.parametrize("name, kept", [
+    ("/etc/cron.d/x.zip", "x.zip"), ("..\\..\\x.zip", "x.zip"), ("..", "upload.zip"), (".zip", "upload.zip"), ("", "upload.zip"),
+    ("results", "results.zip"), ("a\nb\x1b[31m.zip", "a_b__31m.zip"), (".hidden.zip", "hidden.zip"),
+    ("результати (1).zip", "результати (1).zip"), ("x" * 300 + ".zip", "x" * 80 + ".zip")])
+def test_an_upload_is_kept_under_a_plain_name_within_the_results(colab, tmp_path, name, kept):
+    assert uploaded(colab, tmp_path, {name: archive_of("")}) == [kept]
+
+
+def test_an_upload_in_the_place_of_a_link_leaves_alone_what_it_points_to(colab, tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "r.zip").symlink_to(tmp_path / "precious")
+    there = uploaded(colab, tmp_path / "results", {"r.zip": archive_of("")})
+    assert len(there) == 2 and (tmp_path / "precious").read_text() == "mine"
+
+
 def test_an_upload_of_other_files_is_said_and_left_out(colab, tmp_path, capsys):
     (tmp_path / "results").mkdir()
     colab.downloads.append(tmp_path / "thesis.docx.txt")
     (tmp_path / "thesis.docx.txt").write_text("no archive")
     notebook.upload(tmp_path / "results")
-    assert "thesis.docx.txt is not a .zip" in capsys.readouterr().out and not list((tmp_path / "results").iterdir())
+    assert "'thesis.docx.txt' is not a .zip" in capsys.readouterr().out and not list((tmp_path / "results").iterdir())
 
 
 def test_if_that_fails_its_own_last_line_is_the_reason(tmp_path, commands):
     commands.process.returncode, commands.process.stdout = 1, ["1_stable_diffusion ... failed\n", "genlib: no memory\n"]
     with pytest.raises(RuntimeError, match="did not come to their end: genlib: no memory"):
         notebook.run_missing(tmp_path)
+
+
+def test_what_it_prints_is_passed_on_whatever_its_encoding_and_without_paths(tmp_path, monkeypatch, capsys):
+    results = tmp_path / "olena" / "results"
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\nprintf 'runs \\377 {results}/<machine> — ґ\\n'; printf 'genlib: {results} is full'; exit 1")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with pytest.raises(RuntimeError, match="did not come to their end: genlib: results is full"):
+        notebook.run_missing(results)
+    assert "runs \ufffd results/<machine> — ґ\n" in capsys.readouterr().out
 
 
 def test_a_drive_that_is_unmounted_is_said_so(tmp_path):
@@ -203,6 +259,68 @@ def test_the_environment_chooses_the_results_folder_and_a_folder_that_cannot_be_
         notebook.results_folder("x")
 
 
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A checkout with its notebooks folder."""
+    folder = tmp_path / "project"
+    (folder / "notebooks" / "reference").mkdir(parents=True)
+    (folder / "notebooks" / "1_x.ipynb").write_text("{}")
+    monkeypatch.setattr(notebook, "PROJECT", folder)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["project/notebooks", "project", "elsewhere", "."])
+def test_the_projects_notebooks_mean_the_same_folders_wherever_their_kernel_starts(tmp_path, project, monkeypatch, place):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / place)
+    assert notebook.results_folder("../results") == project / "results"
+    assert notebook.reference_folder("reference") == project / "notebooks" / "reference"
+    monkeypatch.setenv("GENLIB_RESULTS", "../of the variable")
+    assert notebook.results_folder("../results") == project / "of the variable"
+
+
+@pytest.mark.parametrize("program", ["VS Code", "Jupyter"])
+def test_a_copy_elsewhere_means_its_own_folders_if_the_program_says_which_file_it_is(tmp_path, project, monkeypatch, program):
+    copy = tmp_path / "thesis" / "my copy.ipynb"
+    copy.parent.mkdir()
+    copy.write_text("{}")
+    monkeypatch.chdir(project)
+    if program == "Jupyter":
+        monkeypatch.setenv("JPY_SESSION_NAME", str(copy))
+    else:
+        monkeypatch.setattr(sys.modules["__main__"], "__vsc_ipynb_file__", str(copy), raising=False)
+    assert notebook.results_folder("results") == tmp_path / "thesis" / "results"
+    assert notebook.reference_folder("reference") == project / "notebooks" / "reference", "which it has not copied"
+    copy.unlink()
+    assert notebook.here() == project / "notebooks", "a name of a file that is not here says nothing"
+
+
+def test_an_installed_package_takes_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    assert notebook.results_folder("results") == tmp_path / "results"
+
+
+def test_a_reference_that_is_not_there_is_a_line_and_none_at_all_is_nothing(project, capsys):
+    assert notebook.reference_folder("") is None and capsys.readouterr().out == ""
+    assert notebook.reference_folder("no/such") is None and "no/such is not here" in capsys.readouterr().out
+
+
+def test_what_a_notebook_needs_is_installed_and_what_cannot_be_is_said(monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(notebook, "find_spec", lambda module: module == "babel" or None)
+
+    def pip(command):
+        called.append(command[2:])
+        return types.SimpleNamespace(returncode="python-docx" in command)
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    notebook.install_missing()
+    assert called == [["pip", "install", "-q", name] for name in ("GPUtil", "python-docx")]
+    assert capsys.readouterr().out.startswith("python-docx could not be installed")
+
+
 def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project.urls]\n# Repository = "https://github.com/OWNER/NAME"\n')
@@ -219,8 +337,9 @@ def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):
         written = json.loads((tmp_path / "notebooks" / "1.ipynb").read_text())
         assert f"{address}/blob" in "".join(written["cells"][0]["source"])
         assert f'REPOSITORY = "{address}"  # comment' in "".join(written["cells"][1]["source"])
-    with pytest.raises(SystemExit, match="owner/name"):
-        notebook.write_address("just-a-name")
+    for wrong in "just-a-name", "../..", "owner/..", "owner/name/more", "owner/na me", 'owner/"x', "https://github.com/owner/name", "":
+        with pytest.raises(SystemExit, match="owner/name"):
+            notebook.write_address(wrong)
 
 
 def parameters_cell(project, source):

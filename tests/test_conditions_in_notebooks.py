@@ -98,13 +98,38 @@ def test_the_precision_that_the_run_itself_has_is_left_out_with_a_line(execute, 
     assert "float32: left out, the run itself has it" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("supported", [True, False])
-def test_bfloat16_is_tried_on_gpus_that_compute_in_it(monkeypatch, capsys, supported):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported and not including_emulation)
+@pytest.mark.parametrize("stem", LOADERS)
+@pytest.mark.parametrize("tried, measured", [("auto", []), (["bfloat16"], ["precision-bfloat16"])])
+def test_what_the_processor_lacks_is_measured_only_if_it_is_asked_for_by_name(execute, monkeypatch, capsys, stem, tried, measured):
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: False)
+    monkeypatch.setattr(device, "_cpu_name", lambda: "An Old CPU")
+    assert execute(stem, "precision", MagicMock(), tried) == measured
+    said = ("bfloat16: left out, An Old CPU has no instructions for it and might take many times as long; "
+            'PRECISIONS_TRIED = ["bfloat16"] measures it all the same\n')
+    assert (said in capsys.readouterr().out) == (tried == "auto")
+
+
+def test_a_processor_that_computes_in_bfloat16_is_tried_in_it_unasked(execute, monkeypatch):
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: True)
+    assert execute("1_stable_diffusion", "precision", MagicMock(), "auto") == ["precision-bfloat16"]
+
+
+def test_one_precision_that_is_no_list_is_one_sentence(execute):
+    with pytest.raises(ValueError, match="PRECISIONS_TRIED is 'bfloat16': use \"auto\" or a list, as in"):
+        execute("1_stable_diffusion", "precision", MagicMock(), "bfloat16")
+
+
+@pytest.mark.parametrize("kind, has_it", [("cuda", True), ("cuda", False), ("mps", True), ("mps", False)])
+def test_bfloat16_is_tried_on_gpus_that_compute_in_it(monkeypatch, capsys, kind, has_it):
+    monkeypatch.setattr(device, "pick", lambda: torch.device(kind))
+    monkeypatch.setattr(device, "_cpu_name", lambda: "Apple M1")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it and not including_emulation)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
-    assert device.other_precisions(["bfloat16", "float32"], "float16") == ["bfloat16", "float32"][not supported:]
-    assert ("bfloat16: left out, Tesla T4 has no instructions for it" in capsys.readouterr().out) == (not supported)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: has_it)
+    assert device.other_precisions("auto", "float16") == ["bfloat16"] * has_it
+    name = "Tesla T4" if kind == "cuda" else "Apple M1 GPU"
+    assert (f"bfloat16: left out, {name} has no instructions for it" in capsys.readouterr().out) == (not has_it)
+    assert device.computes_in("float16") and device.computes_in("mixed") and device.computes_in("float32")
 
 
 def bound(source) -> set[str]:

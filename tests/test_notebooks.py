@@ -3,6 +3,7 @@ import ast
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
+from saved_runs import save_run
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -144,15 +147,30 @@ def test_what_nbval_lets_through_is_what_the_checks_above_are_for(nbval):
     assert nbval[None, None, False] == "PASSED", "a stripped notebook"
 
 
-def set_up(folder, repository="", after="", times=1):
-    """Run the set-up cell, without its installing, as a kernel does: its folder on the path, no network."""
-    cell = re.sub(r'(REPOSITORY = ")[^"]*', rf"\g<1>{repository}", SET_UP.partition("for module, name in")[0])
-    code = f"import sys\nsys.path.insert(0, '')\nfor _ in range({times}):\n  exec({cell!r})\n{after}"
-    return subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True,
+def set_up(folder, repository="", after="", times=1, path=()):
+    """Run the set-up cell as a kernel does, with its folder on the path, but without a network."""
+    cell = re.sub(r'(REPOSITORY = ")[^"]*', rf"\g<1>{repository}", SET_UP)
+    code = f"import sys\nsys.path[:0] = {['', *map(str, path)]}\nfor _ in range({times}):\n  exec({cell!r})\n{after}"
+    return subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True, timeout=60,
                           env={"PATH": os.environ["PATH"], "https_proxy": "http://localhost:9"})
 
 
 FOUND = "import genlib, os\nassert genlib.here and os.path.exists('1_stable_diffusion.ipynb')"
+PROJECTS_OWN = {"genlib/__init__.py": "here = True", "notebooks/1_stable_diffusion.ipynb": "{}", "pyproject.toml": "[project]",
+                "notebooks/reference/thesis/e/w/t/run.json": "{}"}
+RUN = {"tesla-t4/e/w/t/run.json": "{}"}
+
+
+def write_zip(path, files, top=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"{top}{name}", text)
+
+
+def write_folder(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 @pytest.mark.parametrize("repository", ["", "some/project"], ids=["without an address", "with one, offline"])
@@ -160,9 +178,7 @@ FOUND = "import genlib, os\nassert genlib.here and os.path.exists('1_stable_diff
     ("project", "genlib-main/"), ("project", ""), ("genlib", "genlib-main/"), ("genlib", "genlib/"), ("genlib-main (1)", "genlib-main/")])
 def test_the_set_up_cell_takes_the_project_from_a_zip_twice_and_in_a_kernel_started_anew(tmp_path, name, top_folder, repository):
     (tmp_path / "results.zip").write_bytes(b"half an upload")
-    with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
-        archive.writestr(f"{top_folder}genlib/__init__.py", "here = True")
-        archive.writestr(f"{top_folder}notebooks/1_stable_diffusion.ipynb", "{}")
+    write_zip(tmp_path / f"{name}.zip", PROJECTS_OWN, top_folder)
     for _ in range(2):
         done = set_up(tmp_path, repository, FOUND, times=2)
         assert done.returncode == 0, done.stderr
@@ -170,15 +186,125 @@ def test_the_set_up_cell_takes_the_project_from_a_zip_twice_and_in_a_kernel_star
 
 def test_a_clone_named_genlib_is_found_by_a_kernel_started_anew(tmp_path):
     """The folder of that name is no package, though Python would import it as one without contents."""
-    for folder in "genlib", "notebooks":
-        (tmp_path / "genlib" / folder).mkdir(parents=True)
-    (tmp_path / "genlib" / "genlib" / "__init__.py").write_text("here = True")
-    (tmp_path / "genlib" / "notebooks" / "1_stable_diffusion.ipynb").write_text("{}")
+    write_folder(tmp_path / "genlib", PROJECTS_OWN)
     done = set_up(tmp_path, "some/genlib", FOUND)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_clone_in_which_runs_lie_by_now_is_found_again(tmp_path):
+    write_folder(tmp_path / "project", PROJECTS_OWN | {f"results/{name}": text for name, text in RUN.items()})
+    assert set_up(tmp_path, "", FOUND).returncode == 0
 
 
 @pytest.mark.parametrize("repository", ["", "some/project"])
 def test_the_set_up_cell_says_what_to_upload_where_there_is_nothing(tmp_path, repository):
     done = set_up(tmp_path, repository)
     assert done.returncode and "upload a zip of the project" in done.stderr and "CalledProcessError" not in done.stderr
+
+
+PACKAGE, COPY = {"genlib/__init__.py": "open('RAN', 'w')\nhere = False"}, {"notebooks/1_stable_diffusion.ipynb": "{}"}
+STRANGERS = {
+    "a package": PACKAGE | RUN, "a package without runs": PACKAGE, "a package and copies": PACKAGE | COPY | RUN,
+    "all of a project, and runs": PROJECTS_OWN | PACKAGE | RUN, "the same, by Windows": PROJECTS_OWN | PACKAGE | {"a\\run.json": "{}"}}
+
+
+@pytest.mark.parametrize("files", STRANGERS.values(), ids=STRANGERS)
+@pytest.mark.parametrize("top", ["", "results/", "genlib-main/"])
+def test_an_archive_of_results_runs_nothing_is_not_unpacked_and_stops_neither_an_archive_of_the_project_nor_a_clone(tmp_path, files, top):
+    write_zip(tmp_path / "results.zip", files, top)
+    done = set_up(tmp_path, "some/project", "import genlib")
+    assert "genlib is not here" in done.stderr and os.listdir(tmp_path) == ["results.zip"]
+    assert "unable to access 'https://github.com/some/project/'" in done.stderr, "the clone was tried"
+    write_zip(tmp_path / "project.zip", PROJECTS_OWN, "genlib-main/")
+    done = set_up(tmp_path, "", FOUND)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["project.zip", "project.zip-unpacked", "results.zip"]
+
+
+@pytest.mark.parametrize("files", [PACKAGE, PACKAGE | COPY | RUN, PROJECTS_OWN | PACKAGE | RUN], ids=["a package", "copies", "all"])
+@pytest.mark.parametrize("place", [".", "results"])
+def test_a_folder_of_results_that_lies_there_is_not_imported(tmp_path, files, place):
+    write_folder(tmp_path / place, files)
+    done = set_up(tmp_path)
+    assert "genlib is not here" in done.stderr
+    write_zip(tmp_path / "project.zip", PROJECTS_OWN)
+    done = set_up(tmp_path, "", FOUND)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("RAN"))
+
+
+def test_an_executed_copy_among_the_results_does_not_import_a_package_beside_it(tmp_path):
+    write_folder(tmp_path / "results", PACKAGE | COPY | RUN)
+    write_folder(tmp_path / "packages", {"genlib/__init__.py": "here = True"})
+    done = set_up(tmp_path / "results" / "notebooks", "", FOUND, path=[tmp_path / "packages"])
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_archives_of_the_project_or_one_beside_a_clone_are_an_error_that_names_both(tmp_path):
+    for name in "first.zip", "second.zip":
+        write_zip(tmp_path / name, PROJECTS_OWN, "genlib-main/")
+    done = set_up(tmp_path)
+    assert done.returncode and "first.zip" in done.stderr and "second.zip" in done.stderr and "only one" in done.stderr
+    (tmp_path / "second.zip").unlink()
+    (tmp_path / "second.zip-unpacked").rename(tmp_path / "clone")
+    done = set_up(tmp_path)
+    assert done.returncode and "first.zip" in done.stderr and "clone/" in done.stderr
+
+
+def test_members_of_the_projects_archive_land_within_its_folder_and_links_become_files(tmp_path):
+    folder = tmp_path / "content"
+    folder.mkdir()
+    write_zip(folder / "project.zip", PROJECTS_OWN | {"../../above": "", "/absolute": "", "genlib/../../../up": ""}, "genlib-main/")
+    with zipfile.ZipFile(folder / "project.zip", "a") as archive:
+        link = zipfile.ZipInfo("genlib-main/link")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    done = set_up(folder, "", FOUND)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path) == ["content"] and sorted(os.listdir(folder)) == ["project.zip", "project.zip-unpacked"]
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*")) and not Path("/absolute").exists()
+
+
+def damaged(path):
+    write_zip(path, RUN)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02")] = 0
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("make", [damaged, os.mkdir, os.mkfifo, Path.touch, lambda path: path.symlink_to("nowhere")],
+                         ids=["a damaged list", "a folder", "a pipe", "empty", "a link to nothing"])
+def test_what_is_called_zip_and_is_none_does_no_harm(tmp_path, make):
+    make(tmp_path / "a.zip")
+    write_zip(tmp_path / "project.zip", PROJECTS_OWN)
+    done = set_up(tmp_path, "", FOUND)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("place", [".", "notebooks"])
+def test_a_kernel_started_in_the_projects_folder_or_among_its_notebooks_takes_that_project(tmp_path, place):
+    write_folder(tmp_path / "project", PROJECTS_OWN)
+    write_folder(tmp_path, PACKAGE)
+    done = set_up(tmp_path / "project" / place, "", "import genlib\nassert genlib.here", path=[tmp_path])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_notebook_4_finds_results_and_reference_wherever_its_kernel_starts(tmp_path, monkeypatch):
+    for name in "genlib", "notebooks":
+        shutil.copytree(PROJECT / name, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path / "project")
+    (tmp_path / "elsewhere").mkdir()
+    save_run(tmp_path / "project" / "results", "stable-diffusion", [1.0, 2.0], machine="mine")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "project"))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    said = {}
+    for place in "project/notebooks", "project", "elsewhere":
+        notebook = nbformat.read(tmp_path / "project" / "notebooks" / "4_comparison.ipynb", as_version=4)
+        last = next(place for place, cell in enumerate(notebook.cells) if "beside_thesis" in cell.source)
+        notebook.cells = notebook.cells[:last + 1] + [nbformat.v4.new_code_cell("print(results, reference)")]
+        NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / place)}}, record_timing=False).execute()
+        said[place] = [output.get("text") or output.data for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert said["project"] == said["elsewhere"] == said["project/notebooks"]
+    assert said["project"][-1] == f"{tmp_path / 'project' / 'results'} {tmp_path / 'project' / 'notebooks' / 'reference'}\n"
+    assert not (tmp_path / "results").exists() and "nan" not in str(said["project"]).lower()

@@ -47,7 +47,8 @@ def examine() -> list[str]:
         f"rates      {flops_per_s / 1e9:.0f} GFLOP/s in {name} matrix products, {bytes_per_s / 1e9:.0f} GB/s copied",
         f"weights    demo and random need no download · published {published}",
         f"precision  {name}" + (" · float16 is for GPUs" if where.type == "cpu" else " · float32 with dtype='float32'")
-        + (" · bfloat16 when asked" if where.type == "cuda" or device.computes_in_bfloat16() else ""),
+        + "".join(f" · {other} when asked{'' if device.computes_in(other) else ', without instructions for it: many times slower'}"
+                  for other in device.TRIED_BY_ITSELF),
         f"profile    thesis · tuned: {', '.join(tuned)}", "", *_forecasts(dtype, flops_per_s, free),
         f"missing    {notebook.missing() or 'nothing'}"]
 
@@ -89,10 +90,14 @@ def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image]) -> flo
 
     That is so in an installed package, which has no notebooks, and for an experiment without a forecast.
     """
+    from genlib import device
+
     parameters = notebook.parameters(in_notebook[0].notebook)
     if not parameters or not all(entry.images and entry.slug in column for entry in in_notebook):
         return None
     try:
+        if "PRECISIONS_TRIED" in parameters:
+            parameters["PRECISIONS_TRIED"] = device.precisions(parameters["PRECISIONS_TRIED"])
         return AROUND_S + sum(entry.images(parameters) * column[entry.slug].time_s for entry in in_notebook)
     except TypeError:  # a parameter that is no literal: nothing can be counted
         return None

@@ -1,11 +1,13 @@
 """genlib run: the notebooks in order, each executed in a fresh kernel."""
 import argparse
+import os
+import sys
 import time
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from genlib import notebook
+from genlib import notebook, places
 from genlib.commands import ask_for_huge_pages, at_least_one, short
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import explain_storage, write_atomically
@@ -26,8 +28,7 @@ def add(commands):
     parser.add_argument("--profile", choices=["thesis", "tuned"], help="how the models are run (default: thesis)")
     parser.add_argument("--iterations", type=at_least_one, help="repetitions of each measurement (default: 5)", metavar="N")
     parser.add_argument("--steps", type=at_least_one, help=f"denoising steps of Stable Diffusion (default: {STEPS})", metavar="N")
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR",
-                        help="the folder of runs, tables and figures (default: %(default)s)")
+    parser.add_argument("--results", metavar="DIR", help="the folder of runs, tables and figures (default: GENLIB_RESULTS, else results)")
     parser.add_argument("--only", type=_numbers, default=list(notebooks()), metavar="LIST",
                         help="numbers of the notebooks to execute, as in 1,3 (default: all)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and figures (default: %(default)s)")
@@ -51,14 +52,16 @@ def run(options) -> int:
     for option in "iterations", "steps":
         if getattr(options, option) and not any(option.upper() in notebook.parameters(name) for name in names):
             raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
-    if lacking := [package for package in ("papermill", "nbconvert") if not find_spec(package)]:
+    if lacking := [package for package in ("nbclient", "nbconvert", "ipykernel") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
-    results = notebook.results_folder(options.results).resolve()
-    (results / "notebooks").mkdir(exist_ok=True)
+    written = os.environ.get("GENLIB_RESULTS", "").strip() or "results" if options.results is None else options.results
+    results = notebook.make_folder(written, Path.cwd())
+    with explain_storage(results):
+        (results / "notebooks").mkdir(exist_ok=True)
     for name in names:
         start = time.perf_counter()
         print(f"{name} ...", end=" ", flush=True)
-        _execute(folder / f"{name}.ipynb", results, _parameters(options, name, results))
+        _execute(folder / f"{name}.ipynb", results, _parameters(options, name))
         print(f"{time.perf_counter() - start:.0f} s", flush=True)
     if COMPARISON in names:
         print(f"\n{(results / 'tables' / 'table1.md').read_text(encoding='utf-8')}")
@@ -88,9 +91,9 @@ def _folder() -> Path:
                      f"{where}, and run `python -m genlib run` in its folder")
 
 
-def _parameters(options, name: str, results: Path) -> dict:
+def _parameters(options, name: str) -> dict:
     """The values to put into a notebook's parameters, of those that it has."""
-    asked = {"RESULTS": str(results), "WEIGHTS": options.weights, "PROFILE": options.profile or "thesis",
+    asked = {"WEIGHTS": options.weights, "PROFILE": options.profile or "thesis",
              "ITERATIONS": options.iterations, "STEPS": options.steps, "LANGUAGE": options.language}
     if name == COMPARISON:  # it takes the newest of all runs there, unless one kind is asked for
         asked |= {"WEIGHTS": options.weights.replace("auto", ""), "PROFILE": options.profile or ""}
@@ -100,25 +103,99 @@ def _parameters(options, name: str, results: Path) -> dict:
 
 def _execute(source: Path, results: Path, parameters: dict) -> None:
     """Leave a notebook's executed copy, .ipynb and .html. ValueError if a cell fails or the kernel dies."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from nbconvert import HTMLExporter
-    from papermill.exceptions import PapermillExecutionError
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from tqdm import tqdm
 
-    name, copy = source.stem, results / "notebooks" / source.name
+    name, copy, book = source.stem, results / "notebooks" / source.name, _prepared(source, parameters)
+    client = NotebookClient(book, km=_own_kernel(), resources={"metadata": {"path": str(source.parent)}}, record_timing=False,
+                            iopub_timeout=60,  # seconds that an output may be late, as on a machine that is measured
+                            extra_arguments=["--log-level=CRITICAL"])  # of the kernel, which warns that it talks over a local port
+    environment = os.environ | {"GENLIB_RESULTS": str(results), "JPY_SESSION_NAME": str(source)}
+    with explain_storage(results):
+        copy.with_suffix(".html").unlink(missing_ok=True)  # of an earlier run
+    _save(book, copy, results)
     try:
-        with explain_storage(results):
-            papermill.execute_notebook(
-                source, copy, parameters=parameters, cwd=source.parent, kernel_name="python3",
-                progress_bar=dict(leave=False, disable=None),  # None: a bar on a terminal only
-                extra_arguments=["--log-level=CRITICAL"])  # of the kernel, which warns that it talks over a local port
-    except PapermillExecutionError as error:
+        with client.setup_kernel(env=environment, cleanup_kc=True):
+            for index, cell in enumerate(tqdm(book.cells, "Executing", unit="cell", leave=False, disable=None)):  # None: on terminals only
+                try:
+                    client.execute_cell(cell, index)
+                finally:
+                    _save(book, copy, results)
+    except CellExecutionError as error:
         print("failed")
-        raise ValueError(f"{name} stopped in its cell {error.exec_count} with {error.ename}: {error.evalue}\nThe executed copy is "
+        raise ValueError(f"{name} stopped in its cell {cell.execution_count} with {error.ename}: {error.evalue}\nThe executed copy is "
                          f"{short(copy)}; what was measured before it is kept in {short(results)}") from None
     except DeadKernelError:
         print("failed")
         raise ValueError(f"{name} was killed, which mostly happens when the machine's memory is used up: free some or take smaller "
                          f"weights; what was measured is kept in {short(results)}, and the same command goes on there") from None
-    body, _ = HTMLExporter().from_filename(str(copy))
-    write_atomically(copy.with_suffix(".html"), body.encode())
+    except RuntimeError as error:
+        print("failed")
+        raise ValueError(f"{name} has no kernel ({error}): see what `{sys.executable} -m ipykernel_launcher` says") from None
+    _save_page(_public(book, results), copy.with_suffix(".html"))
+
+
+def _prepared(source: Path, parameters: dict):
+    """The notebook as it is to be executed: the parameters after its own, and no outputs.
+
+    Of the metadata only the cells' tags stay: Jupyter, VS Code and Colab keep people's names, times and the
+    state of widgets there, the last in a form that stops the making of the page.
+    """
+    import nbformat
+
+    book = nbformat.v4.upgrade(nbformat.read(source, as_version=4))
+    book.metadata = nbformat.from_dict({"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    for cell in book.cells:
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata.get("tags", [])})
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    lines = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    place = next((place for place, cell in enumerate(book.cells, 1) if "parameters" in cell.metadata.tags), 0)
+    book.cells.insert(place, nbformat.v4.new_code_cell(f"# Parameters of genlib run\n{lines}", metadata={"tags": ["injected-parameters"]}))
+    return book
+
+
+def _own_kernel():
+    """A manager of a kernel of this Python, whatever kernel the user has installed under the name python3."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    return AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+
+
+def _save(book, copy: Path, results: Path) -> None:
+    """Write a notebook as far as it has been executed."""
+    import nbformat
+
+    write_atomically(copy, nbformat.writes(_public(book, results)).encode())
+
+
+def _save_page(book, page: Path) -> None:
+    """Write a notebook as HTML. If it cannot be made into a page, a line says so: a run is worth more."""
+    from nbconvert import HTMLExporter
+
+    try:
+        body, _ = HTMLExporter().from_notebook_node(book, resources={"metadata": {"name": page.stem}})
+    except Exception as error:
+        return print(f"no {page.name} ({type(error).__name__}: {error});", end=" ")
+    write_atomically(page, body.encode())
+
+
+def _public(book, results: Path):
+    """A copy of a notebook without this machine's paths."""
+    return _without_paths(book, {results: results.name, notebook.PROJECT: notebook.PROJECT.name})
+
+
+def _without_paths(value, names: dict[Path, str]):
+    """Apply `places.without_paths` to each text of a notebook or a part of one, but not to pictures."""
+    import nbformat
+
+    if isinstance(value, str):
+        return places.without_paths(value, names)
+    if isinstance(value, list):
+        return [_without_paths(part, names) for part in value]
+    if isinstance(value, dict):
+        parts = {key: part if key.startswith("image/") else _without_paths(part, names) for key, part in value.items()}
+        return nbformat.from_dict(parts)
+    return value

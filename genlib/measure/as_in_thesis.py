@@ -9,7 +9,7 @@ import time
 import psutil
 import torch
 
-from genlib import device, runs
+from genlib import device, nvml, runs
 from genlib.measure.repeat import check_iterations, describe, doubts, finish
 from genlib.measure.work import takes_index
 from genlib.record import MB, NOT_FINITE, OUT_OF_MEMORY
@@ -22,8 +22,8 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     """Time `generate` as the thesis did: `time.time()` around the call, then RSS and VRAM read once.
 
     vram: "allocator" is torch's peak since the first iteration began, as the thesis read Stable Diffusion and
-    StyleGAN2-ADA; "gputil" is what nvidia-smi reports for the whole device after the iteration, as it read
-    the VAE.
+    StyleGAN2-ADA; "gputil" is what nvidia-smi reports after the iteration for the whole device that torch
+    uses, as it read the VAE.
 
     The peak is reset once, before the first iteration, because the thesis's processes had drawn nothing
     before. The pictures are not kept; those of `repeat` are. Raises ValueError for another `vram`, or for
@@ -60,14 +60,20 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
 
 
 def gputil_memory_used() -> int | None:
-    """Bytes in use on the first GPU, by GPUtil; None where it is missing, finds no GPU, fails or hangs."""
-    answers = []
+    """Bytes in use on the GPU that torch uses, by GPUtil.
+
+    None where GPUtil is missing, fails, hangs or does not list this GPU. It lists all the machine's cards in
+    nvidia-smi's order, whatever CUDA_VISIBLE_DEVICES says, and no slices of them (MIG).
+    """
+    if not torch.cuda.is_available():
+        return None
+    names, answers = nvml.uuids(torch.cuda.current_device()), []
 
     def ask():
         try:
             import GPUtil  # an old package: on Python 3.12 and later it imports only where setuptools is installed
 
-            answers.extend(gpu.memoryUsed for gpu in GPUtil.getGPUs())
+            answers.extend(gpu.memoryUsed for gpu in GPUtil.getGPUs() if gpu.uuid in names)
         except (ImportError, ValueError, ZeroDivisionError, IndexError, OSError):
             pass  # what GPUtil 1.4.0 raises when nvidia-smi is absent, answers with an error, or with "[N/A]"
 

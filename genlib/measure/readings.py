@@ -46,7 +46,8 @@ class Readings:
         Readings._under_way = self
         gc.collect()
         device.synchronize()
-        self._process, self._kind = psutil.Process(), device.pick().type
+        self._process, self._gpu = psutil.Process(), device.pick()
+        self._kind = self._gpu.type
         self._source = _source_of_device_memory() if self._kind == "cuda" else None
         self._before = self._read_gpu()
         if self._kind == "cuda":
@@ -70,7 +71,14 @@ class Readings:
             self._poller.join(nvml.TIMEOUT_S + 1)  # it may be waiting for a driver that hangs
 
     def stop(self) -> Iteration:
-        """End polling; an Iteration with all readings but times. Raises the poller's own fault, if any."""
+        """End polling; an Iteration with all readings but times.
+
+        Raises the poller's own fault, if any, and RuntimeError if the call chose another GPU, of which the
+        readings before it are not.
+        """
+        if device.pick() != self._gpu:
+            raise RuntimeError(f"the call went from {self._gpu} to {device.pick()}: call torch.cuda.set_device before measuring, "
+                               "so that all readings are of one GPU")
         begun, ended = self._counters, _Counters(self._process)
         energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
         self.end_polling()
@@ -106,6 +114,8 @@ class Readings:
 
     def _keep_polling(self) -> None:
         try:
+            if self._kind == "cuda":
+                torch.cuda.set_device(self._gpu)  # a new thread's current GPU is the first one, whatever its parent's is
             while not self._done.wait(POLL_S):
                 self._poll()
         except Exception as error:  # raised by stop(): a thread that died unnoticed would leave peaks that are too low

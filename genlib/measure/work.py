@@ -66,8 +66,9 @@ def machine_rates(dtype: str = "float32") -> tuple[float | None, float | None]:
     second is that of a copy of 256 MiB, counting both what is read and what is written. Anything shorter than
     50 ms is repeated within one timing; each rate is the median of 7. They take about a second and are
     measured once for each dtype, number of threads and precision. (None, None) if there is not enough memory.
+    dtype: "mixed" counts as float16, which it is in the blocks that do most of the work.
     """
-    where, dtype = device.pick(), device.pick_dtype(dtype)
+    where, dtype = device.pick(), device.pick_dtype("float16" if dtype == "mixed" else dtype)
     settings = (torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32)
     return _rates(where, dtype, settings)
 

@@ -2,7 +2,7 @@
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from inspect import signature
 
@@ -14,7 +14,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTex
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from genlib import device
-from genlib.models import forward, images, tuned, vae
+from genlib.models import folder, forward, hub, images, single_file, tuned, vae
 from genlib.models import weights as weights_module
 from genlib.runs import ModelInfo
 
@@ -104,12 +104,12 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
     if safety_checker and word == "demo":
         raise ValueError("safety_checker is True, but the demo weights have none: use weights 'random' or 'published'")
-    info = ModelInfo(weights_module.name_of(model_id), word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    info, model = weights_module.of_stable_diffusion(word, profile, dtype, model_id)
     info.switches = {"safety_checker": safety_checker}
-    kind = _class_in_index(str(model_id)) if model_id else "StableDiffusionPipeline"
+    kind = "StableDiffusionPipeline" if not model_id or model.file else model.index()["_class_name"]
     tuned.choose(info, switches(dtype, kind == "StableDiffusionPipeline", expected_images), without)
     with weights_module.loading(info):
-        pipe = build(info, dtype) if word == "random" else _pretrained(info, dtype, model_id, kind)
+        pipe = build(info, dtype) if model is None else _pretrained(info, dtype, model)
         pipe = pipe.to(device.pick())
         pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
         pipe.info = info
@@ -119,6 +119,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
         images.watch(pipe)
         _tune(pipe, expected_batch)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
+    info.sha256 = model and model_id and model.sha256()  # not while the time of loading is taken
     return pipe
 
 
@@ -145,35 +146,54 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
         pipe._said = False
 
 
-def _pretrained(info: ModelInfo, dtype: torch.dtype, model_id: str | None, kind: str) -> DiffusionPipeline:
-    source, cls = weights_module.locate(info, model_id), _class(info)
-    parts = {} if info.switches["safety_checker"] else dict(safety_checker=None, requires_safety_checker=False)
-    if kind != "StableDiffusionPipeline":
-        _check_class(source, getattr(diffusers, str(kind), None))
-        cls, parts = DiffusionPipeline, {}  # it makes a pipeline of the class that the index names
-    pipe = weights_module.from_hub(cls, source, info.revision, dtype, fp16_files=weights_module.has_fp16_files(source), **parts)
-    _check_class(source, type(pipe))
-    if "sample_size" not in getattr(denoiser(pipe), "config", {}):
-        raise ValueError(f"{source} is a {type(pipe).__name__}, whose latents' size is not told by a UNet or transformer: {ANOTHER}")
+def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> DiffusionPipeline:
+    def class_for(kind: str) -> type[DiffusionPipeline]:
+        if kind == "StableDiffusionPipeline":
+            return _class(info)
+        _check_class(model.name, kind)
+        return getattr(diffusers, kind)
+
+    if model.file:
+        pipe = single_file.load_pipeline(model.file, dtype, class_for)
+    else:
+        index = model.index()
+        cls, parts, options = class_for(index["_class_name"]), folder.components(index), {}
+        if not info.switches["safety_checker"] and "safety_checker" in index:
+            parts.pop("safety_checker", None)
+            options = dict(safety_checker=None, requires_safety_checker=False)
+        with weights_module.without_bars() if info.weights == "demo" else nullcontext():
+            pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
+    _settle_size(model.name, pipe)
     return pipe
 
 
-def _check_class(source: str, cls: type | None) -> None:
-    """Raises ValueError for a pipeline that does not draw from prompt and latents; None (unknown) passes."""
-    taken = list(signature(cls.__call__).parameters)[1:] if cls else ["prompt", "latents"]
+def _settle_size(name: str, pipe: DiffusionPipeline) -> None:
+    """Give a pipeline that can read no list as `sample_size` its one number.
+
+    Raises ValueError if the size is not known, or not square in such a pipeline.
+    """
+    height, width = latent_size(pipe)
+    if isinstance(denoiser(pipe).config.sample_size, int) or hasattr(pipe, "_is_unet_config_sample_size_int"):
+        return
+    if height != width:
+        raise ValueError(f"{name} is a {type(pipe).__name__} of sample_size {[height, width]}, and this pipeline of diffusers draws squares "
+                         f"unless told otherwise: write one number there, or {ANOTHER}")
+    denoiser(pipe).register_to_config(sample_size=height)
+    if hasattr(pipe, "default_sample_size"):
+        pipe.default_sample_size = height
+
+
+def _check_class(name: str, kind: str) -> None:
+    """Raises ValueError for a pipeline that is unknown or does not draw from prompt and latents."""
+    cls = getattr(diffusers, kind, None)
+    if not isinstance(cls, type) or not issubclass(cls, DiffusionPipeline):
+        raise ValueError(f"{name} is a {kind}, which diffusers {diffusers.__version__} does not have: update diffusers, or {ANOTHER}")
+    taken = list(signature(cls.__call__).parameters)[1:]
     reason = ("does not start from latents" if "latents" not in taken else
               "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
               "packs its latents into a sequence" if hasattr(cls, "_pack_latents") else None)
     if reason:
-        raise ValueError(f"{source} is a {cls.__name__}, which {reason}: {ANOTHER}")
-
-
-def _class_in_index(source: str) -> str:
-    try:
-        with weights_module.without_noise():
-            return DiffusionPipeline.load_config(source)["_class_name"]
-    except (OSError, ValueError) as error:
-        raise weights_module.explained(source, None, error) from None
+        raise ValueError(f"{name} is a {kind}, which {reason}: {ANOTHER}")
 
 
 def denoiser(pipe: DiffusionPipeline) -> torch.nn.Module | None:
@@ -214,12 +234,28 @@ def guidance_scale(pipe: DiffusionPipeline) -> float:
     return DEMO_GUIDANCE_SCALE if pipe.info.weights == "demo" else signature(pipe.__call__).parameters["guidance_scale"].default
 
 
-def random_latents(pipe, seed: int = 0, batch_size: int = 1) -> torch.Tensor:
-    """Latents [N, 4, H/8, W/8], N(0, 1), for the pipeline's picture size, in the UNet's dtype, on its device.
+def latent_size(pipe: DiffusionPipeline) -> tuple[int, int]:
+    """Height and width of the latents, as the UNet or transformer has them in `sample_size`: a number or two.
 
-    Drawn on the CPU, so that a seed gives the same picture on every device. The pipeline scales them itself.
+    Raises ValueError if it has none, or one that is not usable.
     """
     network = denoiser(pipe)
+    if "sample_size" not in getattr(network, "config", {}):
+        raise ValueError(f"this model is a {type(pipe).__name__}, whose latents' size is not told by a UNet or transformer: {ANOTHER}")
     size = network.config.sample_size
-    shape = (batch_size, network.config.in_channels, size, size)
+    both = list(size) if isinstance(size, (list, tuple)) else [size, size]
+    if len(both) != 2 or any(type(side) is not int or side < 1 for side in both):
+        raise ValueError(f"the config.json of the {type(network).__name__} has the sample_size {size!r}, so the size of its pictures is "
+                         "not known: write the latents' size there, as 64 for 512 px or [64, 96] for 512 x 768")
+    return both[0], both[1]
+
+
+def random_latents(pipe, seed: int = 0, batch_size: int = 1) -> torch.Tensor:
+    """Latents [N, C, h, w], N(0, 1), for the pipeline's picture size, in the UNet's dtype, on its device.
+
+    For v1: [N, 4, H/8, W/8]. Drawn on the CPU, so that a seed gives the same picture on every device. The
+    pipeline scales them itself.
+    """
+    network = denoiser(pipe)
+    shape = (batch_size, network.config.in_channels, *latent_size(pipe))
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(network.device, network.dtype)

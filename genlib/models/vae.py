@@ -6,9 +6,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from genlib import device
-from genlib.models import forward, tuned
+from genlib.models import forward, hub, single_file, tuned
 from genlib.models import weights as weights_module
-from genlib.runs import ModelInfo
 
 V1_CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, sample_size=512, scaling_factor=0.18215, layers_per_block=2,
@@ -27,26 +26,38 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
     """
     weights_module.check_profile(profile)
     word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
-    info = ModelInfo(f"VAE of {weights_module.name_of(model_id)}", word, profile, source="seed 0", dtype=str(dtype).removeprefix("torch."))
+    info, model = weights_module.of_stable_diffusion(word, profile, dtype, model_id)
+    info.name = f"VAE of {info.name}"
     tuned.choose(info, tuned.good("vae", tuned.Case()), without)
     with weights_module.loading(info):
-        if word == "random":
-            autoencoder = build(dtype)
-        else:
-            source = weights_module.locate(info, model_id)
-            autoencoder = weights_module.from_hub(AutoencoderKL, source, info.revision, dtype, subfolder="vae",
-                                                  fp16_files=weights_module.has_fp16_files(source))
-            autoencoder.eval().requires_grad_(False)
-        autoencoder = autoencoder.to(device.pick())
+        autoencoder = (build(dtype) if model is None else _pretrained(model, dtype)).to(device.pick())
         tune(autoencoder, info.switches)
     weights_module.count(info, vae=autoencoder)
+    info.sha256 = model and model_id and model.sha256()  # not while the time of loading is taken
     autoencoder.info = info
     return autoencoder
+
+
+def _pretrained(model: hub.Model, dtype: torch.dtype) -> AutoencoderKL:
+    if model.file:
+        autoencoder = single_file.load_autoencoder(model.file, dtype)
+    else:
+        autoencoder = hub.load_part(AutoencoderKL, model.fetch({"vae": AutoencoderKL}, dtype), "vae", dtype)
+    return autoencoder.eval().requires_grad_(False)
 
 
 def build(dtype: torch.dtype) -> AutoencoderKL:
     """An autoencoder of the published size with random weights."""
     return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
+
+
+def picture_side(autoencoder: AutoencoderKL) -> int:
+    """The side in pixels of square pictures for this autoencoder: one that comes back in its own size."""
+    size = autoencoder.config["sample_size"]
+    sides = list(size) if isinstance(size, (list, tuple)) else [size]
+    side = min(sides) if sides and all(type(side) is int for side in sides) else V1_CONFIG["sample_size"]
+    factor = 2 ** (len(autoencoder.config["block_out_channels"]) - 1)  # pixels a latent, in each direction
+    return max(factor, side // factor * factor)
 
 
 def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:

@@ -1,33 +1,35 @@
 """Where weights come from: choose among the weights words; download, verify, cache; say what was loaded."""
 import gc
 import hashlib
+import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
-import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from functools import cache
+from glob import escape
 from pathlib import Path
-from textwrap import shorten
+from urllib.parse import unquote, urljoin, urlsplit
 
 import diffusers
 import psutil
 import torch
 import transformers
-from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
-from packaging.version import Version
+from huggingface_hub import constants
+from tqdm import tqdm
 
 from genlib import device
-from genlib.models import STABLE_DIFFUSION, STYLEGAN2
+from genlib.files import read_regular, replacing, write_atomically
+from genlib.models import STABLE_DIFFUSION, STYLEGAN2, hub, trouble
+from genlib.models.folder import sha256
 from genlib.runs import ModelInfo
 
 WORDS = ("auto", "demo", "random", "published")
 PROFILES = ("thesis", "tuned")
 DEMO = Path(__file__).parent / "demo"  # small models, made by training/; its README.md describes them
 DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2 = DEMO / STABLE_DIFFUSION, DEMO / STYLEGAN2
-V1_4 = "CompVis/stable-diffusion-v1-4"
-V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
 
 
 def resolve(weights: str) -> str:
@@ -63,12 +65,12 @@ def _choose() -> tuple[str, str]:
         return "published", "a GPU, and the model is in the cache"
     if hub_answers():
         return "published", "a GPU and a network"
-    return "demo", "a GPU, but the model hub does not answer"
+    return "demo", f"a GPU, but {trouble.wrong_proxy() or 'the model hub does not answer'}"
 
 
 def in_cache() -> bool:
-    """Whether v1-4 was downloaded before."""
-    return isinstance(try_to_load_from_cache(V1_4, "model_index.json", revision=V1_4_REVISION), str)
+    """Whether all of v1-4 that is read on this machine was downloaded before."""
+    return hub.Model(hub.V1_4).is_cached(device.pick_dtype("auto"))
 
 
 def hub_answers(timeout_s: float = 5) -> bool:
@@ -79,17 +81,9 @@ def hub_answers(timeout_s: float = 5) -> bool:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=timeout_s).close()
     except urllib.error.HTTPError:
         return True  # an answer, even if it refuses this request
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # the last two for a proxy's address that is none
         return False
     return True
-
-
-@contextmanager
-def without_noise():
-    """Silence the warning that diffusers still passes an argument which the Hub's client has retired."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*local_dir_use_symlinks.*")
-        yield
 
 
 @contextmanager
@@ -105,83 +99,13 @@ def without_bars():
             library.enable_progress_bar()
 
 
-def locate(info: ModelInfo, model_id: str | None) -> str:
-    """Where a Stable Diffusion that is not random comes from, for `from_hub`; noted in `info` too."""
-    if info.weights == "demo":
-        info.source = "genlib/models/demo"
-        return str(DEMO_STABLE_DIFFUSION)
-    info.source = str(model_id or V1_4)
-    info.revision = V1_4_REVISION if info.source == V1_4 else None
-    return info.source
-
-
-def from_hub(cls, source: str, revision: str | None, dtype: torch.dtype, *, fp16_files: bool = True, **options):
-    """`cls.from_pretrained`, from the Hub or from a local folder in its layout: safetensors files only.
-
-    fp16_files: whether to take the files of the variant "fp16" for float16 and bfloat16.
-    Raises ConnectionError when the model cannot be downloaded, PermissionError when its terms must be
-    accepted first, FileNotFoundError when there is no such model or it has no safetensors files.
-    """
-    spelling = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older versions silently ignore `dtype`
-    options |= {spelling: dtype, "revision": revision, "use_safetensors": True}
-    if fp16_files and dtype in (torch.float16, torch.bfloat16):  # half the download; bfloat16 has fewer digits than these files
-        options["variant"] = "fp16"
-    try:
-        with without_noise(), without_bars() if source.startswith(str(DEMO)) else nullcontext():
-            model = cls.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:  # for "not found", "no connection" and "no such files" alike
-        raise explained(source, dtype, error) from None
-    if getattr(model, "dtype", dtype) != dtype:
-        raise RuntimeError(f"{source} was loaded as {model.dtype}, not as {dtype}: install a diffusers that honours the dtype")
-    return model
-
-
-def name_of(model_id: str | None) -> str:
-    """What tables call a model: its name on the Hub, or its folder's name; v1-4 without a model_id."""
-    return Path(model_id).name if model_id and Path(model_id).is_dir() else str(model_id or "Stable Diffusion v1-4")
-
-
-def has_fp16_files(source: str) -> bool:
-    """Whether a model, a local folder or on the Hub, has fp16 files; False if the Hub cannot be asked."""
-    if source == V1_4:
-        return True
-    if Path(source).is_dir():
-        return any(Path(source).rglob("*.fp16.safetensors"))
-    try:
-        return any(name.endswith(".fp16.safetensors") for name in list_repo_files(source))
-    except (OSError, ValueError):  # no network, or no such model: loading will say which
-        return False
-
-
-def explained(source: str, dtype: torch.dtype | None, error: Exception) -> Exception:
-    """An error of one sentence that says what diffusers' message means; an unfamiliar error as it is."""
-    text = str(error)
-    if "gated" in text.lower() or "401 Client Error" in text or "403 Client Error" in text:
-        return PermissionError(f"{source} is gated: accept its terms on its page on the Hub and give a token of yours as HF_TOKEN "
-                               "(on Colab under Secrets, the key at the left)")
-    if "is not a valid model identifier" in text or "Repository Not Found" in text:
-        return FileNotFoundError(f"there is no folder and no model {source} on the Hub: see how it is spelt (owner/name)")
-    if "model_index.json" in text:
-        return FileNotFoundError(f"{source} has no model_index.json, so it is no pipeline of diffusers: give the folder that has one, or a "
-                                 "model of the Hub in diffusers' layout")
-    if "safetensors" in text or "no file named" in text or "no such modeling files" in text:
-        kind = f" for {dtype}" if dtype else ""
-        return FileNotFoundError(f"{source} has no safetensors files{kind}: files of the older .bin kind can run code when they are "
-                                 "opened, and are refused; convert them, or use another model or dtype")
-    return no_network(source, error) if isinstance(error, OSError) else error
-
-
-def no_network(what: str, error: Exception) -> ConnectionError:
-    """The sentence for a download that failed."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ConnectionError(f"{what} could not be downloaded ({shorten(first, 160, placeholder=' ...')}): check the network, or use "
-                           "weights='demo' or weights='random', which need none")
-
-
-def sha256(path) -> str:
-    """The SHA-256 of a file, as 64 hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def of_stable_diffusion(word: str, profile: str, dtype: torch.dtype, model_id) -> tuple[ModelInfo, hub.Model | None]:
+    """What is known of a Stable Diffusion before it is loaded, and its files: None for random weights."""
+    model = None if word == "random" else hub.Model(DEMO_STABLE_DIFFUSION if word == "demo" else model_id or hub.V1_4)
+    source = {"random": "seed 0", "demo": "genlib/models/demo"}.get(word) or model.source
+    info = ModelInfo(model.name if model_id else "Stable Diffusion v1-4", word, profile, source, dtype=str(dtype).removeprefix("torch."))
+    info.revision = model.revision if model else None
+    return info, model
 
 
 def check_sha256(path, expected: str) -> str:
@@ -195,38 +119,93 @@ def check_sha256(path, expected: str) -> str:
 def cached_download(url: str, expected_sha256: str | None = None, attempts: int = 3) -> tuple[Path, str]:
     """Download a file once into torch's cache folder, with a progress bar; return its path and SHA-256.
 
-    The hash is checked before anyone opens the file. Where none was published, the one that `remember_sha256`
-    wrote down counts. Raises ConnectionError without a network, ValueError for an unexpected hash.
+    The hash is checked before anyone opens the file. Where none was published, the one counts that
+    `remember_sha256` wrote down. Raises ConnectionError without a network, OSError if the disk or a folder is
+    in the way, ValueError for an unexpected hash or an address that names no file.
     """
-    folder = hashlib.sha256(url.rpartition("/")[0].encode()).hexdigest()[:12]  # two addresses may have files of the same name
-    path = Path(torch.hub.get_dir()) / "genlib" / folder / url.rpartition("/")[2]
-    note = _sha256_note(path)
-    expected = expected_sha256 or (note.read_text().split()[0] if note.exists() else None)
+    address = urlsplit(url)
+    name = unquote(address.path).rpartition("/")[2]
+    if address.scheme not in ("http", "https") or not address.hostname or name in ("", ".", "..") or "\\" in name:
+        raise ValueError(f"{trouble.without_secrets(url)} is no address of a file: give one that begins with https:// and ends in the "
+                         "file's name")
+    # Two addresses may have files of the same name.
+    place = url.partition("?")[0].rpartition("/")[0] if not address.query else url
+    path = Path(torch.hub.get_dir()) / "genlib" / hashlib.sha256(place.encode()).hexdigest()[:12] / name
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file, but the cache keeps the download there: delete it")
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         _download(url, path, attempts)
+    expected = expected_sha256 or _remembered(path)
     return path, check_sha256(path, expected) if expected else sha256(path)
 
 
 def remember_sha256(path: Path, found: str) -> None:
     """Write the hash of a downloaded file, once it has proved whole, beside it: later calls check it."""
-    _sha256_note(path).write_text(f"{found}  {path.name}\n")
+    write_atomically(_sha256_note(path), f"{found}  {path.name}\n".encode())
 
 
 def _sha256_note(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
+def _remembered(path: Path) -> str | None:
+    note = _sha256_note(path)
+    if not note.exists():
+        return None
+    first = read_regular(note, 10_000).decode(errors="replace").partition(" ")[0].strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", first):
+        raise ValueError(f"{note} holds no sha256, so that {path.name} beside it cannot be checked: delete both, and it is downloaded "
+                         "again")
+    return first
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follow a redirect to https, or from http to http, and to no other kind of address."""
+
+    def http_error_302(self, request, answer, code, message, headers):
+        target = urljoin(request.full_url, headers.get("location") or "")
+        if urlsplit(target).scheme not in ("https", request.type):
+            raise ValueError(f"{trouble.without_secrets(request.full_url)} redirects to {trouble.without_secrets(target)}, which is not "
+                             "https and is not followed: give the address of the file itself")
+        return super().http_error_302(request, answer, code, message, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
 def _download(url: str, path: Path, attempts: int) -> None:
     for attempt in range(1, attempts + 1):
         try:
-            return torch.hub.download_url_to_file(url, str(path), progress=True)
-        except urllib.error.HTTPError as error:
-            raise no_network(url, error) from None  # the server has answered, so asking again would not help
-        except OSError as error:
-            if attempt == attempts or not isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError)):
-                raise no_network(url, error) from None if isinstance(error, urllib.error.URLError) else error
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(path)
+            return fetch(url, path)
+        except (OSError, http.client.HTTPException) as error:
+            passing = isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException))
+            answered = isinstance(error, urllib.error.HTTPError)  # so asking again would not help
+            if attempt == attempts or answered or not passing:
+                raise trouble.failed(trouble.without_secrets(url), error, path.parent, "TORCH_HOME") from None
             time.sleep(2**attempt)
+
+
+def fetch(url: str, path: Path) -> None:
+    """Download a file, whole or not at all, with a progress bar. Raises OSError or HTTPException."""
+    request = urllib.request.Request(url, headers={"User-Agent": "genlib"})
+    with urllib.request.build_opener(_Redirects).open(request, timeout=60) as answer, replacing(path) as file:
+        size = int(answer.headers.get("Content-Length") or 0)
+        with tqdm(total=size or None, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+            while block := answer.read(2**20):
+                file.write(block)
+                bar.update(len(block))
+        if bar.n < size:
+            raise urllib.error.URLError(f"the connection ended after {bar.n / 1e6:.1f} of {size / 1e6:.1f} MB")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what killed downloads of a file left a day ago; a newer part may still be another's work."""
+    for pattern in f".{escape(path.name[:100])}.*.part", f"{escape(path.name)}.*.partial":
+        for part in path.parent.glob(pattern):
+            with suppress(FileNotFoundError):  # another process had the same idea
+                if time.time() - part.lstat().st_mtime > 24 * 3600:
+                    part.unlink()
 
 
 @contextmanager

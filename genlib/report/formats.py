@@ -1,52 +1,45 @@
-"""A table as HTML, CSV, Markdown, LaTeX and Word. Text that goes into one of these is escaped here only.
+"""A table as HTML, CSV, Markdown, LaTeX and Word. Its text is escaped as genlib/escape.py says.
 
 Of a table without rows there is the caption, and the note that says why.
 """
-import html
 import io
 from zlib import crc32
 
 import pandas as pd
 
+from genlib import escape
 from genlib.report import layout
 
 FORMATS = ("csv", "md", "tex", "docx")
 TWIP = 635  # Word's unit of length, in python-docx's
-LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "²": "\\textsuperscript{2}",
-    "³": "\\textsuperscript{3}", "±": "$\\pm$", "\N{NARROW NO-BREAK SPACE}": "\\,"})
-ESCAPE = {
-    "html": lambda text: html.escape(text).replace("\n", "<br>"),
-    "md": lambda text: text.replace("|", "\\|"),
-    "tex": lambda text: text.translate(LATEX),
-}
+ESCAPE = {"html": escape.html, "csv": escape.csv, "md": escape.markdown, "tex": escape.latex, "docx": escape.plain}
+NO_FORMULAS = "tex2jax_ignore mathjax_ignore"  # classes by which MathJax, in notebooks and their pages, leaves text alone
 
 
 def escaped(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The table with its cells and heads escaped for "html", "md" or "tex"."""
-    escape = ESCAPE[kind]
-    return frame.map(lambda cell: escape(str(cell))).rename(columns=escape)
+    """The table with its cells and heads escaped for one of ESCAPE."""
+    return frame.map(lambda cell: ESCAPE[kind](str(cell))).rename(columns=ESCAPE[kind])
 
 
 def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     """The table for a notebook, with caption and note; the style of other tables is left alone."""
-    escape = ESCAPE["html"]
-    below = f"<p style='max-width: 50em; font-size: smaller'>{escape(note)}</p>"
+    caption, note = escape.html(caption), escape.html(note)
+    start, end = f"<div class='{NO_FORMULAS}'>", f"<p style='max-width: 50em; font-size: smaller'>{note}</p></div>"
     if frame.empty:
-        return f"<p><b>{escape(caption)}</b></p>{below}"
-    style = escaped(frame, "html").style.hide(axis="index").set_caption(escape(caption))
-    style.set_uuid(f"{name}-{crc32(frame.to_csv().encode()):08x}")
+        return f"{start}<p><b>{caption}</b></p>{end}"
+    style = escaped(frame, "html").style.hide(axis="index").set_caption(caption)
+    style.set_uuid(f"{name}-{crc32(style.data.to_csv().encode()):08x}")
     style.cell_ids = False
     left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
     caption_style = "font-weight: bold; text-align: left; padding-bottom: 4px"
     styles = [{"selector": "caption", "props": caption_style}, {"selector": left, "props": "text-align: left"}]
-    return style.set_table_styles(styles).to_html() + below
+    return start + style.set_table_styles(styles).to_html() + end
 
 
 def to_csv(frame: pd.DataFrame, decimal_sign: str) -> bytes:
-    """The table as Excel opens it in a language that writes numbers with this decimal sign."""
-    separator, encoding = (";", "utf-8-sig") if decimal_sign == "," else (",", "utf-8")
-    return frame.to_csv(index=False, sep=separator).encode(encoding)
+    """The table as Excel opens it, by a double click, in a language that writes numbers with this decimal
+    sign; without the mark at the start it would take UTF-8 for the machine's older encoding."""
+    return escaped(frame, "csv").to_csv(index=False, sep=";" if decimal_sign == "," else ",").encode("utf-8-sig")
 
 
 def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
@@ -54,17 +47,16 @@ def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
     def line(cells):
         return "| " + " | ".join(cells) + " |"
 
-    frame, escape = escaped(frame, "md"), ESCAPE["md"]
+    frame = escaped(frame, "md")
     rules = ["---"] + ["---:"] * (len(frame.columns) - 1)
     table = [] if frame.empty else [line(frame.columns), line(rules), *map(line, frame.to_numpy()), ""]
-    return "\n".join([f"**{escape(caption)}**", "", *table, escape(note), ""])
+    return "\n".join([f"**{escape.markdown(caption)}**", "", *table, escape.markdown(note), ""])
 
 
 def to_latex(frame: pd.DataFrame, caption: str, note: str) -> str:
     """The table as LaTeX; with sentences in it as a longtable, since a float cannot be longer than a page."""
-    escape = ESCAPE["tex"]
-    caption = f"{{\\raggedright {escape(caption)}\\par}}\\smallskip"
-    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape(note)}\\par}}"
+    caption = f"{{\\raggedright {escape.latex(caption)}\\par}}\\smallskip"
+    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape.latex(note)}\\par}}"
     if frame.empty:
         return f"{caption}\n{note}\n"
     lefts = layout.is_left(frame)
@@ -99,10 +91,10 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     font = document.styles["Normal"].font
     font.name, font.size = "Times New Roman", Pt(14)
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
-    document.add_paragraph(caption).paragraph_format.keep_with_next = True
+    document.add_paragraph(escape.plain(caption)).paragraph_format.keep_with_next = True
     if not frame.empty:
-        _add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
-    document.add_paragraph().add_run(note).font.size = Pt(11)
+        _add_word_table(document, escaped(frame, "docx"), page.page_width - page.left_margin - page.right_margin)
+    document.add_paragraph().add_run(escape.plain(note)).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)
     return data.getvalue()

@@ -5,11 +5,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from genlib import runs
+from genlib import escape, runs
 from genlib.locale import Language, Message
 from genlib.report import choice, conclusions, warnings
 from genlib.report.summary import summarize
 from genlib.report.tables import TABLES, Table
+
+
+class Rows(pd.DataFrame):
+    """Rows that a notebook shows as they are: a dollar in a cell begins no formula."""
+
+    @property
+    def _constructor(self):
+        return Rows
+
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.html.use_mathjax", False):
+            return super()._repr_html_()
 
 
 class Report:
@@ -38,7 +50,7 @@ class Report:
         self._first_number, self._made = str(number).strip(), {}
         _number_after(self._first_number, 0)
         folders = [results] if isinstance(results, (str, PathLike)) else results
-        self.everything = summarize(runs.read_all(*folders, reference=reference))
+        self.everything = _without_hidden_letters(summarize(runs.read_all(*folders, reference=reference)))
         self.summary = choice.choose(self.everything, machine, weights, profile)
         self.rows = choice.one_of_each(self.summary)
 
@@ -101,6 +113,13 @@ class Report:
     def conclusions(self) -> list[str]:
         """What the figures say, in sentences; the last one says what they cannot tell."""
         return conclusions.conclude(self)
+
+
+def _without_hidden_letters(rows: pd.DataFrame) -> Rows:
+    """The rows with their texts and heads as `escape.plain` writes them; of two heads that are then alike the
+    first."""
+    plain = rows.map(lambda value: escape.plain(value) if isinstance(value, str) else value).rename(columns=escape.plain)
+    return Rows(plain.loc[:, ~plain.columns.duplicated()])
 
 
 def _figures() -> list:

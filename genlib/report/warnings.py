@@ -2,6 +2,7 @@
 import numpy as np
 import pandas as pd
 
+from genlib import escape
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, NOT_FINITE, SHOWN
@@ -48,7 +49,7 @@ def of_run(report, run: Run) -> list[str]:
             failed, failed=failed, n=n, reason=report.text(NOT_FINITE if known else N_("run.json says why"))))
     if run.good:
         seen += [*_unsteady(report, times_of(run)), *_incomplete(report, run), *_disturbed(report, run)]
-    return [*seen, *run.warnings]
+    return [*seen, *map(escape.plain, run.warnings)]
 
 
 def times_of(run: Run) -> pd.Series:
@@ -121,7 +122,7 @@ def _disturbed(report, run: Run) -> list[str]:
     seen, good = [], run.good
     reasons = sorted({reason for iteration in good for reason in iteration.throttled or []})
     if reasons:
-        names = ", ".join(report.text(REASONS.get(reason, reason)) for reason in reasons)
+        names = ", ".join(report.text(REASONS.get(reason) or escape.plain(reason)) for reason in reasons)
         seen.append(report.say("the GPU slowed itself down ({reasons}): cool it or raise its power limit, or name the limit beside the "
                                "figures", reasons=names))
     if (others := readings(good, "vram_others_bytes").max()) > OTHERS_BYTES:

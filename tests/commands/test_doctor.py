@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from genlib import notebook
+from genlib import device, notebook
 from genlib.__main__ import main
 from genlib.commands import doctor, forecast
 from genlib.experiments import EXPERIMENTS, Experiment
@@ -71,7 +71,8 @@ def whole(slug):
 def test_a_notebooks_forecast_is_the_sum_over_its_experiments(monkeypatch):
     assert whole("vae-as-in-thesis") == whole("vae-round-trip"), "one notebook"
     monkeypatch.setattr(forecast, "time_s", lambda work, *rates: 1000.0)  # an image of any model
-    images = {entry.slug: entry.images(notebook.parameters(entry.notebook)) for entry in EXPERIMENTS}
+    images = {entry.slug: entry.images(notebook.parameters(entry.notebook) | dict(PRECISIONS_TRIED=device.precisions("auto")))
+              for entry in EXPERIMENTS}
     both = doctor.AROUND_S + 1000 * (images["vae-as-in-thesis"] + images["vae-round-trip"])
     assert whole("vae-round-trip") == pytest.approx(both, rel=0.01)
     assert whole("stylegan2-ada") == pytest.approx(doctor.AROUND_S + 1000 * images["stylegan2-ada"], rel=0.01)
@@ -84,6 +85,16 @@ def test_the_parameters_that_stand_in_a_notebook_are_what_is_counted(monkeypatch
     monkeypatch.setattr(notebook, "parameters", lambda name: dict(ITERATIONS=5))
     with pytest.raises(ValueError, match="1_stable_diffusion.ipynb has no parameter 'STEPS'.*put it back"):
         doctor.examine()
+
+
+def test_a_precision_that_the_processor_lacks_is_said_and_counted_only_if_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(forecast, "time_s", lambda work, *rates: 1000.0)  # an image of any model
+    given, usual = notebook.parameters, whole("stylegan2-ada")
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: False)
+    assert usual - whole("stylegan2-ada") == pytest.approx(4000, abs=400), "a warm-up and three iterations; times are rounded"
+    assert "bfloat16 when asked, without instructions for it" in "\n".join(doctor.examine())
+    monkeypatch.setattr(notebook, "parameters", lambda name: given(name) | dict(PRECISIONS_TRIED=["bfloat16"]))
+    assert whole("stylegan2-ada") == usual
 
 
 def test_without_notebooks_only_an_image_is_forecast(monkeypatch, tmp_path):

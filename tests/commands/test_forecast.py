@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.autoencoders.vae import Decoder
 from torch.nn.modules.module import register_module_forward_hook
 
-from genlib import experiments, measure, notebook
+from genlib import device, experiments, measure, notebook
 from genlib.commands import forecast
 from genlib.experiments import STABLE_DIFFUSION, STYLEGAN2_ADA, VAE_AS_IN_THESIS, VAE_ROUND_TRIP
 from genlib.models import stable_diffusion, stylegan2, vae, weights
@@ -94,7 +94,7 @@ def counted(network, amount):
 
 
 def execute(name, results, monkeypatch, **changes):
-    """Execute a notebook's code cells here, with demo weights and these changes; all its parameters."""
+    """Execute a notebook's code cells here, with demo weights and changes; the parameters to count by."""
     monkeypatch.chdir(notebook.PROJECT / "notebooks")
     parameters = notebook.parameters(name) | dict(WEIGHTS="demo", RESULTS=str(results)) | changes
     variables = {}
@@ -105,23 +105,25 @@ def execute(name, results, monkeypatch, **changes):
         if cell.id == "parameters":
             variables |= parameters
     gc.unfreeze()
-    return parameters
+    return parameters | dict(PRECISIONS_TRIED=device.precisions(parameters["PRECISIONS_TRIED"]))
 
 
-@pytest.mark.parametrize("changes", [
-    {}, dict(ITERATIONS=2, BATCHES_TRIED=[3], PRECISIONS_TRIED=[])], ids=["as it is", "fewer"])
-def test_notebook_3_draws_the_images_that_its_entry_counts(tmp_path, monkeypatch, changes):
+@pytest.mark.parametrize("changes, computes, number", [
+    ({}, True, 89), ({}, False, 85), (dict(ITERATIONS=2, BATCHES_TRIED=[3], PRECISIONS_TRIED=[]), True, 35)],
+    ids=["as it is", "a processor without bfloat16", "fewer"])
+def test_notebook_3_draws_the_images_that_its_entry_counts(tmp_path, monkeypatch, changes, computes, number):
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: computes)
     synthesis = type(stylegan2.load("demo").synthesis)
     with counted(synthesis, lambda inputs, output: len(output)) as images:
         parameters = execute(STYLEGAN2_ADA.notebook, tmp_path, monkeypatch, **changes)
-    assert sum(images) == STYLEGAN2_ADA.images(parameters)
-    assert changes or sum(images) == 89
+    assert sum(images) == STYLEGAN2_ADA.images(parameters) == number
 
 
 @pytest.mark.parametrize("changes", [
     pytest.param({}, marks=pytest.mark.slow, id="as it is"),
-    pytest.param(dict(ITERATIONS=2, BATCHES_TRIED=[], SHARES_OF_STEPS_TRIED=[], PRECISIONS_TRIED=[], STEPS=4), id="fewer")])
+    pytest.param(dict(ITERATIONS=2, BATCHES_TRIED=[], SHARES_OF_STEPS_TRIED=[], STEPS=4), id="fewer, on a processor without bfloat16")])
 def test_notebook_1_draws_the_images_that_its_entry_counts(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: not changes)
     with counted(UNet2DConditionModel, lambda inputs, output: len(inputs[0])) as predictions:
         parameters = execute(STABLE_DIFFUSION.notebook, tmp_path, monkeypatch, **changes)
     of_an_image = 2 * STABLE_DIFFUSION.parts(parameters["STEPS"])["unet"]  # with and without the prompt
@@ -130,8 +132,9 @@ def test_notebook_1_draws_the_images_that_its_entry_counts(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("changes", [
     pytest.param({}, marks=pytest.mark.slow, id="as it is"),
-    pytest.param(dict(ITERATIONS=2, BATCHES_TRIED=[3], SCALES_TRIED=[0.5], PRECISIONS_TRIED=[], STEPS=4), id="fewer")])
+    pytest.param(dict(ITERATIONS=2, BATCHES_TRIED=[3], SCALES_TRIED=[0.5], STEPS=4), id="fewer, on a processor without bfloat16")])
 def test_notebook_2_draws_the_images_that_its_entries_count(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: not changes)
     side = AutoencoderKL.load_config(weights.DEMO_STABLE_DIFFUSION / "vae")["sample_size"]
     with counted(UNet2DConditionModel, lambda inputs, output: len(inputs[0])) as predictions, \
             counted(Decoder, lambda inputs, output: len(output) * prod(output.shape[2:]) / side**2) as decoded:

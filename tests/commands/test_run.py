@@ -1,7 +1,12 @@
 """The command that executes the notebooks."""
 import errno
+import json
+import os
 import re
+import subprocess
+import sys
 from email.message import Message
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -42,14 +47,24 @@ def project(tmp_path, monkeypatch):
     folder.mkdir()
     for name, last in ("1_stable_diffusion", "assert ITERATIONS == 2"), ("2_vae_round_trip", "raise ValueError('the disk melted')"):
         parameters = 'ITERATIONS = 5\nWEIGHTS = "auto"\nPROFILE = "thesis"\nRESULTS = "x"'
-        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-                 nbformat.v4.new_code_cell("from pathlib import Path\n(Path(RESULTS) / 'measured').write_text(WEIGHTS)"),
+        measuring = "from genlib import notebook\n(notebook.results_folder(RESULTS) / 'measured').write_text(WEIGHTS)"
+        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(measuring),
                  nbformat.v4.new_code_cell(last)]
         kernel = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb")
     nbformat.write(nbformat.v4.new_notebook(), folder / "4_comparison.ipynb")
     monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(notebook.__file__).parent.parent))
     return tmp_path
+
+
+def cells(project, name, *sources, **metadata):
+    """Give a notebook of the project other cells after its parameters."""
+    path = project / "notebooks" / f"{name}.ipynb"
+    changed = nbformat.read(path, as_version=4)
+    changed.cells[1:] = [nbformat.v4.new_code_cell(source) for source in sources]
+    changed.metadata.update(metadata)
+    nbformat.write(changed, path)
 
 
 def test_run_passes_the_options_on_and_keeps_the_executed_notebook_as_ipynb_and_html(capsys, project):
@@ -65,8 +80,8 @@ def test_notebook_4_is_asked_for_the_weights_and_profile_that_are_named():
     both = ["--weights", "demo", "--profile", "tuned"]
     for given, weights, profile in ([], "", ""), (["--weights", "auto"], "", ""), (both, "demo", "tuned"):
         options = parser().parse_args(["run", *given])
-        assert run._parameters(options, "4_comparison", "r") == dict(RESULTS="r", WEIGHTS=weights, PROFILE=profile, LANGUAGE="en")
-        assert run._parameters(options, "1_stable_diffusion", "r")["PROFILE"] == (profile or "thesis")
+        assert run._parameters(options, "4_comparison") == dict(WEIGHTS=weights, PROFILE=profile, LANGUAGE="en")
+        assert run._parameters(options, "1_stable_diffusion")["PROFILE"] == (profile or "thesis")
 
 
 @pytest.mark.parametrize("option, only", [("--steps", "3"), ("--steps", "4"), ("--iterations", "4")])
@@ -89,24 +104,24 @@ def test_a_results_folder_that_is_a_file_is_said(capsys, project):
     assert status == 1 and "cannot be made" in err and "choose another" in err and (project / "taken").is_file()
 
 
-def test_a_disk_too_full_for_the_executed_copy_is_one_sentence_with_the_remedy(capsys, project, monkeypatch):
-    import papermill
+@pytest.mark.parametrize("number, said", [
+    (errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EACCES, "you may not write here"), (errno.EROFS, "can only be read")])
+def test_a_disk_that_takes_no_executed_copy_is_one_sentence_with_its_folder_before_anything_is_executed(
+        capsys, project, monkeypatch, number, said):
+    def refused(*arguments):
+        raise OSError(number, os.strerror(number))
 
-    def full(*arguments, **options):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(papermill, "execute_notebook", full)
+    monkeypatch.setattr(os, "fsync", refused)
     status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
-    assert status == 1 and "the disk is full" in err and "free some space and run again" in err and "Errno" not in err
+    assert status == 1 and said in err and str(project / "results" / "notebooks") in err and "Errno" not in err
+    assert not (project / "results" / "measured").exists()
 
 
 def test_a_kernel_that_is_killed_is_one_sentence_and_what_was_measured_stays(capsys, project):
-    path = project / "notebooks" / "1_stable_diffusion.ipynb"
-    killed = nbformat.read(path, as_version=4)
-    killed.cells[-1].source = "import os\nos.kill(os.getpid(), 9)"
-    nbformat.write(killed, path)
+    cells(project, "1_stable_diffusion", "print('measured')", "import os\nos.kill(os.getpid(), 9)")
     status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
-    assert status == 1 and "was killed" in err and "memory" in err and (project / "results" / "measured").exists()
+    assert status == 1 and "was killed" in err and "memory" in err
+    assert "measured" in (project / "results" / "notebooks" / "1_stable_diffusion.ipynb").read_text()
 
 
 def test_the_notebooks_are_those_of_the_experiments_and_the_comparison_comes_last(monkeypatch):
@@ -120,13 +135,13 @@ def test_the_notebooks_are_those_of_the_experiments_and_the_comparison_comes_las
 
 def test_a_notebook_gets_the_parameters_that_it_has_and_no_others(project):
     options = parser().parse_args(["run", "--steps", "3", "--iterations", "2"])
-    assert run._parameters(options, "1_stable_diffusion", "r") == dict(ITERATIONS=2, WEIGHTS="auto", PROFILE="thesis", RESULTS="r")
+    assert run._parameters(options, "1_stable_diffusion") == dict(ITERATIONS=2, WEIGHTS="auto", PROFILE="thesis")
 
 
 def test_without_what_executes_notebooks_the_command_names_the_package_before_it_makes_anything(capsys, project, monkeypatch):
-    monkeypatch.setattr(run, "find_spec", lambda name: name != "papermill" or None)
+    monkeypatch.setattr(run, "find_spec", lambda name: name != "nbclient" or None)
     status, _, err = call(capsys, "run", "--results", project / "results")
-    assert status == 1 and "papermill must be there to execute notebooks: pip install papermill" in err
+    assert status == 1 and "nbclient must be there to execute notebooks: pip install nbclient" in err
     assert not (project / "results").exists()
 
 
@@ -141,3 +156,114 @@ def test_without_notebooks_the_command_says_where_they_are_and_gives_an_address_
         status, _, err = call(capsys, "run", "--results", tmp_path / "results")
         assert status == 1 and not (tmp_path / "results").exists()
         assert "clone or download the project, and run `python -m genlib run` in its folder" in err
+
+
+PRINTS = """
+import os, pathlib, sys, tempfile, warnings
+results = pathlib.Path(os.environ["GENLIB_RESULTS"])
+print("the runs lie in", results, os.getcwd(), sys.prefix, tempfile.gettempdir(), pathlib.Path.home() / "models" / "mine")
+warnings.warn(f"skipped {results}/x.zip")
+results"""
+
+
+@pytest.mark.parametrize("last", ["print('done')", "open(results / 'nowhere')"], ids=["to its end", "to an error"])
+def test_the_executed_copy_and_its_page_have_no_paths_of_the_machine(capsys, project, monkeypatch, last):
+    results = project / "home" / "olena" / "my results"
+    monkeypatch.setenv("HOME", str(project / "home" / "olena"))
+    cells(project, "1_stable_diffusion", PRINTS, last, papermill={"input_path": str(results)}, kernelspec={"name": "olenas-own"})
+    call(capsys, "run", "--only", "1", "--results", results)
+    [copy] = (results / "notebooks").glob("*.ipynb")
+    for file in (copy, *(results / "notebooks").glob("*.html")):
+        text = file.read_text()
+        assert "the runs lie in my results" in text and "models/mine" in text
+        assert not [secret for secret in ("olena", str(project), sys.prefix, str(Path.cwd())) if secret in text]
+    assert ("FileNotFoundError" in copy.read_text()) == (last != "print('done')")
+
+
+def test_a_link_in_the_place_of_an_executed_copy_is_replaced_and_what_it_points_to_is_left_alone(capsys, project):
+    folder, precious = project / "results" / "notebooks", project / "precious"
+    folder.mkdir(parents=True)
+    precious.write_text("mine")
+    for suffix in ".ipynb", ".html":
+        (folder / f"1_stable_diffusion{suffix}").symlink_to(precious)
+    status, *_ = call(capsys, "run", "--only", "1", "--iterations", "2", "--results", project / "results")
+    assert status == 0 and precious.read_text() == "mine" and not any(path.is_symlink() for path in folder.iterdir())
+    nbformat.read(folder / "1_stable_diffusion.ipynb", as_version=4)
+
+
+def test_the_kernel_is_of_this_python_whatever_kernel_the_user_calls_python3(capsys, project, monkeypatch):
+    for name in "python3", "olenas-own":
+        spec = project / "jupyter" / "kernels" / name / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        spec.write_text(json.dumps({"argv": ["/nowhere/python", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(project / "jupyter"))
+    cells(project, "1_stable_diffusion", "import sys\nprint('it is', sys.executable)", kernelspec={"name": "olenas-own"})
+    monkeypatch.setattr(run, "_public", lambda book, results: book)
+    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
+    assert status == 0, err
+    assert f"it is {sys.executable}" in (project / "results" / "notebooks" / "1_stable_diffusion.ipynb").read_text()
+
+
+def test_a_kernel_that_does_not_start_is_one_sentence_that_says_where_to_look(capsys, project, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
+    assert status == 1 and "1_stable_diffusion has no kernel" in err and "see what `/bin/false -m ipykernel_launcher` says" in err
+
+
+@pytest.mark.parametrize("widgets", [{}, {"application/vnd.jupyter.widget-state+json": {}}])
+def test_a_notebook_that_colab_saved_becomes_a_page_and_tells_nothing_of_its_owner(capsys, project, widgets):
+    shows = "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text/plain': 'a widget'}, raw=True)"
+    cells(project, "1_stable_diffusion", shows, widgets=widgets)
+    path = project / "notebooks" / "1_stable_diffusion.ipynb"
+    saved = json.loads(path.read_text())
+    saved["cells"][1]["metadata"] = {"executionInfo": {"user": {"displayName": "Olena"}}, "id": "x", "outputId": "y"}
+    saved |= {"nbformat_minor": 0}
+    path.write_text(json.dumps(saved))
+    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
+    assert status == 0 and err == ""
+    assert "a widget" in (project / "results" / "notebooks" / "1_stable_diffusion.html").read_text()
+    assert "Olena" not in (project / "results" / "notebooks" / "1_stable_diffusion.ipynb").read_text()
+
+
+def test_a_page_that_cannot_be_made_is_said_and_stops_no_run(capsys, project, monkeypatch):
+    import nbconvert
+
+    monkeypatch.setattr(nbconvert.HTMLExporter, "from_notebook_node", lambda *_, **__: {}["state"])
+    status, out, _ = call(capsys, "run", "--only", "1", "--iterations", "2", "--results", project / "results")
+    assert status == 0 and "no 1_stable_diffusion.html (KeyError: 'state')" in out
+
+
+@pytest.mark.parametrize("given, variable, named", [
+    ("mine", "yours", "mine"), (None, "yours", "yours"), (None, " ", "results"), ("~/mine", None, "home/mine"), ("'mine' ", None, "mine")])
+def test_the_results_folder_is_the_option_then_the_variable_and_relative_to_where_the_command_is_typed(
+        capsys, project, monkeypatch, given, variable, named):
+    typed = project / "typed"
+    typed.mkdir()
+    monkeypatch.chdir(typed)
+    monkeypatch.setenv("HOME", "home")
+    if variable:
+        monkeypatch.setenv("GENLIB_RESULTS", variable)
+    monkeypatch.setattr(run, "_execute", lambda source, results, parameters: (results / "measured").write_text(""))
+    status, *_ = call(capsys, "run", "--only", "1", *(["--results", given] if given else []))
+    assert status == 0 and [path.relative_to(typed) for path in typed.rglob("measured")] == [Path(named, "measured")]
+
+
+@pytest.mark.parametrize("given, said", [("", "names no folder"), ("https://x.org/y", "is an address"), ("taken", "cannot be made")])
+def test_what_is_no_folder_is_one_sentence(capsys, project, monkeypatch, given, said):
+    monkeypatch.chdir(project)
+    (project / "taken").write_text("")
+    status, _, err = call(capsys, "run", "--only", "1", "--results", given)
+    assert status == 1 and said in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_on_one_results_folder_leave_whole_copies(project):
+    cells(project, "1_stable_diffusion", *[f"print({number}, 'x' * 100_000)" for number in range(5)])
+    code = f"from genlib import notebook, __main__\nfrom pathlib import Path\nnotebook.PROJECT = Path({str(project)!r})\n" \
+           f"raise SystemExit(__main__.main(['run', '--only', '1', '--results', {str(project / 'results')!r}]))"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    copy = project / "results" / "notebooks" / "1_stable_diffusion.ipynb"
+    while any(process.poll() is None for process in both):
+        if copy.exists():
+            json.loads(copy.read_text())
+    assert [process.returncode for process in both] == [0, 0] and len(list(copy.parent.iterdir())) == 2

@@ -22,12 +22,14 @@ def test_the_thesiss_reading_refuses_a_source_that_it_did_not_use(tmp_path):
 @pytest.mark.parametrize("script, expected", [
     ("", None), ("echo 'NVIDIA-SMI has failed'", None), ("echo 'No devices were found'", None), ("sleep 60", None),
     ("echo '0, GPU-1, 5, 1000, 1136, 400, 535.1, Tesla T4, 123, Disabled, Disabled, 60'", 1136 * MIB),
-    ("echo '0, GPU-1, 5, 1000, 1136, 400, 535.1, NVIDIA A100, MIG 1g.5gb, 123, Disabled, Disabled, 60'", 1136 * MIB),
+    ("echo '0, GPU-1, 5, 1000, 1136, 400, 535.1, NVIDIA A100, of a name with a comma, 123, Disabled, Disabled, 60'", 1136 * MIB),
+    (r"printf '0, GPU-1, 5, 1000, 1136, 400, 535.1, \377, 123, Disabled, Disabled, 60\n'", None),
     ("echo '0, GPU-1, 5, 1000, [Insufficient Permissions], 400, 535.1, NVIDIA A100, 123, Disabled, Disabled, 60'", None),
     ("echo '0, GPU-1, 5, [N/A], [N/A], [N/A], 535.1, Tesla T4, 123, Disabled, Disabled, 60'", None),
     ("echo '0, GPU-1, 5, 0, 0, 0, 535.1, Tesla T4, 123, Disabled, Disabled, 60'", None),
 ])
-def test_every_fault_of_gputil_is_a_reading_that_is_missing(tmp_path, monkeypatch, script, expected):
+def test_every_fault_of_gputil_is_a_reading_that_is_missing(tmp_path, monkeypatch, cuda, script, expected):
+    cuda["uuids"] = ["1"]
     program = tmp_path / "nvidia-smi"
     if script:
         program.write_text(f"#!/bin/sh\n{script}\n")

@@ -26,6 +26,15 @@ def test_the_work_and_the_machines_rates_are_kept_in_the_run_and_the_rates_measu
     assert measure.machine_rates("float32") == (kept.machine.matmul_flops_per_s, kept.machine.bandwidth_bytes_per_s)
 
 
+def test_the_rate_for_a_network_of_mixed_precision_is_that_of_float16(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(work, "_rates", lambda where, dtype, settings: asked.append(dtype) or (1.0, 2.0))
+    run = measured(tmp_path, lambda: None)
+    run.model = runs.ModelInfo("a network", "random", "thesis", "here", dtype="mixed")
+    measure.record_work(run, 1.0)
+    assert asked == [torch.float16] and run.machine.matmul_flops_per_s == 1
+
+
 def test_the_rate_of_a_matrix_product_is_2_rows_cubed_over_its_time(monkeypatch):
     monkeypatch.setattr(work, "seconds", lambda function, *arguments, **keywords: arguments[0].shape[0] / 1000)
     assert work._matmul_rate(torch.device("cpu"), torch.float32) == pytest.approx(2 * 256**3 / 0.256)

@@ -1,4 +1,5 @@
 """Stable Diffusion: the demo, models of other classes, published weights in local folders."""
+import json
 import shutil
 import warnings
 
@@ -292,3 +293,54 @@ def test_a_safety_checker_is_recorded_only_where_the_model_has_one(hub_folder, s
         loaded = stable_diffusion.load(model_id=folder, safety_checker=True)
         assert loaded.info.switches["safety_checker"] is False
         assert f"{folder.name} has no safety checker: its pictures are drawn without one" in capsys.readouterr().out
+
+
+# --- sizes
+
+@pytest.fixture
+def resized(hub_folder, sdxl_folder, tmp_path):
+    """A function that copies a model and gives its UNet another sample_size."""
+    def copy(size, model="v1"):
+        folder = tmp_path / "model"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree({"v1": hub_folder, "sdxl": sdxl_folder}[model], folder)
+        config = folder / "unet" / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": size}))
+        return folder
+    return copy
+
+
+@pytest.mark.parametrize("profile", ["thesis", "tuned"])
+@pytest.mark.parametrize("size, picture", [([8, 8], (64, 64)), ([8, 12], (96, 64)), ([16, 8], (64, 128)), (12, (96, 96))])
+def test_a_sample_size_that_is_a_list_need_not_be_square(resized, profile, size, picture):
+    loaded = stable_diffusion.load(model_id=resized(size), profile=profile)
+    height, width = stable_diffusion.latent_size(loaded)
+    assert stable_diffusion.random_latents(loaded, batch_size=2).shape == (2, 4, height, width) == (2, 4, picture[1] // 8, picture[0] // 8)
+    assert draw(loaded).size == picture == loaded(prompt="", num_inference_steps=1).images[0].size, "with our latents or its own"
+
+
+def test_a_list_of_equal_numbers_works_in_pipelines_that_cannot_read_one(resized):
+    loaded = stable_diffusion.load(model_id=resized([8, 8], "sdxl"))
+    assert draw(loaded).size == (64, 64)
+    with pytest.raises(ValueError, match=r"is a StableDiffusionXLPipeline of sample_size \[8, 12\].*draws squares"):
+        stable_diffusion.load(model_id=resized([8, 12], "sdxl"))
+
+
+@pytest.mark.parametrize("size", [None, 0, -8, 8.5, "8", True, [], [8], [8, 8, 8], [8, None], {"height": 8}])
+def test_a_sample_size_that_tells_no_size_is_refused_in_a_sentence(resized, size):
+    with pytest.raises(ValueError, match="sample_size .*, so the size of its pictures is not known: write the latents' size there"):
+        stable_diffusion.load(model_id=resized(size))
+
+
+def test_an_autoencoder_of_another_factor_gives_pictures_of_its_own_size(pipe, tmp_path):
+    network = AutoencoderKL(sample_size=32, block_out_channels=(8, 16), norm_num_groups=8, latent_channels=4,
+                            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
+    StableDiffusionPipeline(vae=network, unet=pipe.unet, text_encoder=pipe.text_encoder, tokenizer=pipe.tokenizer, scheduler=pipe.scheduler,
+                            safety_checker=None, feature_extractor=None, requires_safety_checker=False).save_pretrained(tmp_path)
+    assert draw(stable_diffusion.load(model_id=tmp_path)).size == (16, 16), "2 pixels a latent"
+
+
+@pytest.mark.parametrize("size, side", [(64, 64), ([64, 96], 64), ([96, 64], 64), (None, 512), (33, 32), (70.0, 512), ("64", 512), (4, 8)])
+def test_the_side_of_an_autoencoders_pictures_is_one_that_comes_back_in_its_size(autoencoder, monkeypatch, size, side):
+    monkeypatch.setattr(autoencoder, "_internal_dict", autoencoder.config | {"sample_size": size})
+    assert vae.picture_side(autoencoder) == side

@@ -142,12 +142,15 @@ def test_huge_pages_need_the_variable_and_a_kernel_that_allows_them(monkeypatch,
     assert tuned.huge_pages() is expected
 
 
-def test_bfloat16_on_a_cpu_that_does_not_compute_in_it_is_pointed_out(monkeypatch, capsys):
+@pytest.mark.parametrize("dtype, instructions", [("bfloat16", "avx512_bf16"), ("bfloat16", "amx_tile"), ("bfloat16", "bf16"),
+                                                 ("float16", "avx512_fp16"), ("float16", "fp16_arith")])
+def test_a_precision_that_the_cpu_has_no_instructions_for_is_pointed_out(monkeypatch, capsys, dtype, instructions):
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
-    for computes in True, False:
-        monkeypatch.setattr(device, "computes_in_bfloat16", lambda computes=computes: computes)
-        assert device.pick_dtype("bfloat16") == torch.bfloat16
-        assert ("slower than float32" in capsys.readouterr().out) is not computes
+    for has in {"avx2": True}, {instructions: True}:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
+        assert device.pick_dtype(dtype) == getattr(torch, dtype)
+        assert (f"{dtype} on " in capsys.readouterr().out) is (instructions not in has)
+        assert device.pick_dtype("float32") == torch.float32 and not capsys.readouterr().out
 
 
 # --- the same pictures

@@ -1,11 +1,19 @@
 """Which weights a word stands for; downloads and their hashes; what is said where there are none."""
+import errno
+import os
+import sys
+import threading
+import urllib.request
 import warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from genlib import device
-from genlib.models import stable_diffusion, vae, weights
+from genlib.models import hub, stable_diffusion, vae, weights
 from genlib.runs import ModelInfo
 
 
@@ -44,19 +52,30 @@ def test_an_unknown_word_is_refused_in_a_sentence(load):
         load("demo", dtype="int8")
 
 
-@pytest.mark.parametrize("said, kind, sentence", [
-    ("401 Client Error. Cannot access gated repo for url", PermissionError, "is gated: accept its terms .* HF_TOKEN .*Secrets"),
-    ("a/b is not a local folder and is not a valid model identifier listed on", FileNotFoundError, "no folder and no model a/b"),
-    ("no such modeling files are available", FileNotFoundError, "no safetensors files for torch.float16"),
-    ("We couldn't connect to the Hub", ConnectionError, "could not be downloaded")])
-def test_a_refusal_by_the_hub_is_explained_in_a_sentence(said, kind, sentence):
-    class Model:
-        @classmethod
-        def from_pretrained(cls, source, **options):
-            raise OSError(said)
+def answer(status):
+    """A response of the HTTP library that the Hub's client uses, which differs by version."""
+    [library] = {cls.__module__.split(".")[0] for cls in HfHubHTTPError.__mro__} - {"huggingface_hub", "builtins"}
+    response = sys.modules[library].Response(status)
+    response.request = sys.modules[library].Request("GET", "https://huggingface.co")
+    return response
 
+
+@pytest.mark.parametrize("error, kind, sentence", [
+    (GatedRepoError("Cannot access gated repo", response=answer(403)), PermissionError, "gated: accept its terms .* HF_TOKEN .*Secrets"),
+    (RepositoryNotFoundError("none", response=answer(404)), FileNotFoundError, "no folder and no model a/b.*HF_TOKEN"),
+    (HfHubHTTPError("down", response=answer(503)), ConnectionError, "could not be downloaded .*check the network"),
+    (OSError("We couldn't connect to the Hub"), ConnectionError, "could not be downloaded")])
+def test_a_refusal_by_the_hub_is_explained_in_a_sentence(monkeypatch, tmp_path, error, kind, sentence):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda *a, **k: (_ for _ in ()).throw(error))
     with pytest.raises(kind, match=sentence):
-        weights.from_hub(Model, "a/b", None, torch.float16)
+        stable_diffusion.load(model_id="a/b")
+
+
+def test_a_name_that_the_hub_cannot_have_is_refused_in_a_sentence(no_network):
+    for name in "a/b/c", "./nowhere/at/all", "no such model":
+        with pytest.raises(FileNotFoundError, match="there is no folder and no model"):
+            stable_diffusion.load(model_id=name)
 
 
 def test_published_weights_without_a_network_are_refused_in_a_sentence_with_the_remedy(monkeypatch, tmp_path):
@@ -77,18 +96,154 @@ def test_a_file_with_an_unexpected_hash_is_refused_before_it_is_opened(tmp_path)
     assert weights.check_sha256(file, weights.sha256(file)) == weights.sha256(file)
 
 
-def test_where_no_hash_is_published_later_reads_must_match_the_first_download(tmp_path, monkeypatch):
+# --- downloads, from a server of this test's own
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Answers by path: bytes of a file, or the address that it redirects to. `server.url` is its address."""
+    for name in "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY":
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
-    source = tmp_path / "network.pkl"
-    source.write_bytes(b"first")
-    path, first = weights.cached_download(source.as_uri())
+    monkeypatch.setattr(weights.time, "sleep", lambda seconds: None)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.asked.append(self.path)
+            answer = self.server.answers.get(self.path)
+            self.send_response(404 if answer is None else 200 if isinstance(answer, bytes) else 302)
+            if isinstance(answer, str):
+                self.send_header("Location", answer)
+            length = len(answer or b"") + self.server.promises
+            self.send_header("Content-Length", str(0 if isinstance(answer, str) else length))
+            self.end_headers()
+            if isinstance(answer, bytes):
+                self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.answers, server.asked, server.promises = {"/a/network.pkl": b"first"}, [], 0
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown(), server.server_close()
+
+
+def test_where_no_hash_is_published_later_reads_must_match_the_first_download(server):
+    url = f"{server.url}/a/network.pkl"
+    path, first = weights.cached_download(url)
     weights.remember_sha256(path, first)
-    assert path.read_bytes() == b"first" and weights.cached_download(source.as_uri()) == (path, first)
+    assert path.read_bytes() == b"first" and weights.cached_download(url) == (path, first) and len(server.asked) == 1
     path.write_bytes(b"changed")
     with pytest.raises(ValueError, match="sha256"):
-        weights.cached_download(source.as_uri())
-    with pytest.raises(ConnectionError, match="could not be downloaded"):
-        weights.cached_download((tmp_path / "missing.pkl").as_uri(), attempts=1)
+        weights.cached_download(url)
+    with pytest.raises(ConnectionError, match="missing.pkl could not be downloaded .*404"):
+        weights.cached_download(f"{server.url}/missing.pkl")
+
+
+@pytest.mark.parametrize("note", [b"", b"\n", b"abc  network.pkl\n", b"\xff\xfe\x00", b"g" * 64])
+def test_a_note_that_holds_no_hash_is_said_and_the_file_not_believed(server, note):
+    path, _ = weights.cached_download(f"{server.url}/a/network.pkl")
+    path.with_name("network.pkl.sha256").write_bytes(note)
+    with pytest.raises(ValueError, match="network.pkl.sha256 holds no sha256.*delete both"):
+        weights.cached_download(f"{server.url}/a/network.pkl")
+
+
+def test_a_published_hash_counts_more_than_a_note_that_was_changed_together_with_the_file(server):
+    url = f"{server.url}/a/network.pkl"
+    path, known = weights.cached_download(url)
+    path.write_bytes(b"another")
+    weights.remember_sha256(path, weights.sha256(path))
+    with pytest.raises(ValueError, match="damaged or replaced"):
+        weights.cached_download(url, known)
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://x/", "data:text/plain,x", "//"])
+def test_a_redirect_to_another_kind_of_address_is_not_followed(server, target):
+    server.answers["/a/moved.pkl"] = target
+    with pytest.raises((ValueError, ConnectionError), match="moved.pkl (redirects to .* is not followed|could not be downloaded)"):
+        weights.cached_download(f"{server.url}/a/moved.pkl")
+
+
+def test_https_is_not_left_for_http_and_http_may_go_on(server):
+    request = urllib.request.Request("https://example.org/a.pkl")
+    with pytest.raises(ValueError, match="a.pkl redirects to http://example.org/b.pkl, which is not https"):
+        weights._Redirects().http_error_302(request, None, 302, "Found", {"location": "http://me:pw@example.org/b.pkl?token=secret"})
+    server.answers["/a/moved.pkl"] = "/a/network.pkl"
+    assert weights.cached_download(f"{server.url}/a/moved.pkl")[0].read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("address", ["https://example.org/", "https://example.org", "https://example.org/a/", "file:///etc/passwd",
+                                     "https:///a.pkl", "https://example.org/a/..", "ftp://example.org/a.pkl", "https://example.org/%2e%2e"])
+def test_an_address_that_names_no_file_on_the_web_is_refused_in_a_sentence(server, address):
+    with pytest.raises(ValueError, match="is no address of a file: give one that begins with https://"):
+        weights.cached_download(address)
+
+
+def test_a_query_stays_out_of_names_and_sentences_but_tells_files_apart(server):
+    server.answers |= {f"/get/x.pkl?id={i}/&token=secret": bytes([i]) for i in (1, 2)}
+    paths = [weights.cached_download(f"{server.url}/get/x.pkl?id={i}/&token=secret")[0] for i in (1, 2)]
+    assert [path.read_bytes() for path in paths] == [b"\1", b"\2"] and {path.name for path in paths} == {"x.pkl"}
+    with pytest.raises(ConnectionError) as raised:
+        weights.cached_download(f"http://me:secret@127.0.0.1:{server.server_port}/get/y.pkl?token=secret")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_download_that_ends_early_is_tried_again_and_never_kept(server):
+    server.promises = 10
+    with pytest.raises(ConnectionError, match="could not be downloaded .*ended after 0.0 of 0.0 MB"):
+        weights.cached_download(f"{server.url}/a/network.pkl")
+    assert len(server.asked) == 3 and not list(Path(torch.hub.get_dir()).rglob("*.p*"))
+
+
+def test_what_a_killed_download_left_is_deleted_a_day_later(server):
+    path, _ = weights.cached_download(f"{server.url}/a/network.pkl")
+    path.unlink()
+    old, new, theirs = (path.with_name(name) for name in (".network.pkl.0a.part", ".network.pkl.0b.part", "network.pkl.abc.partial"))
+    for part in old, new, theirs:
+        part.write_bytes(b"half")
+    for part in old, theirs:
+        os.utime(part, (1, 1))
+    weights.cached_download(f"{server.url}/a/network.pkl")
+    assert sorted(file.name for file in path.parent.iterdir()) == [new.name, path.name]
+
+
+def test_a_cache_that_is_a_file_is_named_and_a_link_to_a_folder_is_used(server, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(OSError, match="a file is where the folder of downloads should be.*TORCH_HOME") as raised:
+        weights.cached_download(f"{server.url}/a/network.pkl")
+    assert raised.value.filename == str(tmp_path / "cache")
+    (tmp_path / "cache").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "cache").symlink_to(tmp_path / "elsewhere")
+    assert weights.cached_download(f"{server.url}/a/network.pkl")[0].read_bytes() == b"first"
+
+
+def test_a_link_in_place_of_the_file_is_replaced_and_what_it_points_to_left_alone(server, tmp_path):
+    path, _ = weights.cached_download(f"{server.url}/a/network.pkl")
+    path.unlink()
+    path.symlink_to(tmp_path / "precious")
+    assert weights.cached_download(f"{server.url}/a/network.pkl")[0].read_bytes() == b"first"
+    assert not path.is_symlink() and not (tmp_path / "precious").exists()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="network.pkl is no regular file"):
+        weights.cached_download(f"{server.url}/a/network.pkl")
+
+
+@pytest.mark.parametrize("number, said", [(errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EACCES, "may not write"),
+                                          (errno.EROFS, "can only be read")])
+def test_a_disk_in_the_way_of_a_network_file_is_named_with_the_folder(server, monkeypatch, number, said):
+    class Full:
+        def __init__(self, *_):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("genlib.files.open", Full, raising=False)
+    with pytest.raises(OSError) as raised:
+        weights.cached_download(f"{server.url}/a/network.pkl")
+    assert said in raised.value.strerror and "TORCH_HOME" in raised.value.strerror and str(torch.hub.get_dir()) in raised.value.filename
+    assert len(server.asked) == 1, "asking again would not help"
 
 
 def test_running_out_of_memory_is_explained_with_what_helps():

@@ -160,7 +160,7 @@ def test_with_one_experiment_only_every_table_and_every_figure_is_written(tmp_pa
     save(tmp_path / "runs", "stylegan2-ada", [0.1, 0.1])
     report = Report(tmp_path / "runs")
     assert report.figures == [kind.name for kind in FIGURES] and len(report.table("audit").data) == len(SUSPECTS)
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, path, **_: path.write_text(canvas.get_suptitle()))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, file, **_: file.write(canvas.get_suptitle().encode()))
     paths = report.save(tmp_path / "out")
     assert sorted(paths) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     files = {kind.name: kind.file or kind.name for kind in TABLES}
@@ -173,6 +173,6 @@ def test_notebook_4s_checks_hold_for_runs_that_fill_a_part_of_its_tables(tmp_pat
     notebook = nbformat.read(Path(__file__).parents[2] / "notebooks" / "4_comparison.ipynb", as_version=4)
     [checks] = [cell.source for cell in notebook.cells if cell.id == "checks"]
     save(tmp_path / "runs", "stylegan2-ada", [0.1, 0.1])
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, path, **_: path.write_text("drawn"))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, file, **_: file.write(b"drawn"))
     exec(checks, dict(report=Report(tmp_path / "runs"), results=tmp_path / "out"))
     assert (tmp_path / "out" / "tables" / "table1.docx").exists()

@@ -9,7 +9,7 @@ import torch
 from diffusers.utils import logging
 
 from genlib import device
-from genlib.models import forward, tuned
+from genlib.models import forward, trouble, tuned
 from genlib.models import weights as weights_module
 from genlib.models.stylegan2 import nvidia_file
 from genlib.models.stylegan2.network import Generator
@@ -108,8 +108,9 @@ def read(path) -> Generator:
 def _published(network: str, info: ModelInfo) -> Generator:
     if network in PRESETS or network.startswith(("http://", "https://")):
         _say_licence()
-        info.source = BASE_URL + PRESETS[network] if network in PRESETS else network
-        path, info.sha256 = weights_module.cached_download(info.source, SHA256.get(network))
+        address = BASE_URL + PRESETS[network] if network in PRESETS else network
+        info.source = trouble.without_secrets(address)
+        path, info.sha256 = weights_module.cached_download(address, SHA256.get(network))
         try:
             generator = read(path)
         except nvidia_file.NetworkFileError:

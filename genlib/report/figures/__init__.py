@@ -5,7 +5,7 @@ from typing import NamedTuple
 from genlib.locale import N_
 from genlib.report.cells import WEIGHTS
 from genlib.report.figures import charts, pictures
-from genlib.report.figures.figure import Figure, in_our_style
+from genlib.report.figures.figure import Figure, drawable, in_our_style
 
 
 class Kind(NamedTuple):
@@ -19,9 +19,9 @@ class Kind(NamedTuple):
         """The figure, with what it shows, the device and the weights above it."""
         canvas, rows = self.make(report)
         rows = rows if len(rows) else report.summary
-        device, first = ", ".join(dict.fromkeys(rows["device"])), rows.iloc[0]
+        device, first = ", ".join(map(drawable, dict.fromkeys(rows["device"]))), rows.iloc[0]
         weights, _ = WEIGHTS[first["weights"]]
-        profile = report.say("profile “{profile}”", profile=first["profile"])
+        profile = report.say("profile “{profile}”", profile=drawable(first["profile"]))
         canvas.suptitle(f"{report.say(self.title)}\n{device} · {report.say(weights)} · {profile}", fontsize=10)
         return Figure(self.name, canvas)
 

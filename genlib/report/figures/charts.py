@@ -8,12 +8,13 @@ from genlib.experiments import Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
 from genlib.report import cells, choice
-from genlib.report.figures.figure import blank, numbers_on
+from genlib.report.figures.figure import blank, drawable, numbers_on
 from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
 TIME = READINGS["time_s"]
 REFERENCE = N_("reference", "machine")
+LABEL = 24  # letters of a line in a legend
 SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
 
 
@@ -72,7 +73,7 @@ def _scale(report, ax, values: pd.Series) -> None:
 
 
 def _label(report, slug: str) -> str:
-    return report.text(find(slug).label)
+    return fill(drawable(report.text(find(slug).label)), LABEL)
 
 
 def machines(report) -> tuple[Canvas, pd.DataFrame]:
@@ -93,7 +94,8 @@ def machines(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _place(report, row: pd.Series) -> str:
-    return f"{row['machine']}\n({report.say(REFERENCE)})" if row["reference"] else row["machine"]
+    machine = drawable(row["machine"])
+    return f"{machine}\n({report.say(REFERENCE)})" if row["reference"] else machine
 
 
 def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None:

@@ -1,7 +1,7 @@
 """A figure, readable in print, in grey and by colour-blind readers; shown in a notebook, saved as files."""
 import io
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 
 import matplotlib
@@ -10,8 +10,11 @@ from matplotlib.figure import Figure as Canvas
 from genlib.files import replacing
 
 WIDTH_IN = 6.3  # the text width of an A4 page
-STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
-         "svg.hashsalt": "genlib", "pdf.fonttype": 42, "hatch.linewidth": 0.6}
+LONGEST = 60  # letters of a name
+FONT = "DejaVu Sans"
+STYLE = {"font.size": 9, "font.family": FONT, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
+         "svg.hashsalt": "genlib", "pdf.fonttype": 42, "hatch.linewidth": 0.6,
+         "text.parse_math": False}  # a dollar in somebody's name begins no formula
 UNDATED = {"png": {"Software": None}, "pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}}
 
 
@@ -48,6 +51,20 @@ class Figure:
             with replacing(path) as file:
                 self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
         return list(paths.values())
+
+
+def drawable(name: str) -> str:
+    """A name as a figure can show it: of at most LONGEST letters, all of them in the font."""
+    cut = name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…"
+    known = "".join(letter if ord(letter) in _letters() else "\N{REPLACEMENT CHARACTER}" for letter in cut)
+    return f" {known}" if known.startswith("_") else known  # which a legend would leave out
+
+
+@cache
+def _letters() -> dict:
+    from matplotlib.font_manager import findfont, get_font
+
+    return get_font(findfont(FONT)).get_charmap()
 
 
 def blank(height_in: float = 3.2) -> Canvas:

@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 
 from genlib.experiments import VAE_AS_IN_THESIS, find
 from genlib.locale import N_
-from genlib.report.figures.figure import blank
+from genlib.report.figures.figure import blank, drawable
 
 COLUMNS = 5
 
@@ -20,7 +20,7 @@ def pictures(report) -> tuple[Canvas, pd.DataFrame]:
     if not rows:
         return _without_pictures(report, figure)
     for line, (slug, files) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
-        _name(line, report.text(find(slug).label).replace(" ", "\n"))
+        _name(line, drawable(report.text(find(slug).label)).replace(" ", "\n"))
         for ax, file in zip(line, files, strict=False):
             ax.imshow(_open(file))
     return figure, report.rows

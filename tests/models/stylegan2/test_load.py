@@ -145,13 +145,11 @@ def test_convert_refuses_a_file_that_is_no_network_in_a_sentence(tmp_path, capsy
 
 def test_an_address_is_downloaded_once_and_its_hash_is_checked_before_the_file_is_opened(network_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    opener = weights.torch.hub.download_url_to_file
     fetched = []
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: (
-        fetched.append(progress), opener(network_file.as_uri(), path, progress=False)))
+    monkeypatch.setattr(weights, "fetch", lambda url, path: (fetched.append(url), path.write_bytes(network_file.read_bytes())))
     for _ in range(2):
         assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
-    assert fetched == [True], "once, with a progress bar"
+    assert fetched == ["https://example.org/network.pkl"], "once"
     [kept] = tmp_path.rglob("network.pkl")
     kept.write_bytes(b"another file")
     monkeypatch.setattr(nvidia_file, "read", lambda path: pytest.fail("it was opened"))
@@ -164,16 +162,16 @@ def test_a_download_that_breaks_off_is_tried_again(network_file, tmp_path, monke
     monkeypatch.setattr(weights.time, "sleep", lambda seconds: None)
     tries = []
 
-    def flaky(url, path, progress):
+    def flaky(url, path):
         tries.append(url)
         if len(tries) < 3:
             raise weights.urllib.error.URLError("connection reset")
-        weights.Path(path).write_bytes(network_file.read_bytes())
+        path.write_bytes(network_file.read_bytes())
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", flaky)
+    monkeypatch.setattr(weights, "fetch", flaky)
     assert stylegan2.load("https://example.org/network.pkl").img_resolution == 32 and len(tries) == 3
     tries.clear()
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **k: (_ for _ in ()).throw(weights.urllib.error.URLError("down")))
+    monkeypatch.setattr(weights, "fetch", lambda *a: (_ for _ in ()).throw(weights.urllib.error.URLError("down")))
     with pytest.raises(ConnectionError, match="other.pkl could not be downloaded .*down"):
         stylegan2.load("https://example.org/other.pkl")
 
@@ -182,8 +180,7 @@ def test_an_incomplete_download_is_not_kept_and_its_hash_is_not_remembered(netwo
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     data = network_file.read_bytes()
     for content in data[:-100], data:
-        monkeypatch.setattr(torch.hub, "download_url_to_file",
-                            lambda url, path, progress, content=content: weights.Path(path).write_bytes(content))
+        monkeypatch.setattr(weights, "fetch", lambda url, path, content=content: path.write_bytes(content))
         if content is data:
             assert stylegan2.load("https://example.org/network.pkl").info.sha256 == weights.sha256(network_file)
         else:
@@ -193,7 +190,7 @@ def test_an_incomplete_download_is_not_kept_and_its_hash_is_not_remembered(netwo
 
 def test_files_of_the_same_name_from_two_addresses_are_kept_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, progress: weights.Path(path).write_text(url))
+    monkeypatch.setattr(weights, "fetch", lambda url, path: path.write_text(url))
     for address in "https://example.org/a/ffhq.pkl", "https://example.org/b/ffhq.pkl":
         assert weights.cached_download(address)[0].read_text() == address
 
