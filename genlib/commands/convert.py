@@ -1,14 +1,12 @@
 """genlib convert: one of NVIDIA's .pkl files as config.json and safetensors."""
-from pathlib import Path
-
-from genlib.commands import short
+from genlib.commands import a_path, short
 
 
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("convert", help="turn one of NVIDIA's .pkl files into config.json and safetensors")
-    parser.add_argument("file", type=Path, metavar="FILE.pkl", help="a network file; none of the code in it is run")
-    parser.add_argument("folder", type=Path, metavar="DIR",
+    parser.add_argument("file", type=a_path, metavar="FILE.pkl", help="a network file; none of the code in it is run")
+    parser.add_argument("folder", type=a_path, metavar="DIR",
                         help="the folder to write, new or empty, which --weights and stylegan2.load take")
     return parser
 
