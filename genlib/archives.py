@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from genlib.checks import RECORD_BYTES, parse, printable
+from genlib.checks import RECORD_BYTES, parse
 from genlib.files import explain_storage, open_regular, read_regular, replacing
-from genlib.folders import RECORDS, say, walk
+from genlib.folders import RECORDS, walk
+from genlib.lines import printable, say
 from genlib.pictures import PICTURE_BYTES, beside, is_plain
 
 UNPACKED_BYTES = 4 * 1024**3  # the most that an archive of runs may hold

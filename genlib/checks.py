@@ -3,6 +3,7 @@ import json
 import math
 from dataclasses import fields
 
+from genlib.lines import printable
 from genlib.record import NOT_WRITTEN, READINGS, SCHEMA, Run
 
 RECORD_BYTES = 16 * 1024**2
@@ -49,12 +50,6 @@ def parse(text: str | bytes) -> Run:
         if value is not None and not low <= value <= high:
             raise _wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}")
     return run
-
-
-def printable(text: str, length: int = 1000) -> str:
-    """A stranger's text for a message: cut, and with escapes for what would move the cursor of a terminal."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:length])
-    return shown if len(text) <= length else f"{shown} …"
 
 
 def _wrong(place, why: str) -> ValueError:

@@ -1,10 +1,9 @@
 """Look through a folder, in which anything may lie, for records and archives of runs."""
 import os
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from genlib.checks import printable
+from genlib.lines import say
 
 FILES = 200_000  # that are looked at in one folder and those below it
 RECORDS = 5000  # that are read
@@ -55,8 +54,3 @@ def walk(folder: Path, links: bool = True) -> Found:
     if len(found.records) > RECORDS:
         say(f"{folder} has {len(found.records)} runs, and the first {RECORDS} are read: give a part of it")
     return Found(sorted(found.records)[:RECORDS], sorted(found.archives)[:RECORDS])
-
-
-def say(line: str) -> None:
-    """Warn the user of something that was left out; names in the line may be a stranger's."""
-    warnings.warn(printable(line), stacklevel=3)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from genlib import pictures
 from genlib.files import release, write_atomically
+from genlib.lines import say
 from genlib.locale import N_
 
 SCHEMA = 1
@@ -267,6 +268,16 @@ class Run:
     def pictures_of(self, iteration: Iteration) -> list[Path]:
         """Its pictures that lie beside run.json: regular files of plain names (see `pictures.beside`)."""
         return [path for picture in iteration.images if (path := pictures.beside(self.folder, picture.file))]
+
+    def shown(self, iteration: Iteration, most: int) -> list:
+        """The first of its pictures, as RGB images of PIL; a warning names what cannot be shown."""
+        images = []
+        for path in self.pictures_of(iteration)[:most]:
+            try:
+                images.append(pictures.read(path))
+            except (ValueError, OSError) as error:
+                say(f"left out {error}")
+        return images
 
     def image_files(self) -> list[Path]:
         """The pictures of the iterations, in order. Raises ValueError, saying why, if there are none."""

@@ -13,7 +13,7 @@ from genlib import pictures
 from genlib.archives import run_files
 from genlib.checks import ITERATIONS, RECORD_BYTES, parse
 from genlib.files import explain_storage, hold, read_regular
-from genlib.folders import say
+from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
 
 __all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",
@@ -191,8 +191,8 @@ def _say_missing_pictures(counted: list[Run]) -> None:
                if not pictures.beside(run.folder, picture.file)]
     if missing:
         run, file = missing[0]
-        say(f"{len(missing)} pictures are left out, such as {file!r:.60} of {run.folder}: only .png files beside a record are read, and no "
-            "links; if you have them, put them there")
+        say(f"left out pictures that records name ({len(missing)}), such as {file!r:.60} of {run.folder}: they are not there, or are no "
+            "plain .png files beside the record; put them there if you have them")
 
 
 def winners(found: list[Run]) -> list[Run]:

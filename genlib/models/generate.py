@@ -158,8 +158,8 @@ def _decided_by_timing(compiled: bool) -> list[str]:
 
 
 def _settings(info, **more) -> dict:
-    return dict(model=info.name, weights=info.weights, source=out_folder.public(info.source), revision=info.revision,
-                sha256=info.sha256, dtype=info.dtype, profile=info.profile) | more
+    return dict(model=info.name, weights=info.weights, source=info.source, revision=info.revision, sha256=info.sha256, dtype=info.dtype,
+                profile=info.profile) | more
 
 
 def _compiled(out: Path, there: dict, count: int) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path, PureWindowsPath
 from PIL import Image
 
 from genlib.files import explain_storage, hold, read_regular, replacing_unsynced, write_atomically
+from genlib.models.trouble import without_secrets
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE
 
 SEEDS = 10**8  # seeds are below it: their names have 8 digits
@@ -124,9 +125,10 @@ def keep_settings(out: Path, now: dict, there: dict[int, dict]) -> None:
     before = settings(out) if there else None
     if before is None:  # nothing was drawn so: for example, the first batch did not fit
         return write_atomically(out / "settings.json", json.dumps(now, indent=1).encode())
+    before = _as_now(before, now)
     for key in {**now, **before}:
         one, other = before.get(key), now.get(key)
-        if one != other and not (key == "source" and _same_source(one, other)):
+        if one != other:
             raise ValueError(f"{out} holds pictures with {key if key in now else _short(key)} {_short(one)}, not {_short(other)}: "
                              "choose another --out")
 
@@ -135,17 +137,12 @@ def _short(value) -> str:
     return text if len(text := repr(value)) <= 70 else f"{text[:67]}..."
 
 
-def public(source: str) -> str:
-    """A source without what is its user's alone: a path's folders, an address's query (it may be a token)."""
-    if "://" in source:
-        return re.sub(r"//[^/@]*@", "//", re.split("[?#]", source)[0])
-    is_path = source.startswith(("/", "\\", "~", ".")) or PureWindowsPath(source).drive or source.count("/") > 1
-    return PureWindowsPath(source).name if is_path else source
-
-
-def _same_source(before, now) -> bool:
-    """Whether they are one, though `before` may be a whole path or address."""
-    return isinstance(before, str) and now in (public(before), PureWindowsPath(before).name)
+def _as_now(before: dict, now: dict) -> dict:
+    """Settings of an earlier version, which wrote whole paths and addresses and no hash of a folder, as `now` has them."""
+    source = str(before.get("source"))
+    if now.get("source") in (source, without_secrets(source), PureWindowsPath(source).name):  # which splits at / too
+        return before | dict(source=now.get("source"), sha256=before.get("sha256") or now.get("sha256"))
+    return before
 
 
 def save(picture: Image.Image, seed: int, out: Path, manifest, more: dict) -> None:

@@ -1,12 +1,10 @@
 """What the models drew, and what the VAE gave back."""
-import warnings
+from itertools import islice
 
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from PIL import Image, ImageChops
 
-from genlib import escape
-from genlib import pictures as files
 from genlib.experiments import VAE_AS_IN_THESIS, find
 from genlib.locale import N_
 from genlib.report.figures.figure import blank, label
@@ -16,7 +14,7 @@ COLUMNS = 5
 
 def pictures(report) -> tuple[Canvas, pd.DataFrame]:
     """The pictures of the iterations: a row for each experiment, a column for each iteration."""
-    rows = {slug: [images[0] for images in _images(run["run"]) if images] for slug, run in report.rows.iterrows()}
+    rows = {slug: [image for [image] in _shown(run["run"], 1)] for slug, run in report.rows.iterrows()}
     rows = {slug: images for slug, images in rows.items() if images}
     figure = blank(height_in=1.25 * max(1, len(rows)) + 0.5)
     if not rows:
@@ -32,7 +30,7 @@ def vae(report) -> tuple[Canvas, pd.DataFrame]:
     """What went into the VAE, what came back, and the difference times four, by iteration."""
     columns = []
     for run in report.rows[report.rows.index == VAE_AS_IN_THESIS.slug]["run"]:
-        for back, original in [images for images in _images(run) if len({image.size for image in images}) == 1 and len(images) == 2]:
+        for back, original in _shown(run, 2):
             columns.append([original, back, ImageChops.difference(original, back).point(lambda level: min(255, 4 * level))])
     figure = blank(height_in=3.9 if columns else 1.6)
     if not columns:
@@ -46,17 +44,10 @@ def vae(report) -> tuple[Canvas, pd.DataFrame]:
     return figure, report.rows
 
 
-def _images(run) -> list[list[Image.Image]]:
-    """The pictures of the first iterations that have any; what cannot be shown is named in a warning."""
-    found = [run.pictures_of(iteration) for iteration in run.iterations]
-    return [[image for path in paths if (image := _read(path))] for paths in found if paths][:COLUMNS]
-
-
-def _read(path) -> Image.Image | None:
-    try:
-        return files.read(path)
-    except (ValueError, OSError) as error:
-        return warnings.warn(escape.plain(f"left out a picture: {error}"), stacklevel=2)
+def _shown(run, number: int) -> list[list[Image.Image]]:
+    """So many pictures of each of the first iterations, as far as they are there and can be shown."""
+    shown = (run.shown(iteration, number) for iteration in run.iterations)
+    return list(islice((images for images in shown if len(images) == number), COLUMNS))
 
 
 def _name(line, name: str) -> None:
