@@ -45,7 +45,7 @@ def _unprintable(error: UnicodeError) -> tuple[str, int]:
     """A ? for letters that the terminal's encoding lacks; a line says so, and the command goes on."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    warnings.warn(f"this terminal's encoding, {error.encoding}, lacks letters, which are printed as ?: set PYTHONIOENCODING=utf-8",
+    warnings.warn(f"this terminal's encoding, {sys.stdout.encoding}, lacks letters, which are printed as ?: set PYTHONIOENCODING=utf-8",
                   stacklevel=2)
     return "?" * (error.end - error.start), error.end
 
