@@ -13,6 +13,15 @@ from pathlib import Path
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and its links need an administrator
 
 
+def make_folder(path) -> Path:
+    """Make a folder to write into, with those above it. Raises OSError, naming it, if that cannot be done."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the folder {path} cannot be made ({error.strerror}): choose another") from None
+    return Path(path)
+
+
 @contextmanager
 def replacing(path):
     """A binary file to write, which takes the place of `path` once the block has ended without an error.
@@ -65,26 +74,30 @@ def open_to_append(path: Path):
     return open(number, "a", buffering=1, encoding="utf-8")
 
 
+def open_regular(path: Path):
+    """A regular file, open for reading bytes: no link, pipe or device.
+
+    Raises ValueError, naming the file, for another kind; OSError if it cannot be read.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):  # before it is opened: a device may act on that
+        raise ValueError(f"{path} is no regular file: put the file itself there")
+    number = os.open(path, os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(number).st_mode):  # it was replaced meanwhile
+        os.close(number)
+        raise ValueError(f"{path} is no regular file: put the file itself there")
+    return open(number, "rb")
+
+
 def read_regular(path: Path, limit_bytes: int) -> bytes:
-    """The bytes of a regular file: no link, pipe or device.
+    """The bytes of a regular file.
 
     Raises ValueError, naming the file, for another kind and for more than `limit_bytes`; OSError if it cannot
     be read.
     """
-    try:
-        number = os.open(path, os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENXIO):
-            raise
-        raise ValueError(f"{path} is no regular file: put the file itself there") from None
-    status = os.fstat(number)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(number)
-        raise ValueError(f"{path} is no regular file: put the file itself there")
-    with open(number, "rb") as file:
-        data = file.read(limit_bytes + 1)
+    with open_regular(path) as file:
+        size, data = os.fstat(file.fileno()).st_size, file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
-        raise ValueError(f"{path} has {status.st_size / 1e6:.1f} MB, and at most {limit_bytes / 1e6:.1f} MB are read: see what is in it")
+        raise ValueError(f"{path} has {size / 1e6:.1f} MB, and at most {limit_bytes / 1e6:.1f} MB are read: see what is in it")
     return data
 
 

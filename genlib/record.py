@@ -2,18 +2,21 @@
 import hashlib
 import io
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from genlib import pictures
 from genlib.files import release, write_atomically
+from genlib.lines import say
 from genlib.locale import N_
 
 SCHEMA = 1
 # Runs that differ in one of these are never averaged.
 KEY = ["reference", "machine", "experiment", "variant", "weights", "profile", "method", "settings", "model", "dtype"]
-NOT_WRITTEN = ("folder", "archive", "reference")  # fields that say where a run was read
+NOT_WRITTEN = ("folder", "archive", "origin", "displaced", "reference")  # fields that say where a run was read
 
 # What the models say of a picture that shows nothing: the value of DOUBT in the `info` of a PIL picture.
 DOUBT = "doubt"
@@ -189,6 +192,8 @@ class Run:
     schema: int = SCHEMA
     folder: Path | None = None  # where it lies
     archive: Path | None = None  # the .zip that it was unpacked from
+    origin: str = ""  # the results folder or archive that it is from, by its name
+    displaced: list[str] = field(default_factory=list)  # origins of runs of the same key, instead of which it counts
     reference: bool = False  # whether it was loaded as one to compare with
 
     def __post_init__(self):
@@ -236,9 +241,12 @@ class Run:
     def save(self) -> None:
         """Write run.json atomically: a kill at any moment leaves the previous one or this one, whole.
 
-        Raises OSError, saying what helps, when the disk is full.
+        The file is never older than the start, which lies ahead of a clock that was set back (see
+        `runs.begin`). Raises OSError, saying what helps, when the disk is full.
         """
         write_atomically(self.folder / "run.json", self.to_json().encode())
+        if self.start > datetime.now(UTC):
+            os.utime(self.folder / "run.json", (self.start.timestamp(), self.start.timestamp()))
 
     def finish(self) -> None:
         """Save the run as finished, and let other processes have its folder. Raises OSError as `save`."""
@@ -248,14 +256,28 @@ class Run:
 
     def save_images(self, images, stem: str) -> list[Picture]:
         """Save PIL images as PNGs named after `stem` beside run.json; nothing for None."""
-        pictures = []
+        saved = []
         for i, image in enumerate(images or []):
             file = f"{stem}.png" if len(images) == 1 else f"{stem}_{i}.png"
             data = io.BytesIO()
             image.save(data, format="PNG")
             write_atomically(self.folder / file, data.getvalue())
-            pictures.append(Picture(file, hashlib.sha256(data.getvalue()).hexdigest()))
-        return pictures
+            saved.append(Picture(file, hashlib.sha256(data.getvalue()).hexdigest()))
+        return saved
+
+    def pictures_of(self, iteration: Iteration) -> list[Path]:
+        """Its pictures that lie beside run.json: regular files of plain names (see `pictures.beside`)."""
+        return [path for picture in iteration.images if (path := pictures.beside(self.folder, picture.file))]
+
+    def shown(self, iteration: Iteration, most: int) -> list:
+        """The first of its pictures, as RGB images of PIL; a warning names what cannot be shown."""
+        images = []
+        for path in self.pictures_of(iteration)[:most]:
+            try:
+                images.append(pictures.read(path))
+            except (ValueError, OSError) as error:
+                say(f"left out {error}")
+        return images
 
     def image_files(self) -> list[Path]:
         """The pictures of the iterations, in order. Raises ValueError, saying why, if there are none."""
@@ -263,4 +285,4 @@ class Run:
             first = self.iterations[0]
             raise ValueError(f"there are no pictures, since no iteration succeeded ({first.error})"
                              + ": take a smaller batch, fewer pixels, or dtype='float16'" * first.out_of_memory)
-        return [self.folder / p.file for i in self.iterations for p in i.images]
+        return [path for iteration in self.iterations for path in self.pictures_of(iteration)]

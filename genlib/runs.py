@@ -3,16 +3,18 @@
 A run is `<results>/<machine>/<experiment>/<weights>-<profile>[-<variant>]/<start time>/run.json`, with its
 pictures beside it. Folders are only ever added. record.py says what a record holds.
 """
-import json
+import hashlib
 import os
 import re
-import warnings as python_warnings
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from genlib import pictures
 from genlib.archives import run_files
-from genlib.files import explain_storage, hold
-from genlib.record import KEY, SCHEMA, Iteration, Machine, ModelInfo, Picture, Run
+from genlib.checks import ITERATIONS, RECORD_BYTES, parse
+from genlib.files import explain_storage, hold, read_regular
+from genlib.lines import say
+from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
 
 __all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",
            "variant_of", "when", "winners"]
@@ -35,24 +37,33 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     """Go on with the newest unfinished run of the same machine, versions and settings, or begin a new one.
 
     A run that is continued keeps its iterations, and `resumed` says so. It is left alone if it has more than
-    `iterations` of them already, or if another process is at work on it. Raises OSError if the results folder
-    has disappeared since this process used it, as an unmounted drive does.
+    `iterations` of them already, if its pictures are not all there, or if another process is at work on it.
+    A new run starts after all earlier ones in its folder: where the clock was set back since, a warning of
+    the run says so. Raises ValueError for more iterations than are read back and for names that are no
+    folders' names, OSError if the results folder has disappeared since this process used it, as an unmounted
+    drive does.
     """
     results = Path(results)
+    names = (run.machine.slug, run.experiment, "-".join(filter(None, (run.weights, run.profile, run.variant))))
+    if odd := [name for name in names if not pictures.is_plain(name)]:
+        raise ValueError(f"{odd[0]!r} is to be a folder's name: use letters, digits, dots and dashes, and fewer than 256")
+    if iterations is not None and iterations > ITERATIONS:
+        raise ValueError(f"iterations is {iterations}: a run has at most {ITERATIONS}")
     with explain_storage(results):
         if results.absolute() in _used:
             os.stat(results)  # making it again would leave an empty folder where the drive belongs
-        results.mkdir(parents=True, exist_ok=True)
+        group = results.joinpath(*names)
+        group.mkdir(parents=True, exist_ok=True)
     _used.add(results.absolute())
-    group = results / run.machine.slug / run.experiment / "-".join(filter(None, (run.weights, run.profile, run.variant)))
-    if earlier := _unfinished(run, group, iterations):
+    before = _read_group(group)
+    if earlier := _unfinished(run, before, iterations):
         return earlier
-    run.started = datetime.now(UTC).isoformat(timespec="microseconds")
+    _start(run, before)
     stem = run.started[:19].replace(":", "-")
     for number in range(1, 1000):
         run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
         try:
-            run.folder.mkdir(parents=True)
+            run.folder.mkdir()
             hold(run.folder)
             break
         except FileExistsError:
@@ -61,59 +72,81 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     return run
 
 
-def _unfinished(run: Run, group: Path, iterations: int | None) -> Run | None:
+def _read_group(group: Path) -> list[Run]:
+    """The runs in a folder of runs of one kind, newest first; what is a link or cannot be read is no run."""
+    found = []
     for path in sorted(group.glob("*/run.json"), reverse=True):
         try:
-            earlier = read(path)
+            if not path.parent.is_symlink():  # going on there would write elsewhere
+                found.append(read(path))
         except (ValueError, OSError):
             continue  # load() names it; here it only matters that it cannot be continued
+    return found
+
+
+def _start(run: Run, before: list[Run]) -> None:
+    """Start a run now, or just after the newest of those before it where the clock was set back since."""
+    now = datetime.now(UTC)
+    run.started = now.isoformat(timespec="microseconds")
+    newest = max(map(when, before), default=0.0)
+    if newest >= now.timestamp():
+        run.started = datetime.fromtimestamp(newest + 2, UTC).isoformat(timespec="microseconds")  # some disks' times are even seconds
+        run.warnings.append(f"the clock stood at {now:%Y-%m-%d %H:%M}, before the start of an earlier run: it was set back, and this run "
+                            "is dated just after that one; set the clock")
+
+
+def _unfinished(run: Run, before: list[Run], iterations: int | None) -> Run | None:
+    for earlier in before:
         too_many = iterations is not None and len(earlier.iterations) > iterations
-        if earlier.finished is None and not too_many and _same(earlier, run) and hold(earlier.folder):
+        if earlier.finished is None and not too_many and _same(earlier, run) and _has_pictures(earlier) and hold(earlier.folder):
             earlier.resumed, earlier.warmup = True, []
+            if run.model:  # the name of a folder, where an earlier version wrote its whole path
+                earlier.model.source, earlier.model.sha256 = run.model.source, run.model.sha256
             return earlier
     return None
 
 
-def _same(a: Run, b: Run) -> bool:
+def _has_pictures(run: Run) -> bool:
+    """Whether each picture that the record names is there as it was drawn, for its quality to be judged."""
+    for picture in (picture for iteration in run.iterations for picture in iteration.images):
+        path = pictures.beside(run.folder, picture.file)
+        try:
+            data = path and read_regular(path, pictures.PICTURE_BYTES)
+        except (ValueError, OSError):
+            return False
+        if not data or not data.startswith(pictures.SIGNATURE) or hashlib.sha256(data).hexdigest() != picture.sha256:
+            return False
+    return True
+
+
+def _same(earlier: Run, run: Run) -> bool:
     def identity(run):
-        model = run.model and (run.model.name, run.model.source, run.model.revision, run.model.sha256, run.model.dtype, run.model.switches)
+        model = run.model and (run.model.name, run.model.revision, run.model.dtype, run.model.switches)
         m = run.machine
         speed = (m.threads, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # a user may change these between runs
         return (run.method, run.settings, model, m.device, m.driver, m.python, m.packages, m.commit, speed)
-    return identity(_plain(a)) == identity(_plain(b))
+    earlier, run = _plain(earlier), _plain(run)
+    return identity(earlier) == identity(run) and (run.model is None or _same_weights(earlier.model, run.model))
+
+
+def _same_weights(earlier: ModelInfo, model: ModelInfo) -> bool:
+    """Whether two models are of one source; earlier versions wrote a folder's whole path, and no sha256."""
+    if (earlier.source, earlier.sha256) == (model.source, model.sha256):
+        return True
+    path = next((path for path in map(lambda kind: kind(earlier.source), (PurePosixPath, PureWindowsPath)) if path.is_absolute()), None)
+    return path is not None and path.name == PurePosixPath(model.source).name and earlier.sha256 in (None, model.sha256)
 
 
 def _plain(run: Run) -> Run:
     return parse(run.to_json())  # so that tuples are lists, as in a run that was read from disk
 
 
-def parse(text: str | bytes) -> Run:
-    """The run in the text of a run.json.
-
-    Raises ValueError, in one sentence, if it is broken, incomplete, or of an older or newer genlib.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not valid JSON ({error}); it was cut off or edited: delete it or restore it") from None
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        remedy = "update genlib" if isinstance(schema, int) and schema > SCHEMA else "measure again with this genlib"
-        raise ValueError(f"its schema is {schema!r}, and this genlib reads {SCHEMA}: {remedy}")
-    try:
-        return TypeAdapter(Run).validate_python(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"its {'.'.join(map(str, first['loc']))} is wrong ({first['msg']}): delete it or measure again") from None
-
-
 def read(path) -> Run:
-    """The run in a run.json. Raises ValueError, naming the file, as `parse` does."""
+    """The run in a run.json of at most 16 MB. Raises ValueError, naming the file, as `parse` does."""
     path = Path(path)
+    data = read_regular(path, RECORD_BYTES)
     try:
-        run = parse(path.read_bytes())
+        run = parse(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     run.folder = path.parent
@@ -123,22 +156,43 @@ def read(path) -> Run:
 def read_all(*folders, reference=None) -> list[Run]:
     """The finished runs that count (see `winners`) among those below the folders, by experiment and machine.
 
-    A .zip of results, given or lying in a folder, is unpacked beside itself and read too. Runs below
-    `reference` are there to compare with, and never stand in for others. What cannot be read is skipped with
-    a warning.
+    A .zip of results, given or lying in a folder, is unpacked and read too. Runs below `reference` are there
+    to compare with, and never stand in for others. What cannot be read is skipped with a warning, and so is a
+    picture that does not lie beside its record.
     """
     found, sources = [], [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
-    files = {path.resolve(): (path, archive, flag) for source, flag in reversed(sources) for path, archive in run_files(Path(source))}
-    for path, archive, is_reference in files.values():  # each once, though its folder may be given twice
+    files = {record.path.resolve(): (record, Path(source), is_reference) for source, is_reference in reversed(sources)
+             for record in run_files(Path(source))}
+    for record, source, is_reference in files.values():  # each once, though its folder may be given twice
         try:
-            run = read(path)
+            run = read(record.path)
         except (ValueError, OSError) as error:
-            python_warnings.warn(f"skipped {error}", stacklevel=2)
+            say(f"skipped {error if str(record.path) in str(error) else f'{record.path}: {error}'}")
             continue
-        run.reference, run.archive = is_reference, archive
+        run.reference, run.archive, run.origin = is_reference, record.archive, record.origin or _origin(run, source)
         if run.finished is not None and run.iterations:
             found.append(run)
-    return sorted(winners(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
+    counted = sorted(winners(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
+    _say_missing_pictures(counted)
+    return counted
+
+
+def _origin(run: Run, source: Path) -> str:
+    """The results folder that a run lies in: its way from `source`, or its name if it is that or above."""
+    folder = run.folder.absolute()
+    if len(folder.parts) > 4 and folder.parts[-4:-2] == (run.machine.slug, run.experiment):
+        folder = folder.parents[3]
+    above = source.absolute()
+    return folder.relative_to(above).as_posix() if folder.is_relative_to(above) and folder != above else folder.resolve().name
+
+
+def _say_missing_pictures(counted: list[Run]) -> None:
+    missing = [(run, picture.file) for run in counted for iteration in run.iterations for picture in iteration.images
+               if not pictures.beside(run.folder, picture.file)]
+    if missing:
+        run, file = missing[0]
+        say(f"left out pictures that records name ({len(missing)}), such as {file!r:.60} of {run.folder}: they are not there, or are no "
+            "plain .png files beside the record; put them there if you have them")
 
 
 def winners(found: list[Run]) -> list[Run]:
@@ -148,19 +202,24 @@ def winners(found: list[Run]) -> list[Run]:
     If two started at the same time, or one in the future, the time of its run.json decides, and a warning
     says so. Reference runs have keys of their own.
     """
-    best: dict[tuple, tuple[tuple, Run]] = {}
+    best: dict[tuple, Run] = {}
     for run in found:
         if run.start > datetime.now(UTC):
-            python_warnings.warn(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts",
-                                 stacklevel=3)
-        rank = run.archive is None, when(run), _written(run)
-        other_rank, other = best.setdefault(run.key, (rank, run))
-        if rank[:2] == other_rank[:2] and run.to_json() != other.to_json():
-            python_warnings.warn(f"{run.folder} and {other.folder} started at the same time: the file that was written last counts",
-                                 stacklevel=3)
-        if rank > other_rank:
-            best[run.key] = rank, run
-    return [run for _, run in best.values()]
+            say(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts")
+        other = best.setdefault(run.key, run)
+        if run is other:
+            continue
+        if _rank(run)[:2] == _rank(other)[:2] and run.to_json() != other.to_json():
+            say(f"{run.folder} and {other.folder} started at the same time: the file that was written last counts")
+        winner, loser = (run, other) if _rank(run) > _rank(other) else (other, run)
+        if loser.origin != winner.origin and loser.to_json() != winner.to_json():
+            winner.displaced = list(dict.fromkeys([*winner.displaced, *loser.displaced, loser.origin]))
+        best[run.key] = winner
+    return list(best.values())
+
+
+def _rank(run: Run) -> tuple:
+    return run.archive is None, when(run), _written(run)
 
 
 def when(run: Run) -> float:
@@ -189,14 +248,15 @@ def load(*folders, reference=None):
 def facts(run: Run) -> dict:
     """What is the same for all iterations of a run.
 
-    KEY; device, cores and the machine's rates; start and folder; the instrument's warnings; first_image_s
-    (the first warm-up's time); flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
+    KEY; device, cores and the machine's rates; start ("" for what is no date) and folder; origin, the results
+    folder or archive that it is from; the instrument's warnings; first_image_s (the first warm-up's time);
+    flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {
         "device": machine.device or machine.slug, "cores": machine.cores or machine.threads,
         "matmul_flops_per_s": machine.matmul_flops_per_s, "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s,
-        "started": run.started, "folder": str(run.folder),
+        "started": run.started if run.start.year >= 1970 else "", "folder": str(run.folder), "origin": run.origin,
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
         "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,
@@ -207,5 +267,5 @@ def _rows(run: Run):
     shared = facts(run)
     for number, iteration in enumerate(run.iterations, 1):
         values = {name: getattr(iteration, name) for name in Iteration.__dataclass_fields__ if name != "images"}
-        files = [str(run.folder / picture.file) for picture in iteration.images]
+        files = list(map(str, run.pictures_of(iteration)))
         yield shared | {"iteration": number} | values | {"image": files[0] if files else None, "images": files}

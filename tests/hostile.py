@@ -174,6 +174,7 @@ def archive(path: Path, members: dict[str, bytes], compression=zipfile.ZIP_DEFLA
 
 def link_in_archive(path: Path, name: str, target: str) -> Path:
     """A .zip with one member that is a symbolic link, as Unix tools pack them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as file:
         member = zipfile.ZipInfo(name)
         member.create_system, member.external_attr = 3, 0o120777 << 16
@@ -182,7 +183,7 @@ def link_in_archive(path: Path, name: str, target: str) -> Path:
 
 
 def special_files(folder: Path) -> None:
-    """Put things named as records and archives into a folder that are pipes, a device, folders, links, a cycle."""
+    """Put pipes, a device, folders, links and a cycle into a folder, named as records and archives are."""
     for name in "pipe", "device", "folder", "link", "nowhere":
         (folder / name).mkdir(parents=True)
     os.mkfifo(folder / "pipe" / "run.json")

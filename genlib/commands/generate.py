@@ -5,7 +5,7 @@ import math
 import re
 from pathlib import Path
 
-from genlib.commands import ask_for_huge_pages, at_least_one
+from genlib.commands import a_path, ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
 from genlib.files import read_regular
 from genlib.models import STABLE_DIFFUSION, STYLEGAN2
@@ -34,7 +34,7 @@ def add(commands):
     parser.add_argument("--truncation-psi", type=_finite, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16, and for Stable Diffusion float16, for StyleGAN2 mixed "
                                                         "(default: half precision on GPUs)")
-    parser.add_argument("--out", type=lambda text: Path(text).expanduser(), required=True, metavar="DIR",
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR",
                         help="folder of the pictures; the ones it has already are kept")
     return parser
 

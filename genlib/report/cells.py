@@ -62,12 +62,20 @@ def name(report, experiment: str, *, in_table1: bool = False) -> str:
     """An experiment's label, with its number of steps where the report's rows differ in it."""
     entry, steps = experiments.find(experiment), report.rows["steps"].dropna()
     label = report.text(entry.name_in_table1 if in_table1 else entry.label)
+    if entry not in experiments.EXPERIMENTS and label in _taken(report):
+        label = f"“{label}”"
     if experiment not in steps.index or steps.nunique() < 2:
         return label
     own = steps_text(report, [steps[experiment]])
     if entry.steps_of_originals:
         return report.say("{model} (faces of {steps})", model=label, steps=own)
     return f"{label} ({own})"
+
+
+def _taken(report) -> set[str]:
+    """What stands at the head of columns beside the names of experiments that have no entry."""
+    entries = {report.text(label) for entry in experiments.EXPERIMENTS for label in (entry.label, entry.name_in_table1)}
+    return entries | {report.say(MODEL), report.say(READING)}
 
 
 def steps_text(report, steps: list[float]) -> str:

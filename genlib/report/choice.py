@@ -51,6 +51,20 @@ def names(found: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(SEPARATOR.join(row) for row in found[GROUP].to_numpy()))
 
 
+def origins(report) -> list[str]:
+    """Where the runs are from, if own ones stand beside others, or some count instead of others' runs."""
+    rows, sentences = report.summary, []
+    if rows["origin"].nunique() > 1 and any(run.archive is None for run in rows["run"]):
+        places = [f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
+                  for origin, group in rows.groupby("origin")]
+        sentences.append(report.say("The runs come from several places: {places}.", places="; ".join(places)))
+    for origin, others in dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in rows["run"] if run.displaced):
+        sentences.append(report.say(
+            "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: what started last counts, "
+            "and one’s own before an archive’s.", origin=origin, others=others))
+    return sentences
+
+
 def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
     """One run for each experiment, for Table 1: all with the newest number of steps that they have in common.
 

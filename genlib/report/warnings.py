@@ -6,6 +6,7 @@ from genlib import escape
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, NOT_FINITE, SHOWN
+from genlib.report import choice
 from genlib.report.summary import readings
 from genlib.runs import Run
 
@@ -23,14 +24,18 @@ REASONS = {  # for a slower clock, as the driver gives them
 
 
 def doubts(report) -> list[str]:
-    """A sentence for each doubtful run; runs of an experiment of which the same is said share theirs."""
+    """Where the runs are from, if not all are one's own; then a sentence for each doubtful run.
+
+    Runs of an experiment of which the same is said share theirs.
+    """
     rows, alike = report.summary, {}
     namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False)]["folder"])
     for _, row in rows.iterrows():
         where = ", ".join(filter(None, [row["variant"], row["started"][:19] if row["folder"] in namesakes else ""]))
         if seen := of_run(report, row["run"]):
             alike.setdefault((report.text(find(row["experiment"]).label), bool(where), "; ".join(seen)), []).append(where)
-    return [f"{name} ({', '.join(wheres)}): {text}" if named else f"{name}: {text}" for (name, named, text), wheres in alike.items()]
+    return choice.origins(report) + [f"{name} ({', '.join(wheres)}): {text}" if named else f"{name}: {text}"
+                                     for (name, named, text), wheres in alike.items()]
 
 
 def of_run(report, run: Run) -> list[str]:

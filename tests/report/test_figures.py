@@ -1,6 +1,7 @@
 """The figures of a report: what they draw, and that their files are the same each time."""
 import pytest
 from matplotlib.container import ErrorbarContainer
+from PIL import Image
 from saved_runs import save_run
 
 from genlib.locale import languages
@@ -134,3 +135,20 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     for file in run.folder.glob("*.png"):
         file.unlink()
     assert "there are no pictures" in texts_of(Report(tmp_path), "pictures")
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:60], lambda data: b"%!PS-Adobe-3.0 EPSF-3.0", lambda data: b""])
+def test_a_damaged_picture_costs_the_figure_that_picture_and_is_named(tmp_path, damage):
+    run = save_run(tmp_path, "vae-as-in-thesis", [1.0, 1.0, 1.0], picture=2)
+    path = run.folder / run.iterations[1].images[0].file
+    path.write_bytes(damage(path.read_bytes()))
+    for name, expected in ("vae", 6), ("pictures", 3):
+        with pytest.warns(UserWarning, match=f"left out a picture: .*{path.name}"):
+            axes = Report(tmp_path).figure(name).canvas.axes
+        assert len([ax for ax in axes if ax.images]) == expected
+
+
+def test_an_original_and_a_reconstruction_of_different_sizes_are_no_pair(tmp_path):
+    run = save_run(tmp_path, "vae-as-in-thesis", [1.0], picture=2)
+    Image.new("RGB", (8, 4)).save(run.folder / run.iterations[0].images[1].file)
+    assert "there are no pictures" in texts_of(Report(tmp_path), "vae")

@@ -1,5 +1,5 @@
 """What the models drew, and what the VAE gave back."""
-from pathlib import Path
+from itertools import islice
 
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
@@ -7,22 +7,22 @@ from PIL import Image, ImageChops
 
 from genlib.experiments import VAE_AS_IN_THESIS, find
 from genlib.locale import N_
-from genlib.report.figures.figure import blank, drawable
+from genlib.report.figures.figure import blank, label
 
 COLUMNS = 5
 
 
 def pictures(report) -> tuple[Canvas, pd.DataFrame]:
     """The pictures of the iterations: a row for each experiment, a column for each iteration."""
-    rows = {slug: [files[0] for files in _files(run["run"]) if files][:COLUMNS] for slug, run in report.rows.iterrows()}
-    rows = {slug: files for slug, files in rows.items() if files}
+    rows = {slug: [image for [image] in _shown(run["run"], 1)] for slug, run in report.rows.iterrows()}
+    rows = {slug: images for slug, images in rows.items() if images}
     figure = blank(height_in=1.25 * max(1, len(rows)) + 0.5)
     if not rows:
         return _without_pictures(report, figure)
-    for line, (slug, files) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
-        _name(line, drawable(report.text(find(slug).label)).replace(" ", "\n"))
-        for ax, file in zip(line, files, strict=False):
-            ax.imshow(_open(file))
+    for line, (slug, images) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
+        _name(line, label(report.text(find(slug).label)).replace(" ", "\n"))
+        for ax, image in zip(line, images, strict=False):
+            ax.imshow(image)
     return figure, report.rows
 
 
@@ -30,7 +30,7 @@ def vae(report) -> tuple[Canvas, pd.DataFrame]:
     """What went into the VAE, what came back, and the difference times four, by iteration."""
     columns = []
     for run in report.rows[report.rows.index == VAE_AS_IN_THESIS.slug]["run"]:
-        for back, original in [map(_open, files) for files in _files(run) if len(files) == 2][:COLUMNS]:
+        for back, original in _shown(run, 2):
             columns.append([original, back, ImageChops.difference(original, back).point(lambda level: min(255, 4 * level))])
     figure = blank(height_in=3.9 if columns else 1.6)
     if not columns:
@@ -44,15 +44,10 @@ def vae(report) -> tuple[Canvas, pd.DataFrame]:
     return figure, report.rows
 
 
-def _files(run) -> list[list[Path]]:
-    """The pictures of each iteration, as far as they are still there."""
-    return [[run.folder / picture.file for picture in iteration.images if (run.folder / picture.file).exists()]
-            for iteration in run.iterations]
-
-
-def _open(file: Path) -> Image.Image:
-    with Image.open(file) as picture:
-        return picture.convert("RGB")
+def _shown(run, number: int) -> list[list[Image.Image]]:
+    """So many pictures of each of the first iterations, as far as they are there and can be shown."""
+    shown = (run.shown(iteration, number) for iteration in run.iterations)
+    return list(islice((images for images in shown if len(images) == number), COLUMNS))
 
 
 def _name(line, name: str) -> None:

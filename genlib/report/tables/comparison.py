@@ -3,7 +3,7 @@ from math import ceil, floor, log10
 
 import pandas as pd
 
-from genlib import experiments
+from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, grouped, is_missing
 from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
@@ -26,7 +26,8 @@ def results(report) -> tuple[pd.DataFrame, str]:
             measured = slug in report.rows.index
             row[report.say(READINGS[name].heading)] = cells.mean(report, report.rows.loc[slug], name) if measured else MISSING
         rows.append(row)
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_the_thesis(report), *_without_entry(report)])
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_the_thesis(report), *_without_entry(report),
+                                    *_origins(report)])
 
 
 def nothing(report) -> str:
@@ -45,6 +46,19 @@ def _without_entry(report) -> list[str]:
     known = [entry.slug for entry in experiments.EXPERIMENTS]
     return [report.say("{experiment} is no experiment that genlib knows: it is shown under the name in its record.", experiment=slug)
             for slug in report.rows.index if slug not in known]
+
+
+def _origins(report, of_one: bool = False) -> list[str]:
+    """From which folders or archives the runs are, where needed, and instead of which others they count."""
+    names, origins, said = {slug: cells.name(report, slug) for slug in report.rows.index}, report.rows["origin"], []
+    if origins.nunique() > 1:
+        places = "; ".join(f"{names[slug]} – {origin}" for slug, origin in origins.items())
+        said.append(report.say("The runs are from several folders or archives: {places}.", places=places))
+    elif of_one:
+        said.append(report.say("The runs are from “{origin}”.", origin=origins.iloc[0]))
+    return said + [report.say("{model} was measured in the same way in {others} too: what counts is the run from {origin}.",
+                              model=names[slug], others=", ".join(map(escape.plain, run["run"].displaced)), origin=run["origin"])
+                   for slug, run in report.rows.iterrows() if run["run"].displaced]
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
@@ -87,7 +101,7 @@ def readings(report) -> tuple[pd.DataFrame, str]:
     for name in ["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]:
         row = {report.say(cells.READING): _reading_name(report, name)}
         rows.append(row | {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()})
-    return pd.DataFrame(rows), cells.note(report, report.rows)
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_origins(report, of_one=True)])
 
 
 def _reading_name(report, name: str) -> str:
