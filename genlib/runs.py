@@ -219,7 +219,8 @@ def winners(found: list[Run]) -> list[Run]:
 
 
 def _rank(run: Run) -> tuple:
-    return run.archive is None, when(run), _written(run)
+    from_archive_itself = run.archive is not None and Path(run.origin).name == run.archive.name  # and no folder unpacked from it earlier
+    return run.archive is None, when(run), from_archive_itself, _written(run)
 
 
 def when(run: Run) -> float:

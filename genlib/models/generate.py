@@ -113,6 +113,7 @@ def check_processes(state: PartialState) -> None:
 def _stylegan2(weights: str, labels: str | None, psi: float, dtype: str):
     """A function from seeds to what `images.from_levels` makes pictures of; and the settings."""
     G = stylegan2.load(weights, profile="tuned", dtype=dtype)
+    images.check_channels(G.img_channels)
     if G.c_dim and not labels:
         raise ValueError(f"{G.info.name} draws {G.c_dim} classes: say which with --labels, one from 0 to {G.c_dim - 1}, several (0,1,2), "
                          "or all in turn (all)")

@@ -138,7 +138,7 @@ def _short(value) -> str:
 
 
 def _as_now(before: dict, now: dict) -> dict:
-    """Settings of an earlier version, which wrote whole paths and addresses and no hash of a folder, as `now` has them."""
+    """Earlier settings as this version writes them: names for whole paths and addresses, a folder's hash."""
     source = str(before.get("source"))
     if now.get("source") in (source, without_secrets(source), PureWindowsPath(source).name):  # which splits at / too
         return before | dict(source=now.get("source"), sha256=before.get("sha256") or now.get("sha256"))

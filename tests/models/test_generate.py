@@ -290,6 +290,11 @@ def test_grey_networks_and_those_with_transparency_are_drawn(call, tmp_path, cha
     assert Image.open(tmp_path / "out" / lines(tmp_path / "out")[1]["file"]).mode == mode
 
 
+def test_a_network_of_five_channels_is_refused_and_nothing_is_left_behind(call, tmp_path, capsys):
+    assert call("--weights", network(tmp_path, channels=5), "--seeds", "0-1") == 1
+    assert "these pictures have 5 channels" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_pictures_that_are_not_finite_are_left_out_counted_and_said_with_what_helps(call, tmp_path, monkeypatch, capsys):
     load = stylegan2.load
 

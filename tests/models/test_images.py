@@ -21,6 +21,11 @@ def test_grey_pictures_and_those_with_alpha_are_made_too():
             1: [0], 2: [0, 255], 3: [0, 128, 255], 4: [0, 85, 170, 255]}[channels]
 
 
+def test_channels_that_no_picture_has_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="have 5 channels"):
+        images.to_pil(torch.zeros(1, 5, 4, 4))
+
+
 SPOILT = [float("nan"), float("inf"), float("-inf")]
 
 

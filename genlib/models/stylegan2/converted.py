@@ -76,6 +76,6 @@ def _tensors(folder: Path, wanted: dict[str, torch.Tensor]) -> dict[str, torch.T
             raise NetworkFileError(f"its {CONFIG} and its tensors disagree, as in {name[:200]!r}")
     tensors = {}
     for file in files:
-        with safe_open(file, "pt") as opened:  # copies, in memory of their own: aligned, and not bound to the file
-            tensors |= {name: opened.get_tensor(name).to(torch.float32, copy=True) for name in opened.keys()}  # noqa: SIM118
+        with safe_open(file, "pt") as opened:
+            tensors |= {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
     return tensors
