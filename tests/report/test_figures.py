@@ -137,6 +137,17 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     assert "there are no pictures" in texts_of(Report(tmp_path), "pictures")
 
 
+@pytest.mark.parametrize("name", ["$\\frac$", "$x^{2$", "\\", "_hidden"])
+def test_a_name_begins_no_formula_and_is_shown_as_it_is(tmp_path, name):
+    run = save_run(tmp_path, "stylegan2-ada", [0.1, 0.2])
+    run.experiment, run.machine.device, run.machine.slug, run.model.profile, run.profile = [name] * 5
+    run.save()
+    for figure in map(Report(tmp_path).figure, NAMES):
+        assert figure._repr_png_() and f"\n{name} · " in figure.canvas.get_suptitle().replace(" _", "_")
+    drawn = Report(tmp_path).figure("iterations").canvas
+    assert [text.get_text().strip() for legend in drawn.legends for text in legend.get_texts()] == [name]
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[:60], lambda data: b"%!PS-Adobe-3.0 EPSF-3.0", lambda data: b""])
 def test_a_damaged_picture_costs_the_figure_that_picture_and_is_named(tmp_path, damage):
     run = save_run(tmp_path, "vae-as-in-thesis", [1.0, 1.0, 1.0], picture=2)
