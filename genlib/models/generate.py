@@ -48,17 +48,18 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
-    there = {}
+    claimed, there = False, {}
     if state.is_main_process:
-        out_folder.claim(out, make=False)
-        there = out_folder.drawn(out)
+        claimed, there = out_folder.claim(out, make=False), out_folder.drawn(out)
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, there, len(seeds))])[0]
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
                           _stable_diffusion(weights, prompts or [""], batch, steps, dtype, compiled))
     todo = []
-    if state.is_main_process:  # what could not be loaded leaves no folder behind
-        out_folder.claim(out, make=True)
+    if state.is_main_process:
+        if not claimed:  # made only now, so that what could not be loaded leaves no folder behind
+            out_folder.claim(out, make=True)
+            there = out_folder.drawn(out)  # another launch may have begun and ended meanwhile
         todo = out_folder.missing(seeds, batch, out, there)
         out_folder.keep_settings(out, settings | dict(batch=batch), there)
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "

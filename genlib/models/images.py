@@ -89,9 +89,14 @@ def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tenso
 
 
 def grid(pictures: list[Image.Image], columns: int = 5, gap: int = 4) -> Image.Image:
-    """Pictures of equal size on one white sheet, row by row; small ones are enlarged by a whole factor."""
+    """Pictures of equal size on one white sheet, row by row; small ones are enlarged by a whole factor.
+
+    Why some of them show nothing is said in a line.
+    """
     if not pictures:
         raise ValueError("there are no pictures to show: no iteration succeeded, and the lines above say why")
+    for doubt in sorted({picture.info[DOUBT] for picture in pictures if DOUBT in picture.info}):
+        print(doubt)
     times = max(1, 128 // pictures[0].width)
     pictures = [picture.resize((times * picture.width, times * picture.height), Image.Resampling.NEAREST) for picture in pictures]
     width, height = pictures[0].size

@@ -17,29 +17,31 @@ from pathlib import Path, PureWindowsPath
 from PIL import Image
 
 from genlib.files import explain_storage, hold, read_regular, replacing_unsynced, write_atomically
+from genlib.models import SEEDS
 from genlib.models.trouble import without_secrets
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE
 
-SEEDS = 10**8  # seeds are below it: their names have 8 digits
 PNG_LEVEL = 1  # of zlib's 9: takes a third of the default's time, for files a tenth larger
 SETTINGS_BYTES, MANIFEST_BYTES, LINE_BYTES = 1 * MB, 256 * MB, 1000  # the most that is read: two million pictures
 KINDS = dict(label=int, blackened=bool)  # what a line may have beside seed, file and sha256
 
 
-def claim(out: Path, make: bool) -> None:
-    """Lock the folder for this launch, after making it if it is not there and `make` says so.
+def claim(out: Path, make: bool) -> bool:
+    """Lock the folder for this launch; if it is not there, make it first or, without `make`, do nothing.
 
-    Raises ValueError if another launch has locked it or it is no folder, OSError if it cannot be made.
+    Returns whether it is locked. Raises ValueError if another launch has locked it or it is no folder,
+    OSError if it cannot be made.
     """
     if not out.is_dir():
         if out.exists() or out.is_symlink():
             raise ValueError(f"--out {out} is no folder: choose another one")
         if not make:
-            return
+            return False
         with explain_storage(next(folder for folder in out.absolute().parents if folder.is_dir())):
-            out.mkdir(parents=True)
+            out.mkdir(parents=True, exist_ok=True)
     if not hold(out):
         raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
+    return True
 
 
 def name(seed: int) -> str:

@@ -352,6 +352,21 @@ def test_blank_lines_of_prompts_are_counted_aloud(tmp_path, monkeypatch, capsys,
     assert "2 of the 3 lines of prompts are blank, which is an empty prompt" in capsys.readouterr().out
 
 
+def test_a_launch_that_was_quicker_to_load_is_not_drawn_over(quick, tmp_path, monkeypatch):
+    """Both find no folder; this one goes on loading until the other has drawn and ended."""
+    drawer, turns = generate._stylegan2, iter([1, 0.5])
+
+    def load(weights, labels, psi, dtype):
+        if next(turns) == 1:
+            generate.generate("stylegan2", "demo", range(2), tmp_path / "out", truncation_psi=0.5)
+            PartialState()
+        return drawer(weights, labels, psi, dtype)
+
+    monkeypatch.setattr(generate, "_stylegan2", load)
+    with pytest.raises(ValueError, match="holds pictures with truncation_psi 0.5, not 1"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path / "out", truncation_psi=1)
+
+
 def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_may_use_the_same_folder(quick, tmp_path, monkeypatch, capsys):
     drawer = generate._stylegan2
 

@@ -87,6 +87,14 @@ def test_a_grid_places_every_picture_and_needs_one():
         images.grid([])
 
 
+def test_a_grid_says_why_some_of_its_pictures_show_nothing(capsys):
+    good, *bad = images.to_pil(torch.stack([torch.full((3, 4, 4), value) for value in (0.0, float("nan"), float("inf"))]))
+    images.grid([good])
+    assert capsys.readouterr().out == ""
+    images.grid([good, *bad])
+    assert capsys.readouterr().out == f"{NOT_FINITE}\n"
+
+
 def test_the_difference_of_equal_pictures_is_black():
     picture = images.photograph(32)
     assert images.difference(picture, picture).getextrema() == ((0, 0),) * 3
