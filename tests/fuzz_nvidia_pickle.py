@@ -11,8 +11,8 @@ from pathlib import Path
 
 import atheris
 
-READER = ("machine", "records", "unlike", "reader", "generator")
-with atheris.instrument_imports(include=[f"genlib.models.stylegan2.nvidia_file.{name}" for name in READER]):
+with atheris.instrument_imports(include=[
+        f"genlib.models.stylegan2.nvidia_file.{name}" for name in ("machine", "records", "unlike", "reader", "generator")]):
     from genlib.models.stylegan2 import nvidia_file
 
 import network_files  # noqa: E402, after what is instrumented

@@ -69,11 +69,13 @@ def test_convert_never_writes_onto_a_file_or_through_a_link(network_file, tmp_pa
     (tmp_path / "notes").write_bytes(b"mine")
     (tmp_path / "to a file").symlink_to(tmp_path / "notes")
     (tmp_path / "to nothing").symlink_to(tmp_path / "nothing")
-    for out in ("notes", "to a file", "to nothing", "network.pkl"):
+    for out in ("notes", "to a file", "network.pkl"):
         assert "is no folder" in convert(network_file, tmp_path / out, capsys)
     (tmp_path / "trap").mkdir()
     (tmp_path / "trap" / "config.json").symlink_to(tmp_path / "notes")
     assert "holds config.json" in convert(network_file, tmp_path / "trap", capsys)
+    with pytest.raises(ValueError, match="is no folder"):
+        converted.write(stylegan2.read(network_file), tmp_path / "to nothing")
     assert (tmp_path / "notes").read_bytes() == b"mine" and not (tmp_path / "nothing").exists()
     network_files.assert_same(stylegan2.read(network_file).state_dict(), network_files.tiny_generator()[1])
 
