@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from genlib import notebook
+from genlib import escape, notebook
 from genlib.commands import convert, doctor, generate, run, table
 
 NAMELESS = {MemoryError: "the memory is used up: close other programs, or take smaller weights or a smaller batch"}  # said by none
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     for wrong arguments and 130 for an interrupt.
     """
     usual = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: f"genlib: {message}\n"  # without the line of source that raised it
+    warnings.formatwarning = lambda message, *_: f"genlib: {escape.plain(str(message))}\n"  # without the line of source that raised it
     codecs.register_error("genlib", _unprintable)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="genlib")
@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         what = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) and error.filename else error
         if isinstance(error, ModuleNotFoundError) and notebook.missing():
             what = f"missing {notebook.missing()}"
-        print(f"genlib: {what if str(what) else NAMELESS.get(type(error), type(error).__name__)}", file=sys.stderr)
+        what = str(what) or NAMELESS.get(type(error), type(error).__name__)
+        print("genlib:", "\n".join(map(escape.plain, what.split("\n"))), file=sys.stderr)
         return 1
     finally:
         warnings.formatwarning = usual
@@ -44,7 +45,7 @@ def _unprintable(error: UnicodeError) -> tuple[str, int]:
     """A ? for letters that the terminal's encoding lacks; a line says so, and the command goes on."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    warnings.warn(f"this terminal's encoding, {error.encoding}, lacks letters, which are printed as ?: set PYTHONIOENCODING=utf-8",
+    warnings.warn(f"this terminal's encoding, {sys.stdout.encoding}, lacks letters, which are printed as ?: set PYTHONIOENCODING=utf-8",
                   stacklevel=2)
     return "?" * (error.end - error.start), error.end
 

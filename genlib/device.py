@@ -1,5 +1,6 @@
 """Choose the device and dtype of a model, synchronise, free memory, describe the machine."""
 import gc
+import hashlib
 import os
 import platform
 import subprocess
@@ -15,6 +16,7 @@ from genlib.runs import Machine, slug
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil",
             "nvidia-ml-py"]
+LONGEST_NAME = 80  # characters of a device in a folder's name; file systems take 255 bytes
 TRIED_BY_ITSELF = ["bfloat16"]  # beside a notebook's own precision, where the processor computes in it
 
 
@@ -118,20 +120,36 @@ def describe() -> Machine:
     gpu = pick()
     cpu = _cpu_name()
     machine = Machine(
-        slug=f"cpu-{slug(cpu)}", device=cpu, cpu=cpu, cores=psutil.cpu_count(logical=False), threads=torch.get_num_threads(),
+        slug=f"cpu-{_folder_name(cpu)}", device=cpu, cpu=cpu, cores=told(psutil.cpu_count, False), threads=torch.get_num_threads(),
         ram_bytes=psutil.virtual_memory().total, ram_limit_bytes=_limit("memory.max"), cpu_limit=_limit("cpu.max"),
         os=platform.platform(terse=True), container=_container(),
         python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())
     if gpu.type == "cuda":
         properties = torch.cuda.get_device_properties(gpu)
         limit_mw = nvml.ask("nvmlDeviceGetEnforcedPowerLimit")
-        machine.device, machine.slug = properties.name, slug(properties.name)
+        machine.device, machine.slug = properties.name, _folder_name(properties.name)
         machine.vram_bytes, machine.cuda, machine.driver = properties.total_memory, torch.version.cuda, _driver()
         machine.power_limit_w = None if limit_mw is None else limit_mw / 1000
     elif gpu.type == "mps":
-        machine.device, machine.slug = f"{cpu} GPU", slug(f"{cpu} gpu")
+        machine.device, machine.slug = f"{cpu} GPU", _folder_name(f"{cpu} GPU")
         machine.vram_bytes = torch.mps.recommended_max_memory()
     return machine
+
+
+def told(function, *arguments):
+    """What a function of psutil tells; None where the system does not let it look, as in some containers."""
+    try:
+        return function(*arguments)
+    except (psutil.Error, OSError, NotImplementedError):
+        return None
+
+
+def _folder_name(name: str) -> str:
+    """The slug of a device; with a hash where the slug lacks a letter of the name or would be too long."""
+    kept = slug(name)
+    if kept and len(kept) <= LONGEST_NAME and not any(letter.isalnum() and not letter.isascii() for letter in name):
+        return kept
+    return f"{kept[:LONGEST_NAME]}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}".strip("-")
 
 
 def processor() -> str:
@@ -144,30 +162,32 @@ def _versions() -> dict[str, str]:
     versions = {}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            pass  # genlib itself, where it is used from its folder without being installed
+            continue  # genlib itself, where it is used from its folder without being installed
+        if version:  # what an installation that was broken off left behind has none
+            versions[name] = version
     cudnn = torch.backends.cudnn.version()
     return versions | {"torch": torch.__version__} | ({"cudnn": str(cudnn)} if cudnn else {})
 
 
 def _cpu_name() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name") and (name := line.partition(":")[2].strip()):
+                return name
     except OSError:
         pass
     if sys.platform == "darwin":
-        answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
-        if answer.returncode == 0:
-            return answer.stdout.strip()
-    return platform.processor() or platform.machine()
+        answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, errors="replace")
+        if name := answer.stdout.strip():
+            return name
+    return platform.processor() or platform.machine() or "unknown"
 
 
 def _driver() -> str | None:
     version = nvml.ask("nvmlSystemGetDriverVersion")
-    return version.decode() if isinstance(version, bytes) else version
+    return version.decode(errors="replace") if isinstance(version, bytes) else version
 
 
 def _container() -> str | None:
@@ -182,22 +202,48 @@ def _limit(file: str) -> float | None:
     """A container's limit by Linux's control groups (v2), in bytes or cores; None where there is none."""
     try:
         limit, *period = Path("/sys/fs/cgroup", file).read_text().split()
-    except (OSError, ValueError):
+        return None if limit == "max" else int(limit) / int(period[0]) if period else int(limit)
+    except (OSError, ValueError, ZeroDivisionError):
         return None
-    return None if limit == "max" else float(limit) / float(period[0]) if period else int(limit)
 
 
 def _commit() -> str | None:
     """The last commit of genlib's files, with a + if they changed since; None if git does not know them."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    last, tracked = _git("rev-list", "-1", "--abbrev-commit", "--abbrev=12", "HEAD", "--", "."), _git("ls-tree", "-rz", "HEAD", ".")
+    if not last or not tracked:
+        return None
+    package, hashes = Path(__file__).parent, {}
+    for line in filter(None, tracked.split(b"\0")):
+        described, _, name = line.partition(b"\t")
+        hashes[package / os.fsdecode(name)] = described.split()[2].decode()
+    unchanged = set(package.rglob("*.py")) <= hashes.keys() and all(_is_blob(path, name) for path, name in hashes.items())
+    return last.decode().strip() + ("" if unchanged else "+")
+
+
+def _git(*question: str) -> bytes:
+    """What git answers in genlib's folder; b"" if it cannot.
+
+    A stranger's repository may lie around that folder, and its settings name programs. So git is asked for
+    nothing that runs filters (as `git status` does), monitors, hooks or the fetching of what is missing.
+    """
+    command = ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-C", str(Path(__file__).parent), *question]
+    environment = os.environ | {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}  # the first is unknown before git 2.45
     try:
-        last = subprocess.run([*git, "log", "-1", "--format=%h", "--abbrev=12", "--", "."], capture_output=True, text=True, timeout=10)
-        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    if last.returncode or not last.stdout.strip():
-        return None
-    return last.stdout.strip() + ("+" if changed.stdout.strip() else "")
+        return b""
+    return b"" if done.returncode else done.stdout
+
+
+def _is_blob(path: Path, name: str) -> bool:
+    """Whether a file is the one that git calls by this hash, whichever line ends it has here."""
+    algorithm = "sha1" if len(name) == 40 else "sha256"
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    return any(hashlib.new(algorithm, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest() == name
+               for text in (data, data.replace(b"\r\n", b"\n")))
 
 
 def _precision() -> dict[str, bool | str]:

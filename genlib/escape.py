@@ -34,7 +34,7 @@ def html(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """For a paragraph or a table's cell in Markdown; tags and entities as HTML's, which every dialect takes."""
+    """For a paragraph or a table's cell in Markdown; what makes tags is written as in HTML."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", plain(text).strip()).replace("<", "&lt;").replace(">", "&gt;")
     return ADDRESS.sub(r"\\\g<0>", MARKDOWN.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", text))
 
@@ -51,6 +51,6 @@ def csv(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """For LaTeX: where pdfLaTeX lacks a letter it prints the letter's number, and other engines the letter."""
+    """For LaTeX; of a letter that pdfLaTeX lacks it prints the number, and other engines print the letter."""
     return "".join(LATEX.get(c) or (c if PDFLATEX.match(c) and c not in NOT_IN_PDFLATEX else
                                     f"\\ifdefined\\Umathchar {c}\\else{{[}}U+{ord(c):04X}{{]}}\\fi{{}}") for c in plain(text))

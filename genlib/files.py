@@ -13,6 +13,15 @@ from pathlib import Path
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and its links need an administrator
 
 
+def make_folder(path) -> Path:
+    """Make a folder to write into, with those above it. Raises OSError, naming it, if that cannot be done."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the folder {path} cannot be made ({error.strerror}): choose another") from None
+    return Path(path)
+
+
 @contextmanager
 def replacing(path):
     """A binary file to write, which takes the place of `path` once the block has ended without an error.

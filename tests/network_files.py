@@ -3,15 +3,21 @@ import contextlib
 import io
 import json
 import math
+import os
 import pickle
 import sys
+import tempfile
 import types
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors import safe_open
+
+from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2.nvidia_file import NetworkFileError
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 SOURCE = "open('executed', 'w')  # whoever executes a network's source text writes this file\n" * 20
@@ -20,6 +26,10 @@ HOOKS = ["_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict
          "_backward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs",
          "_state_dict_pre_hooks", "_load_state_dict_post_hooks"]
 GAINS = {"lrelu": math.sqrt(2), "relu": math.sqrt(2), "swish": math.sqrt(2)}
+
+MAPPING = dict(num_layers=8, embed_features=None, layer_features=None, activation="lrelu", lr_multiplier=0.01, w_avg_beta=0.995)
+SYNTHESIS = dict(channel_base=32768, channel_max=512, num_fp16_res=0, architecture="skip", resample_filter=[1, 3, 3, 1], conv_clamp=None,
+                 fp16_channels_last=False, kernel_size=3, use_noise=True, activation="lrelu")
 
 
 def golden(name: str) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -225,7 +235,8 @@ def flat_variables(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 def seeds() -> list[bytes]:
     """Small good files of every kind, from which to make bad ones."""
     header, tensors = golden("tf_resnet16")
-    return [dumps({"G_ema": generator(*tiny_generator())}, protocol) for protocol in (2, 3, 4, 5)] + [
+    beside = [Call(os.system, "touch executed"), torch.device("cpu"), Path("faces"), {0: np.float32(1)}, Object("AugmentPipe", version=5)]
+    return [dumps({"G_ema": generator(*tiny_generator()), "beside": beside[:protocol]}, protocol) for protocol in (2, 3, 4, 5)] + [
         dumps(tensorflow(header["static_kwargs"], flat_variables(tensors)), protocol) for protocol in (2, 5)]
 
 
@@ -259,3 +270,70 @@ def write_full_size(path, config: dict, shapes: dict) -> None:
     root["D"] = Object("Discriminator", **hooks, _parameters={}, _buffers={}, _modules=layers)
     with stubs(), open(path, "wb") as file:
         _Forgetful(file, 4).dump(root)
+
+
+# ---- Reading
+
+RUNS = ("exec", "compile", "import", "pickle.find_class", "marshal.loads", "os.system", "os.exec", "os.fork", "os.posix_spawn",
+        "subprocess.Popen", "socket.connect", "ctypes.dlopen")  # what Python reports before it runs something
+_watching = False
+
+
+@contextlib.contextmanager
+def nothing_runs():
+    """Fails as soon as anything is imported, compiled, executed, unpickled, or opened for writing."""
+    global _watching
+    _watching = True
+    try:
+        yield
+    finally:
+        _watching = False
+
+
+def _audit(event: str, arguments: tuple) -> None:
+    if _watching and (event in RUNS or event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+        raise AssertionError(f"{event} {arguments}")
+
+
+sys.addaudithook(_audit)
+
+
+def complete(config: dict) -> dict:
+    return config | {"mapping_kwargs": MAPPING | config.get("mapping_kwargs", {}),
+                     "synthesis_kwargs": SYNTHESIS | config.get("synthesis_kwargs", {})}
+
+
+def assert_same(state_dict: dict, expected: dict):
+    """The names, shapes and values are the same, to the bit."""
+    assert state_dict.keys() == expected.keys()
+    for name, tensor in state_dict.items():
+        assert tensor.dtype == torch.float32 and tensor.is_contiguous() and tensor.shape == expected[name].shape, name
+        assert tensor.numpy().tobytes() == expected[name].contiguous().numpy().tobytes(), name
+
+
+def tiny(**changes) -> Object:
+    return generator(*tiny_generator(), **changes)
+
+
+def read_bytes(data: bytes) -> nvidia_file.NetworkFile:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.pkl"
+        path.write_bytes(data)
+        with nothing_runs():
+            return nvidia_file.read(path)
+
+
+def assert_exact(data: bytes):
+    config, state_dict = tiny_generator()
+    found = read_bytes(data)
+    assert_same(found.state_dict, state_dict)
+    assert found.config == complete(config) and found.generation == "pytorch"
+
+
+def assert_refused(data: bytes, *words: str):
+    """Reading raises a NetworkFileError that names the file and contains the words."""
+    with pytest.raises(NetworkFileError) as caught:
+        read_bytes(data)
+    for word in ("network.pkl: ", *words):
+        assert word in str(caught.value)
+    assert len(str(caught.value)) < 1000 and "\n" not in str(caught.value)

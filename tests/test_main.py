@@ -1,6 +1,7 @@
 """Reading the arguments: --help, exit statuses, what is said on stderr, what is not loaded."""
 import argparse
 import inspect
+import os
 import subprocess
 import sys
 import warnings
@@ -75,7 +76,8 @@ def test_an_interrupt_is_one_sentence_and_a_status_of_its_own(capsys, monkeypatc
 
 @pytest.mark.parametrize("error, sentence", [
     (ValueError("x is 3: use 4"), "genlib: x is 3: use 4"), (MemoryError("too large"), "genlib: too large"),
-    (OSError(13, "Permission denied", "a/file"), "genlib: Permission denied: a/file")])
+    (OSError(13, "Permission denied", "a/file"), "genlib: Permission denied: a/file"), (ValueError(), "genlib: ValueError"),
+    (MemoryError(), "genlib: the memory is used up: close other programs, or take smaller weights or a smaller batch")])
 def test_a_failure_is_one_sentence_and_status_1(capsys, monkeypatch, error, sentence):
     def fails(options):
         raise error
@@ -94,6 +96,22 @@ def test_a_warning_is_a_line_without_source_while_a_command_runs_and_as_usual_af
     monkeypatch.setattr(doctor, "run", warns)
     assert main(["doctor"]) == 0 and capsys.readouterr().err == "genlib: skipped run.json: it is broken\n"
     assert warnings.formatwarning is usual
+
+
+PRINTS = """
+import sys
+from genlib import __main__
+__main__.doctor.run = lambda options: print("Таблиця 1 ± 2 \\udcff")
+sys.exit(__main__.main(["doctor"]))
+"""
+
+
+@pytest.mark.parametrize("encoding, printed", [
+    ("ascii", b"??????? 1 ? 2 ?"), ("latin-1", b"??????? 1 \xb1 2 ?"), ("utf-8", "Таблиця 1 ± 2 ?".encode())])
+def test_letters_that_the_terminal_lacks_end_no_command_and_a_line_says_what_to_set(encoding, printed):
+    done = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding})
+    assert done.stdout.splitlines() == [printed] and not done.returncode
+    assert done.stderr.decode().startswith(f"genlib: this terminal's encoding, {encoding}, lacks letters, which are printed as ?: set")
 
 
 LOADED = """
@@ -130,3 +148,13 @@ def test_an_entry_whose_notebook_has_no_number_or_a_taken_one_is_a_sentence(monk
     for name, said in ("my_model", "begins with no number: name it as in 5_my_model"), ("4_mine", "have one number"):
         monkeypatch.setattr(run, "EXPERIMENTS", [*run.EXPERIMENTS[:4], Experiment("m", "M", notebook=name)])
         assert main(["doctor"]) == 1 and said in capsys.readouterr().err
+
+
+def test_what_is_printed_of_others_files_moves_no_cursor_and_begins_no_line(capsys, monkeypatch):
+    def says(options):
+        print(warnings.formatwarning("skipped a\x1b[2J\ngenlib: done", UserWarning, "runs.py", 1), end="", file=sys.stderr)
+        raise ValueError("it is \x9b31m\u202e\nthe copy is there")
+
+    monkeypatch.setattr(doctor, "run", says)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "genlib: skipped a\\x1b[2J genlib: done\ngenlib: it is \\x9b31m\\u202e\nthe copy is there\n"

@@ -114,7 +114,7 @@ WINGS = {  # and what their files may import
     "models": ("models", "device", "runs", "record", "files"),
     "measure": ("measure", "device", "nvml", "runs", "record"),
     "quality": ("quality", "runs", "record"),
-    "report": ("report", "runs", "record", "experiments", "locale", "files", "escape")}
+    "report": ("report", "runs", "record", "experiments", "locale", "files", "escape", "pictures")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them
 FOLDERS = sorted(path.parent.name for path in (PROJECT / "genlib").glob("*/__init__.py"))
 

@@ -6,12 +6,22 @@ import argparse
 import os
 from pathlib import Path
 
+from genlib import places
+
 
 def at_least_one(text: str) -> int:
     """The type of an argument that counts something."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def a_path(text: str) -> Path:
+    """The type of an argument that names a file or a folder; see `places.resolve`."""
+    try:
+        return places.resolve(text, Path.cwd())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def short(path: Path) -> str:

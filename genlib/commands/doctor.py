@@ -1,11 +1,16 @@
 """genlib doctor: what this machine can do, and what each notebook will take on it."""
+import os
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
+from urllib.request import getproxies
 
 from genlib import notebook
 from genlib.experiments import EXPERIMENTS, STEPS, Experiment
 
 AROUND_S = 15  # of a notebook, beside its images: the kernel, loading, tables
+PUBLISHED_BYTES = 4.3e9  # of v1-4 in float32
 UNKNOWN = "–"
 
 
@@ -33,24 +38,47 @@ def examine() -> list[str]:
 
     from genlib import device
     from genlib.measure import machine_rates
-    from genlib.models import stable_diffusion, weights
+    from genlib.models import stable_diffusion
 
     machine, where, dtype = device.describe(), device.pick(), device.pick_dtype()
     name = str(dtype).removeprefix("torch.")
     flops_per_s, bytes_per_s = machine_rates(name)
     free, kind = (torch.cuda.mem_get_info()[0], "VRAM") if where.type == "cuda" else (psutil.virtual_memory().available, "memory")
-    published = ("is in the cache" if weights.in_cache() else "can be downloaded" if weights.hub_answers() else
-                 "cannot be had now: the model hub does not answer")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") if where.type == "cpu" else None
     tuned = [switch for switch, good in stable_diffusion.switches(dtype, own=True, expected_images=1).items() if good]
     return [
-        f"machine    {machine.device}: {free / 1024**3:.1f} GiB of {kind} free, {machine.threads} threads, Python {machine.python}",
+        f"machine    {machine.device}: {free / 1024**3:.1f} GiB of {kind} free, {machine.threads} threads, Python {machine.python}"
+        + (f" · no GPU is visible with CUDA_VISIBLE_DEVICES={hidden!r}" if hidden is not None else ""),
         f"rates      {flops_per_s / 1e9:.0f} GFLOP/s in {name} matrix products, {bytes_per_s / 1e9:.0f} GB/s copied",
-        f"weights    demo and random need no download · published {published}",
+        f"weights    demo and random need no download · published {_published()}",
         f"precision  {name}" + (" · float16 is for GPUs" if where.type == "cpu" else " · float32 with dtype='float32'")
         + "".join(f" · {other} when asked{'' if device.computes_in(other) else ', without instructions for it: many times slower'}"
                   for other in device.TRIED_BY_ITSELF),
         f"profile    thesis · tuned: {', '.join(tuned)}", "", *_forecasts(dtype, flops_per_s, free),
         f"missing    {notebook.missing() or 'nothing'}"]
+
+
+def _published() -> str:
+    """Whether the published weights can be had, or what stands in their way."""
+    from huggingface_hub import constants
+
+    from genlib.models import trouble, weights
+
+    if weights.in_cache():
+        return "is in the cache"
+    if constants.is_offline_mode():
+        return "cannot be had now: HF_HUB_OFFLINE is on"
+    if not weights.hub_answers():
+        through = " through the proxy that the environment names" if getproxies() else ""
+        return f"cannot be had now: {trouble.wrong_proxy() or f'the model hub does not answer{through}'}"
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    there = next(folder for folder in (cache, *cache.parents) if os.path.lexists(folder))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return f"cannot be downloaded: {there} cannot be written; set HF_HOME to a folder of yours"
+    if (free := shutil.disk_usage(there).free) < PUBLISHED_BYTES:
+        return (f"may not be downloaded whole: {there} has {free / 1e9:.1f} GB free, and they take up to {PUBLISHED_BYTES / 1e9:.1f}; "
+                "free some space, or set HF_HOME to a folder on another disk")
+    return "can be downloaded"
 
 
 def _forecasts(dtype, flops_per_s: float, free: int) -> list[str]:

@@ -5,10 +5,10 @@ import math
 import re
 from pathlib import Path
 
-from genlib.commands import ask_for_huge_pages, at_least_one
+from genlib.commands import a_path, ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
 from genlib.files import read_regular
-from genlib.models import STABLE_DIFFUSION, STYLEGAN2
+from genlib.models import SEEDS, STABLE_DIFFUSION, STYLEGAN2
 from genlib.record import MB
 
 ONLY_FOR = {  # options that one model takes
@@ -24,17 +24,17 @@ def add(commands):
     parser.add_argument("--weights", default="auto",
                         help="demo, random, published or auto; or a network, a file or a model of the Hub (default: %(default)s)")
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image for each: 0-49999")
-    parser.add_argument("--labels", metavar="LABELS", help="labels of a conditional StyleGAN2: one (3), several that seeds take in turn "
-                                                           "(0,3,5 or 0-4), or all")
+    parser.add_argument("--labels", help="labels of a StyleGAN2 with classes: one (3), several that seeds take in turn (0,3,5 or 0-4), "
+                                         "or all (default: none, for a network without classes)")
     parser.add_argument("--prompts", type=_prompts, metavar="FILE",
                         help="prompts for Stable Diffusion, one on a line: seed 0 takes the first, seed 1 the next, and so on; a blank "
                              "line is an empty prompt (default: an empty prompt)")
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one, metavar="N", help=f"denoising steps of Stable Diffusion (default: {STEPS})")
     parser.add_argument("--truncation-psi", type=_finite, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
-    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, and for Stable Diffusion float16, for StyleGAN2 mixed "
-                                                        "(default: half precision on GPUs)")
-    parser.add_argument("--out", type=lambda text: Path(text).expanduser(), required=True, metavar="DIR",
+    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 (Stable Diffusion), mixed (StyleGAN2) or auto, half "
+                                                        "precision on GPUs alone (default: %(default)s)")
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR",
                         help="folder of the pictures; the ones it has already are kept")
     return parser
 
@@ -56,8 +56,8 @@ def run(options) -> int:
 def _seeds(text: str) -> range:
     first, _, last = text.partition("-")
     last = last or first
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < 10**8):
-        raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below 100000000, as in 0-49999")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < SEEDS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below {SEEDS}, as in 0-49999")
     return range(int(first), int(last) + 1)
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import notebook, places
-from genlib.commands import ask_for_huge_pages, at_least_one, short
+from genlib.commands import a_path, ask_for_huge_pages, at_least_one, short
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import explain_storage, write_atomically
 from genlib.locale import ENGLISH, languages
@@ -28,7 +28,8 @@ def add(commands):
     parser.add_argument("--profile", choices=["thesis", "tuned"], help="how the models are run (default: thesis)")
     parser.add_argument("--iterations", type=at_least_one, help="repetitions of each measurement (default: 5)", metavar="N")
     parser.add_argument("--steps", type=at_least_one, help=f"denoising steps of Stable Diffusion (default: {STEPS})", metavar="N")
-    parser.add_argument("--results", metavar="DIR", help="the folder of runs, tables and figures (default: GENLIB_RESULTS, else results)")
+    parser.add_argument("--results", type=a_path, metavar="DIR",
+                        help="the folder of runs, tables and figures (default: GENLIB_RESULTS, else results)")
     parser.add_argument("--only", type=_numbers, default=list(notebooks()), metavar="LIST",
                         help="numbers of the notebooks to execute, as in 1,3 (default: all)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and figures (default: %(default)s)")
@@ -54,8 +55,7 @@ def run(options) -> int:
             raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
     if lacking := [package for package in ("nbclient", "nbconvert", "ipykernel") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
-    written = os.environ.get("GENLIB_RESULTS", "").strip() or "results" if options.results is None else options.results
-    results = notebook.make_folder(written, Path.cwd())
+    results = notebook.make_folder(options.results or os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd())
     with explain_storage(results):
         (results / "notebooks").mkdir(exist_ok=True)
     for name in names:

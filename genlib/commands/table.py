@@ -2,21 +2,21 @@
 import argparse
 from pathlib import Path
 
-from genlib.commands import short
+from genlib.commands import a_path, short
 from genlib.locale import ENGLISH, languages
 
 
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("table", help="print Table 1 of saved runs and what it says; write every table as files")
-    parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
+    parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
     for name in "machine", "weights", "profile":
         parser.add_argument(f"--{name}", default="", help=f"{name} of the runs (default: as in the newest run)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and sentences (default: %(default)s)")
     parser.add_argument("--format", type=_formats, metavar="LIST", help="formats of the files, as in docx,tex (default: all)")
     parser.add_argument("--number", default="1",
                         help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("results/tables"), metavar="DIR",
+    parser.add_argument("--out", type=a_path, default=Path("results/tables"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser
 

@@ -6,15 +6,16 @@ import math
 import threading
 import time
 
-import psutil
 import torch
 
 from genlib import device, nvml, runs
+from genlib.measure.readings import rss
 from genlib.measure.repeat import check_iterations, describe, doubts, finish
 from genlib.measure.work import takes_index
 from genlib.record import MB, NOT_FINITE, OUT_OF_MEMORY
 
 TIMEOUT_S = 20
+CLOCK_WAS_SET_S = 0.5  # two clocks that only run apart differ by less in hours
 
 
 def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None,
@@ -26,8 +27,9 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     uses, as it read the VAE.
 
     The peak is reset once, before the first iteration, because the thesis's processes had drawn nothing
-    before. The pictures are not kept; those of `repeat` are. Raises ValueError for another `vram`, or for
-    less than one iteration.
+    before. The pictures are not kept; those of `repeat` are. If the clock is set during an iteration, a
+    warning says so, and the time is by the clock that cannot be set. Raises ValueError for another `vram`,
+    or for less than one iteration.
     """
     if vram not in ("allocator", "gputil"):
         raise ValueError(f"vram is {vram!r}: the thesis read 'allocator' or 'gputil'")
@@ -38,7 +40,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     for index in range(len(run.iterations), iterations):
-        start = time.time()
+        start, steady_start = time.time(), time.perf_counter()
         try:
             images = call(index)
         except Exception as error:
@@ -46,7 +48,12 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                 raise
             run.iterations.append(runs.Iteration(error=OUT_OF_MEMORY))
             break
-        iteration = runs.Iteration(time_s=time.time() - start, ram_bytes=psutil.Process().memory_info().rss)
+        time_s, steady_s = time.time() - start, time.perf_counter() - steady_start
+        if abs(time_s - steady_s) > CLOCK_WAS_SET_S:
+            run.warnings.append(f"the clock was set by {time_s - steady_s:+.0f} s during iteration {index + 1}: "
+                                "its time is by the monotonic clock, not by the thesis's")
+            time_s = steady_s
+        iteration = runs.Iteration(time_s=time_s, ram_bytes=rss())
         if vram == "gputil":
             iteration.vram_device_bytes = gputil_memory_used()
             iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"

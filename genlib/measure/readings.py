@@ -46,21 +46,21 @@ class Readings:
         Readings._under_way = self
         gc.collect()
         device.synchronize()
-        self._process, self._gpu = psutil.Process(), device.pick()
+        self._gpu = device.pick()
         self._kind = self._gpu.type
         self._source = _source_of_device_memory() if self._kind == "cuda" else None
         self._before = self._read_gpu()
         if self._kind == "cuda":
             torch.cuda.reset_peak_memory_stats()
         self._kernel_knows_peak = _reset_peak_rss()
-        self._rss_peak_bytes = self._process.memory_info().rss
+        self._rss_peak_bytes = rss()
         self._device_peak_bytes, self._allocated_peak_bytes, self._reasons = None, None, None
         self._poll()
         if self._kind != "cpu" or not self._kernel_knows_peak:
             self._poller = threading.Thread(target=self._keep_polling, daemon=True)
             self._poller.start()
         self._energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
-        self._counters = _Counters(self._process)
+        self._counters = _Counters()
 
     def end_polling(self) -> None:
         """Take no more readings; may be called twice."""
@@ -79,17 +79,18 @@ class Readings:
         if device.pick() != self._gpu:
             raise RuntimeError(f"the call went from {self._gpu} to {device.pick()}: call torch.cuda.set_device before measuring, "
                                "so that all readings are of one GPU")
-        begun, ended = self._counters, _Counters(self._process)
+        begun, ended = self._counters, _Counters()
         energy_mj = nvml.ask("nvmlDeviceGetTotalEnergyConsumption")
         self.end_polling()
         if self._fault:
             raise self._fault
         self._poll()
-        memory, before, after = self._process.memory_info(), self._before, self._read_gpu()
+        memory, before, after = _memory(), self._before, self._read_gpu()
         iteration = Iteration(
             vram_device_bytes=self._device_peak_bytes, vram_source=self._source,
             vram_process_start_bytes=before["process_bytes"], vram_process_bytes=after["process_bytes"],
-            ram_bytes=memory.rss, ram_peak_bytes=max(self._rss_peak_bytes, _of_status("VmHWM") or 0 if self._kernel_knows_peak else 0),
+            ram_bytes=memory and memory.rss,
+            ram_peak_bytes=_larger(self._rss_peak_bytes, _of_status("VmHWM") if self._kernel_knows_peak else None),
             # Without what files back or others share, by counters: a walk of the pages takes 27 ms at 4 GB.
             ram_private_bytes=memory.rss - memory.shared if hasattr(memory, "shared") else None,
             energy_j=_difference(self._energy_mj, energy_mj, 1e-3) or None,  # 0: too short
@@ -109,7 +110,7 @@ class Readings:
     def _read_gpu(self) -> dict:
         """The readings that take too long, or change too slowly, to be polled."""
         clock_mhz = nvml.ask("nvmlDeviceGetClockInfo", 1)  # 1: the multiprocessors' clock
-        return {"device_bytes": nvml.memory_used(), "process_bytes": _gpu_share(self._process.pid),
+        return {"device_bytes": nvml.memory_used(), "process_bytes": _gpu_share(os.getpid()),
                 "temperature_c": nvml.ask("nvmlDeviceGetTemperature", 0), "clock_hz": None if clock_mhz is None else clock_mhz * 1e6}
 
     def _keep_polling(self) -> None:
@@ -123,7 +124,7 @@ class Readings:
 
     def _poll(self) -> None:
         if not self._kernel_knows_peak:
-            self._rss_peak_bytes = max(self._rss_peak_bytes, self._process.memory_info().rss)
+            self._rss_peak_bytes = _larger(self._rss_peak_bytes, rss())
         if self._kind == "cuda":
             used = nvml.memory_used() if self._source == "nvml" else _torchs_memory_used() if self._source else None
             if used is not None:
@@ -140,18 +141,37 @@ class Readings:
 class _Counters:
     """Counters that only grow, read at one moment."""
 
-    def __init__(self, process: psutil.Process):
+    def __init__(self):
         self.swapped_bytes = _swapped()
-        own = process.cpu_times()  # with the children that have ended
-        self.time_s, self.own_cpu_s = time.perf_counter(), time.process_time() + own.children_user + own.children_system
-        times = psutil.cpu_times()
-        self.busy_cpu_s = sum(getattr(times, name, 0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
+        own = device.told(lambda: psutil.Process().cpu_times())  # with the children that have ended
+        self.time_s, self.own_cpu_s = time.perf_counter(), own and time.process_time() + own.children_user + own.children_system
+        times = device.told(psutil.cpu_times)
+        self.busy_cpu_s = times and sum(getattr(times, name, 0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
 
     def other_cpu_since(self, begun) -> float | None:
-        """CPU seconds of other processes and a virtual machine's host; None if the window is too short."""
-        if self.time_s - begun.time_s < SHORTEST_S:
+        """CPU seconds of other processes and a virtual machine's host.
+
+        None if the window is too short, or if the system does not tell.
+        """
+        told = None not in (self.busy_cpu_s, begun.busy_cpu_s, self.own_cpu_s, begun.own_cpu_s)
+        if not told or self.time_s - begun.time_s < SHORTEST_S:
             return None
         return max(0.0, self.busy_cpu_s - begun.busy_cpu_s - (self.own_cpu_s - begun.own_cpu_s))
+
+
+def _memory():
+    """What psutil tells of this process's memory; None where it may not look."""
+    return device.told(lambda: psutil.Process().memory_info())
+
+
+def rss() -> int | None:
+    """Bytes of RAM that this process holds; None where the system does not tell."""
+    memory = _memory()
+    return memory and memory.rss
+
+
+def _larger(a: int | None, b: int | None) -> int | None:
+    return max((a, b), key=lambda value: value or 0)
 
 
 def _difference(begun, ended, scale=1):
@@ -162,9 +182,9 @@ def _swapped() -> int | None:
     """Bytes that the machine has swapped in and out since it started; None where the system does not say."""
     try:
         counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    except OSError:
+        return (int(counts["pswpin"]) + int(counts["pswpout"])) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, KeyError):
         return None
-    return (int(counts["pswpin"]) + int(counts["pswpout"])) * os.sysconf("SC_PAGE_SIZE") if "pswpin" in counts else None
 
 
 def _source_of_device_memory() -> str | None:
@@ -208,6 +228,9 @@ def _reset_peak_rss() -> bool:
 
 
 def _of_status(name: str) -> int | None:
-    """A figure of /proc/self/status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+    """A figure of /proc/self/status, in bytes; None where it is not told."""
+    try:
+        lines = Path("/proc/self/status").read_text(errors="replace").splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+    except (OSError, ValueError, IndexError):
+        return None

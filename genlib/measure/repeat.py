@@ -18,6 +18,8 @@ from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE1
 
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
            warmup: int = 1, variant: str = "", quality: Callable[[list[Image.Image]], dict[str, float]] | None = None,
@@ -36,7 +38,8 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     Running out of memory ends the run with an iteration whose `error` says so. Pictures of NaN or infinite
     values, as the loaders' models mark them, are not kept, and their iteration's `error` says why. Any other
     exception of `generate` is raised and leaves the run unfinished. Raises ValueError if `iterations` is not
-    at least 1, and TypeError if `generate` returns something else.
+    at least 1, and TypeError or ValueError if `generate` returns what cannot be kept as PNGs; the warm-up
+    shows it first.
     """
     check_iterations(iterations)
     call = takes_index(generate)
@@ -131,13 +134,25 @@ def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
         iteration = readings.stop()
     finally:  # no poller may outlive its call, even after an interrupt
         readings.end_polling()
-    if not isinstance(images, (list, type(None))):  # a generator would be measured before it has drawn anything
-        raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
+    check_images(images)
     if error:
         device.free_memory()  # so that the next condition starts from what is really in use
     iteration.error = error or (NOT_FINITE if NOT_FINITE in doubts(images) else None)
     iteration.time_s, iteration.cpu_time_s = end - start, cpu_end - cpu_start
     return iteration, images
+
+
+def check_images(images) -> None:
+    """Raise TypeError unless `images` is a list of PIL images or None, and ValueError if one fits no PNG."""
+    if not isinstance(images, (list, type(None))):  # a generator would be measured before it has drawn anything
+        raise TypeError(f"generate returned a {type(images).__name__}: return a list of PIL images, or None")
+    for image in images or []:
+        if not isinstance(image, Image.Image):
+            raise TypeError(f"generate returned a list with a {type(image).__name__} in it: return PIL images, "
+                            "which images.to_pil makes of a tensor")
+        if image.mode not in PNG_MODES or 0 in image.size:
+            raise ValueError(f"generate returned a picture of mode {image.mode} with {image.width} x {image.height} pixels, which no PNG "
+                             "holds: return one with pixels, in RGB, as picture.convert('RGB') makes it")
 
 
 def doubts(images) -> set[str]:

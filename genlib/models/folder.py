@@ -33,7 +33,7 @@ def read_index(folder: Path) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {INDEX}{_dangling(path)}, so it is no pipeline of diffusers: give the folder that has "
                                 "one, or a model of the Hub in diffusers' layout")
-    index = _read_config(path)
+    index = read_config(path)
     if not isinstance(index.get("_class_name"), str):
         raise ValueError(f"{path} names {index.get('_class_name')!r} as the pipeline's class, not a class of diffusers: {NO_CODE}")
     return index
@@ -138,7 +138,7 @@ def check(folder: Path, parts: dict[str, type | None], dtype: torch.dtype, weigh
         _check_file(folder / name)
     files = {folder / name for name in chosen}
     for name in [name for name in chosen if ".index." in name]:
-        files |= _shards(folder / name)
+        files |= shards(folder / name)
     return sorted(files)
 
 
@@ -167,20 +167,20 @@ def _check_file(path: Path) -> None:
     if path.suffix == ".safetensors":
         header(path)
     elif path.suffix == ".json":
-        _read_config(path)
+        read_config(path)
     else:
         with open(path, "rb") as file:
-            if (said := _what_is(file.read(512))) and "text" not in said:
+            if (said := what_is(file.read(512))) and "text" not in said:
                 raise ValueError(f"{path} is {said}: {_again(path)}")
 
 
-def _read_config(path: Path) -> dict:
+def read_config(path: Path) -> dict:
     """A JSON file of a model. Raises ValueError unless it is whole, an object, and names no code."""
     data = read_regular(path.resolve(), CONFIG_LIMIT)  # in the Hub's cache, each file is a link
     try:
         config = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is {_what_is(data[:512]) or 'no JSON'} ({error}): {_again(path)}") from None
+        raise ValueError(f"{path} is {what_is(data[:512]) or 'no JSON'} ({error}): {_again(path)}") from None
     if not isinstance(config, dict) or not config and path.name.endswith("config.json"):
         raise ValueError(f"{path} holds {config!r:.40}, not the settings of a model: {_again(path)}")
     for key in (*CODE_KEYS, "transformers_weights"):
@@ -189,9 +189,9 @@ def _read_config(path: Path) -> dict:
     return config
 
 
-def _shards(index: Path) -> set[Path]:
+def shards(index: Path) -> set[Path]:
     """The files that the index of a network in several files names, each checked."""
-    named = _read_config(index).get("weight_map")
+    named = read_config(index).get("weight_map")
     if not isinstance(named, dict) or not named:
         raise ValueError(f"{index} names no files (weight_map): {_again(index)}")
     for name in sorted(set(map(str, named.values()))):
@@ -222,7 +222,7 @@ def header(path: Path) -> dict[str, dict]:
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         begins = length.to_bytes(8, "little")[: status.st_size] + data[:512]
         cut = data.startswith(b"{") and 8 + length > status.st_size
-        said = "a safetensors file that is cut off in its header" if cut else _what_is(begins) or "no safetensors file, or a damaged one"
+        said = "a safetensors file that is cut off in its header" if cut else what_is(begins) or "no safetensors file, or a damaged one"
         raise ValueError(f"{path} is {said}: {_again(path)}") from None
     if not tensors:
         raise ValueError(f"{path} is a safetensors file without a single tensor: {_again(path)}")
@@ -232,7 +232,7 @@ def header(path: Path) -> dict[str, dict]:
     return tensors
 
 
-def _what_is(begins: bytes) -> str | None:
+def what_is(begins: bytes) -> str | None:
     """What a file is instead, as its first bytes tell."""
     text = begins.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not begins:

@@ -48,17 +48,18 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
-    there = {}
+    claimed, there = False, {}
     if state.is_main_process:
-        out_folder.claim(out, make=False)
-        there = out_folder.drawn(out)
+        claimed, there = out_folder.claim(out, make=False), out_folder.drawn(out)
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, there, len(seeds))])[0]
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
                           _stable_diffusion(weights, prompts or [""], batch, steps, dtype, compiled))
     todo = []
-    if state.is_main_process:  # what could not be loaded leaves no folder behind
-        out_folder.claim(out, make=True)
+    if state.is_main_process:
+        if not claimed:  # made only now, so that what could not be loaded leaves no folder behind
+            out_folder.claim(out, make=True)
+            there = out_folder.drawn(out)  # another launch may have begun and ended meanwhile
         todo = out_folder.missing(seeds, batch, out, there)
         out_folder.keep_settings(out, settings | dict(batch=batch), there)
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
@@ -113,6 +114,7 @@ def check_processes(state: PartialState) -> None:
 def _stylegan2(weights: str, labels: str | None, psi: float, dtype: str):
     """A function from seeds to what `images.from_levels` makes pictures of; and the settings."""
     G = stylegan2.load(weights, profile="tuned", dtype=dtype)
+    images.check_channels(G.img_channels)
     if G.c_dim and not labels:
         raise ValueError(f"{G.info.name} draws {G.c_dim} classes: say which with --labels, one from 0 to {G.c_dim - 1}, several (0,1,2), "
                          "or all in turn (all)")
@@ -158,8 +160,8 @@ def _decided_by_timing(compiled: bool) -> list[str]:
 
 
 def _settings(info, **more) -> dict:
-    return dict(model=info.name, weights=info.weights, source=out_folder.public(info.source), revision=info.revision,
-                sha256=info.sha256, dtype=info.dtype, profile=info.profile) | more
+    return dict(model=info.name, weights=info.weights, source=info.source, revision=info.revision, sha256=info.sha256, dtype=info.dtype,
+                profile=info.profile) | more
 
 
 def _compiled(out: Path, there: dict, count: int) -> bool:

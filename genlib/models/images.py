@@ -10,11 +10,19 @@ from PIL import Image, ImageChops
 from genlib.record import BLACKENED, DOUBT, NOT_FINITE
 
 
+def check_channels(channels: int) -> None:
+    """Raises ValueError unless pictures may have so many channels."""
+    if not 1 <= channels <= 4:
+        raise ValueError(f"these pictures have {channels} channels, and only grey (1), RGB (3) and those with transparency (2, 4) can be "
+                         "drawn: use another network, or choose channels from its tensors")
+
+
 def to_levels(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, H, W, C] from [N, C, H, W] in [-1, 1], on the same device.
+    """uint8 [N, H, W, C] from [N, C, H, W] in [-1, 1], C = 1 to 4, on the same device.
 
     As the published StyleGAN2-ADA converts, truncating instead of rounding: clamp(x * 127.5 + 128, 0, 255).
     """
+    check_channels(images.shape[1])
     return (images.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
@@ -81,9 +89,14 @@ def to_tensor(pictures: list[Image.Image], like: torch.nn.Module) -> torch.Tenso
 
 
 def grid(pictures: list[Image.Image], columns: int = 5, gap: int = 4) -> Image.Image:
-    """Pictures of equal size on one white sheet, row by row; small ones are enlarged by a whole factor."""
+    """Pictures of equal size on one white sheet, row by row; small ones are enlarged by a whole factor.
+
+    Why some of them show nothing is said in a line.
+    """
     if not pictures:
         raise ValueError("there are no pictures to show: no iteration succeeded, and the lines above say why")
+    for doubt in sorted({picture.info[DOUBT] for picture in pictures if DOUBT in picture.info}):
+        print(doubt)
     times = max(1, 128 // pictures[0].width)
     pictures = [picture.resize((times * picture.width, times * picture.height), Image.Resampling.NEAREST) for picture in pictures]
     width, height = pictures[0].size

@@ -17,28 +17,31 @@ from pathlib import Path, PureWindowsPath
 from PIL import Image
 
 from genlib.files import explain_storage, hold, read_regular, replacing_unsynced, write_atomically
+from genlib.models import SEEDS
+from genlib.models.trouble import without_secrets
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE
 
-SEEDS = 10**8  # seeds are below it: their names have 8 digits
 PNG_LEVEL = 1  # of zlib's 9: takes a third of the default's time, for files a tenth larger
 SETTINGS_BYTES, MANIFEST_BYTES, LINE_BYTES = 1 * MB, 256 * MB, 1000  # the most that is read: two million pictures
 KINDS = dict(label=int, blackened=bool)  # what a line may have beside seed, file and sha256
 
 
-def claim(out: Path, make: bool) -> None:
-    """Lock the folder for this launch, after making it if it is not there and `make` says so.
+def claim(out: Path, make: bool) -> bool:
+    """Lock the folder for this launch; if it is not there, make it first or, without `make`, do nothing.
 
-    Raises ValueError if another launch has locked it or it is no folder, OSError if it cannot be made.
+    Returns whether it is locked. Raises ValueError if another launch has locked it or it is no folder,
+    OSError if it cannot be made.
     """
     if not out.is_dir():
         if out.exists() or out.is_symlink():
             raise ValueError(f"--out {out} is no folder: choose another one")
         if not make:
-            return
+            return False
         with explain_storage(next(folder for folder in out.absolute().parents if folder.is_dir())):
-            out.mkdir(parents=True)
+            out.mkdir(parents=True, exist_ok=True)
     if not hold(out):
         raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")
+    return True
 
 
 def name(seed: int) -> str:
@@ -124,9 +127,10 @@ def keep_settings(out: Path, now: dict, there: dict[int, dict]) -> None:
     before = settings(out) if there else None
     if before is None:  # nothing was drawn so: for example, the first batch did not fit
         return write_atomically(out / "settings.json", json.dumps(now, indent=1).encode())
+    before = _as_now(before, now)
     for key in {**now, **before}:
         one, other = before.get(key), now.get(key)
-        if one != other and not (key == "source" and _same_source(one, other)):
+        if one != other:
             raise ValueError(f"{out} holds pictures with {key if key in now else _short(key)} {_short(one)}, not {_short(other)}: "
                              "choose another --out")
 
@@ -135,17 +139,12 @@ def _short(value) -> str:
     return text if len(text := repr(value)) <= 70 else f"{text[:67]}..."
 
 
-def public(source: str) -> str:
-    """A source without what is its user's alone: a path's folders, an address's query (it may be a token)."""
-    if "://" in source:
-        return re.sub(r"//[^/@]*@", "//", re.split("[?#]", source)[0])
-    is_path = source.startswith(("/", "\\", "~", ".")) or PureWindowsPath(source).drive or source.count("/") > 1
-    return PureWindowsPath(source).name if is_path else source
-
-
-def _same_source(before, now) -> bool:
-    """Whether they are one, though `before` may be a whole path or address."""
-    return isinstance(before, str) and now in (public(before), PureWindowsPath(before).name)
+def _as_now(before: dict, now: dict) -> dict:
+    """Earlier settings as this version writes them: names for whole paths and addresses, a folder's hash."""
+    source = str(before.get("source"))
+    if now.get("source") in (source, without_secrets(source), PureWindowsPath(source).name):  # which splits at / too
+        return before | dict(source=now.get("source"), sha256=before.get("sha256") or now.get("sha256"))
+    return before
 
 
 def save(picture: Image.Image, seed: int, out: Path, manifest, more: dict) -> None:

@@ -176,8 +176,8 @@ def _settle_size(name: str, pipe: DiffusionPipeline) -> None:
     if isinstance(denoiser(pipe).config.sample_size, int) or hasattr(pipe, "_is_unet_config_sample_size_int"):
         return
     if height != width:
-        raise ValueError(f"{name} is a {type(pipe).__name__} of sample_size {[height, width]}, and this pipeline of diffusers draws squares "
-                         f"unless told otherwise: write one number there, or {ANOTHER}")
+        raise ValueError(f"{name} is a {type(pipe).__name__} of sample_size {[height, width]}, and this pipeline of diffusers draws "
+                         f"squares unless told otherwise: write one number there, or {ANOTHER}")
     denoiser(pipe).register_to_config(sample_size=height)
     if hasattr(pipe, "default_sample_size"):
         pipe.default_sample_size = height

@@ -12,7 +12,7 @@ from genlib.report import layout
 
 FORMATS = ("csv", "md", "tex", "docx")
 TWIP = 635  # Word's unit of length, in python-docx's
-ESCAPE = {"html": escape.html, "csv": escape.csv, "md": escape.markdown, "tex": escape.latex, "docx": escape.plain}
+ESCAPE = {"html": escape.html, "csv": escape.csv, "md": escape.markdown, "tex": escape.latex}
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"  # classes by which MathJax, in notebooks and their pages, leaves text alone
 
 
@@ -93,7 +93,7 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
     document.add_paragraph(escape.plain(caption)).paragraph_format.keep_with_next = True
     if not frame.empty:
-        _add_word_table(document, escaped(frame, "docx"), page.page_width - page.left_margin - page.right_margin)
+        _add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
     document.add_paragraph().add_run(escape.plain(note)).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)

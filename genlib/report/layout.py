@@ -4,6 +4,8 @@ from functools import cache
 
 import pandas as pd
 
+from genlib import escape
+
 TEXT_WIDTH_PT = 467  # of an A4 page with margins of 2.5 and 2 cm
 SENTENCE = 30  # letters; a column with longer texts is set at the left
 PADDING_PT = 12  # of a cell, left and right together, with its border
@@ -13,8 +15,8 @@ MAY_BREAK = re.compile(r"[ \n]+|(?<=[-–])")  # where Word goes on with the nex
 
 
 def unbroken(text: str) -> str:
-    """The text with spaces that do not break between a figure and its unit, and before ±."""
-    return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text).replace(" ± ", "\N{NO-BREAK SPACE}± ")
+    """The text on one line, with spaces that do not break between a figure and its unit, and before ±."""
+    return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", escape.plain(text)).replace(" ± ", "\N{NO-BREAK SPACE}± ")
 
 
 def is_left(frame: pd.DataFrame) -> list[bool]:

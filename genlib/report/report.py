@@ -57,7 +57,7 @@ class Report:
     @property
     def groups(self) -> pd.DataFrame:
         """What reports could be made of: a row for each machine, weights and profile, best first."""
-        return choice.groups(self.everything)
+        return Rows(choice.groups(self.everything))
 
     def left_out(self) -> list[str]:
         """The names of the groups that this report is not of."""

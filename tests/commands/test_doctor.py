@@ -1,13 +1,17 @@
 """What the command says; how the forecast is counted is tested in test_forecast.py."""
 import functools
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from huggingface_hub import constants
 
 from genlib import device, notebook
 from genlib.__main__ import main
@@ -25,6 +29,9 @@ def quick(monkeypatch):
     monkeypatch.setattr("genlib.measure.machine_rates", lambda dtype: (1e10, 1e10))
     monkeypatch.setattr(forecast, "operation_s", lambda dtype: 1e-5)
     monkeypatch.setattr(weights, "hub_answers", lambda: False)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=5e9))
+    for name in "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "CUDA_VISIBLE_DEVICES":
+        monkeypatch.delenv(name, raising=False)
 
 
 def row(slug):
@@ -131,3 +138,40 @@ def test_it_says_whether_the_published_weights_can_be_had_and_what_tuned_would_d
 def test_what_does_not_fit_is_said(capsys, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 1024**3, "total": 4 * 1024**3})())
     assert "does not fit" in next(line for line in doctor.examine() if line.startswith("1 "))
+
+
+@pytest.mark.parametrize("cache, said", [
+    ("file", "file cannot be written; set HF_HOME to a folder of yours"), ("file/hub", "file cannot be written"),
+    ("locked/hub", "locked cannot be written"), ("new/hub", "can be downloaded")])
+def test_a_cache_that_cannot_be_written_is_said_before_a_download(tmp_path, monkeypatch, cache, said):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "locked").mkdir()
+    access = os.access  # whoever runs the tests may write anywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("locked") and access(path, mode))
+    monkeypatch.setattr(weights, "in_cache", lambda: False)
+    monkeypatch.setattr(weights, "hub_answers", lambda: True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / cache))
+    assert said in doctor._published()
+
+
+def test_a_cache_without_room_for_the_weights_is_said_before_a_download(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "hub_answers", lambda: True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1e9))
+    assert doctor._published() == (f"may not be downloaded whole: {tmp_path} has 1.0 GB free, and they take up to 4.3; free some space, "
+                           "or set HF_HOME to a folder on another disk")
+
+
+def test_the_proxy_or_the_switch_that_keeps_the_hub_away_is_said_and_no_password_shown(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@nowhere:1")
+    assert doctor._published() == "cannot be had now: the model hub does not answer through the proxy that the environment names"
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://nowhere")
+    assert "the environment variable HTTPS_PROXY is 'nonsense://nowhere', which is no address" in doctor._published()
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
+    assert doctor._published() == "cannot be had now: HF_HUB_OFFLINE is on"
+
+
+@pytest.mark.parametrize("value", ["", "7"])
+def test_a_machine_whose_gpus_are_hidden_is_told_by_what(monkeypatch, value):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert f"no GPU is visible with CUDA_VISIBLE_DEVICES={value!r}" in doctor.examine()[0]

@@ -1,4 +1,7 @@
 """genlib table: what it prints, and the files that it leaves."""
+import subprocess
+import sys
+
 import pytest
 from docx import Document
 from saved_runs import save_run
@@ -85,3 +88,16 @@ def test_the_table_command_takes_a_zip_and_writes_the_audit(tmp_path, capsys):
     assert main(["table", str(archive), "--out", str(tmp_path / "out"), "--format", "md", "--language", "uk"]) == 0
     assert "1,50 ± 0,71" in capsys.readouterr().out
     assert "Перевірка показників" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+
+
+def test_commands_at_once_on_the_same_folders_leave_whole_files_and_nothing_else(results, tmp_path):
+    """Also while a run is being written, which they do not show yet."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "genlib", "table", str(results), "--out", str(out), "--format", "md,docx", "--language"]
+    tables = [subprocess.Popen([*command, language], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for language in ("en", "uk")]
+    for times in [1.0], [1.0, 2.0], [1.0, 2.0, 3.0]:
+        save_run(results, "stylegan2-ada", times, variant="batch-2")
+    assert [(table.communicate()[1], table.returncode) for table in tables] == [(b"", 0)] * 2
+    assert {path.stem for path in out.iterdir()} - {"growth"} == set(FILES)
+    for path in out.iterdir():
+        assert path.stat().st_size and (path.suffix != ".docx" or Document(path).tables)

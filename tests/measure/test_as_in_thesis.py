@@ -1,4 +1,7 @@
 """The thesis's own way of reading."""
+import time
+from types import SimpleNamespace
+
 import pytest
 import torch
 from card import MIB, Card, install
@@ -69,3 +72,13 @@ def test_the_thesiss_reading_refuses_iterations_below_one_before_anything_is_mad
     with pytest.raises(ValueError, match="at least 1"):
         measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=iterations, results=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clock_that_is_set_meanwhile_costs_no_iteration_and_is_said(tmp_path, monkeypatch):
+    """The thesis reads the wall clock; a time of -3600 s would cost the whole record."""
+    hours = iter([7200.0, 3600.0, 3600.0, 3600.25, 3600.0, 7200.0])
+    monkeypatch.setattr(as_in_thesis, "time", SimpleNamespace(time=lambda: next(hours), perf_counter=time.perf_counter))
+    run = measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=3, results=tmp_path)
+    assert 0 <= run.iterations[0].time_s < 0.2 and run.iterations[1].time_s == 0.25 and 0 <= run.iterations[2].time_s < 0.2
+    assert [warning.partition(":")[0] for warning in run.warnings] == [
+        "the clock was set by -3600 s during iteration 1", "the clock was set by +3600 s during iteration 3"]

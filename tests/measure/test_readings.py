@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -195,7 +196,7 @@ def test_other_processes_are_seen_and_this_one_is_not_taken_for_another(tmp_path
 
 
 def test_this_processes_own_cpu_time_is_not_counted_as_others():
-    begun, ended = (readings._Counters(psutil.Process()) for _ in range(2))
+    begun, ended = (readings._Counters() for _ in range(2))
     ended.time_s, ended.own_cpu_s, ended.busy_cpu_s = begun.time_s + 1, begun.own_cpu_s + 2, begun.busy_cpu_s + 3
     assert ended.other_cpu_since(begun) == pytest.approx(1)
     ended.own_cpu_s = begun.own_cpu_s + 4  # the kernel's two counts differ by a tick or so
@@ -448,3 +449,47 @@ def test_cpu_time_of_a_child_that_the_call_starts_and_awaits_is_the_calls_own(tm
 
 def test_every_reason_of_a_slow_clock_has_a_name_for_readers():
     assert warnings.REASONS.keys() == set(readings.REASONS.values())
+
+
+def unreadable(monkeypatch, folder, error):
+    """Let every reading of the files below a folder fail."""
+    read = Path.read_text
+
+    def fails(path, *arguments, **keywords):
+        if str(path).startswith(folder):
+            raise error
+        return read(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "read_text", fails)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file"), PermissionError(13, "Permission denied"),
+                                   UnicodeDecodeError("ascii", b"\xff", 0, 1, "not in range")])
+def test_a_container_that_hides_proc_costs_what_is_read_there(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(readings, "_reset_peak_rss", lambda: True)
+    unreadable(monkeypatch, "/proc/self/status", error)
+    unreadable(monkeypatch, "/proc/vmstat", error)
+    [iteration] = measured(tmp_path).iterations
+    assert iteration.swapped_bytes is None and iteration.ram_peak_bytes >= iteration.ram_bytes / 2 > 0
+
+
+@pytest.mark.parametrize("status", ["", "VmHWM:", "VmHWM: unknown kB", "no figures"])
+@pytest.mark.parametrize("counts", ["", "pswpin 1", "pswpin a\npswpout b", "three words here"])
+def test_figures_of_the_kernel_that_are_odd_are_null(monkeypatch, status, counts):
+    monkeypatch.setattr(Path, "read_text", lambda path, **keywords: status if path.name == "status" else counts)
+    assert readings._of_status("VmHWM") is readings._swapped() is None
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(1), PermissionError(13, "/proc/stat"), NotImplementedError("not on this system")])
+@pytest.mark.parametrize("owner, function, lost", [
+    (psutil.Process, "memory_info", "ram_bytes"), (psutil.Process, "cpu_times", "other_cpu_s"), (psutil, "cpu_times", "other_cpu_s"),
+    (psutil, "cpu_count", None)])
+def test_what_psutil_may_not_read_costs_that_reading_only(tmp_path, monkeypatch, error, owner, function, lost):
+    def denied(*_, **__):
+        raise error
+
+    monkeypatch.setattr(readings, "SHORTEST_S", 0)
+    monkeypatch.setattr(owner, function, denied)
+    run = measured(tmp_path)
+    assert run.finished and runs.read(run.folder / "run.json") == run
+    assert [name for name in ("ram_bytes", "other_cpu_s", "time_s") if getattr(run.iterations[0], name) is None] == [lost] * bool(lost)

@@ -301,3 +301,29 @@ def test_quality_is_asked_of_what_was_drawn_and_not_at_all_if_nothing_was(tmp_pa
     for name, call in ("some", fails_from(1)), ("none", fails_from(0)), ("no pictures", lambda: None):
         repeat(call, tmp_path, experiment=name, quality=lambda pictures: given.append(levels(pictures)) or {})
     assert given == [[0]]
+
+
+@pytest.mark.parametrize("returned, said", [
+    ([torch.zeros(3, 4, 4)], "a list with a Tensor in it: return PIL images, which images.to_pil makes"),
+    ([flat(0), None], "a NoneType in it"),
+    ([[flat(0)]], "a list with a list in it"), (["face.png"], "a str in it"), ([np.zeros((4, 4, 3))], "a ndarray in it"),
+    *(([Image.new(mode, (4, 4))], f"mode {mode} with 4 x 4 pixels, which no PNG holds")
+      for mode in ("F", "I", "CMYK", "HSV", "YCbCr", "LAB")),
+    ([Image.new("RGB", (0, 4))], "mode RGB with 0 x 4 pixels")])
+def test_what_no_png_can_hold_is_one_sentence_at_the_warm_up_and_costs_nothing_that_was_measured(tmp_path, returned, said):
+    with pytest.raises((TypeError, ValueError), match=f"^generate returned .*{said}"):
+        repeat(lambda: returned, tmp_path)
+    with pytest.raises((TypeError, ValueError)):
+        repeat(lambda index: returned if index else [flat(1)], tmp_path, warmup=0)
+    run = repeat(lambda index: [flat(index)], tmp_path)
+    assert run.resumed and run.finished and [len(i.images) for i in run.iterations] == [1, 1]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_kind_of_picture_that_a_png_holds_is_kept(tmp_path, mode):
+    [file] = repeat(lambda: [Image.new(mode, (4, 4))], tmp_path, iterations=1).image_files()
+    assert Image.open(file).size == (4, 4)
+
+
+def test_no_pictures_at_all_are_no_fault(tmp_path):
+    assert repeat(lambda: [], tmp_path).finished

@@ -290,6 +290,11 @@ def test_grey_networks_and_those_with_transparency_are_drawn(call, tmp_path, cha
     assert Image.open(tmp_path / "out" / lines(tmp_path / "out")[1]["file"]).mode == mode
 
 
+def test_a_network_of_five_channels_is_refused_and_nothing_is_left_behind(call, tmp_path, capsys):
+    assert call("--weights", network(tmp_path, channels=5), "--seeds", "0-1") == 1
+    assert "these pictures have 5 channels" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_pictures_that_are_not_finite_are_left_out_counted_and_said_with_what_helps(call, tmp_path, monkeypatch, capsys):
     load = stylegan2.load
 
@@ -345,6 +350,21 @@ def test_blank_lines_of_prompts_are_counted_aloud(tmp_path, monkeypatch, capsys,
     monkeypatch.setattr(generate, "_stable_diffusion", lambda *arguments: generate._stylegan2(*arguments[:4]))
     generate.generate("stable-diffusion", "demo", range(2), tmp_path, prompts=["a", "", " "])
     assert "2 of the 3 lines of prompts are blank, which is an empty prompt" in capsys.readouterr().out
+
+
+def test_a_launch_that_was_quicker_to_load_is_not_drawn_over(quick, tmp_path, monkeypatch):
+    """Both find no folder; this one goes on loading until the other has drawn and ended."""
+    drawer, turns = generate._stylegan2, iter([1, 0.5])
+
+    def load(weights, labels, psi, dtype):
+        if next(turns) == 1:
+            generate.generate("stylegan2", "demo", range(2), tmp_path / "out", truncation_psi=0.5)
+            PartialState()
+        return drawer(weights, labels, psi, dtype)
+
+    monkeypatch.setattr(generate, "_stylegan2", load)
+    with pytest.raises(ValueError, match="holds pictures with truncation_psi 0.5, not 1"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path / "out", truncation_psi=1)
 
 
 def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_may_use_the_same_folder(quick, tmp_path, monkeypatch, capsys):

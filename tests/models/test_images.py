@@ -21,6 +21,11 @@ def test_grey_pictures_and_those_with_alpha_are_made_too():
             1: [0], 2: [0, 255], 3: [0, 128, 255], 4: [0, 85, 170, 255]}[channels]
 
 
+def test_channels_that_no_picture_has_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="have 5 channels"):
+        images.to_pil(torch.zeros(1, 5, 4, 4))
+
+
 SPOILT = [float("nan"), float("inf"), float("-inf")]
 
 
@@ -80,6 +85,14 @@ def test_a_grid_places_every_picture_and_needs_one():
     assert images.grid([Image.new("RGB", (64, 64))] * 2, gap=0, columns=2).size == (256, 128), "small ones are enlarged"
     with pytest.raises(ValueError, match="no pictures"):
         images.grid([])
+
+
+def test_a_grid_says_why_some_of_its_pictures_show_nothing(capsys):
+    good, *bad = images.to_pil(torch.stack([torch.full((3, 4, 4), value) for value in (0.0, float("nan"), float("inf"))]))
+    images.grid([good])
+    assert capsys.readouterr().out == ""
+    images.grid([good, *bad])
+    assert capsys.readouterr().out == f"{NOT_FINITE}\n"
 
 
 def test_the_difference_of_equal_pictures_is_black():

@@ -1,4 +1,4 @@
-"""The folder of `generate`: whatever lies there, no picture goes elsewhere and every refusal is a sentence."""
+"""The folder of `generate`: whatever lies there, no picture goes elsewhere, and refusals are sentences."""
 import io
 import json
 import os
@@ -82,25 +82,22 @@ def test_settings_that_differ_are_shown_in_one_short_line(tmp_path, before):
     assert len(str(error.value)) < 300 + len(str(tmp_path)) and "\x1b" not in str(error.value)
 
 
-@pytest.mark.parametrize("source, shown", [
-    ("/home/me/models/sd", "sd"), ("~/nets/a.pkl", "a.pkl"), ("../me/a.pkl", "a.pkl"), (r"C:\Users\me\a.pkl", "a.pkl"), ("a/b/c", "c"),
-    ("https://me:secret@host.org/a/b.pkl?token=1#x", "https://host.org/a/b.pkl"),
-    ("https://host.org/@me/b.pkl", "https://host.org/@me/b.pkl"),
-    ("owner/name", "owner/name"), ("seed 0", "seed 0"), ("a.pkl", "a.pkl")])
-def test_a_source_keeps_its_name_and_no_folders_and_no_secrets(source, shown):
-    assert out_folder.public(source) == shown
-
-
 @pytest.mark.parametrize("before, now, same", [
-    ("/home/me/models/sd", "sd", True), ("models/sd", "sd", True), (r"C:\me\sd", "sd", True),
-    ("https://h.org/a.pkl?x=1", "https://h.org/a.pkl", True), ("/home/me/models/sd", "sd2", False),
+    ("/home/me/models/sd", "sd", True), ("models/sd", "sd", True), (r"C:\me\sd", "sd", True), ("sd", "sd", True),
+    ("https://me:a@h.org/a.pkl?token=1", "https://h.org/a.pkl", True), ("/home/me/models/sd", "sd2", False),
     ("https://h.org/a.pkl?x=1", "https://h.org/b.pkl", False), ("one/sd", "other/sd", False), (5, "sd", False)])
-def test_pictures_of_an_older_version_whose_settings_hold_a_whole_path_are_continued(tmp_path, before, now, same):
-    (tmp_path / "settings.json").write_text(json.dumps(dict(source=before)))
+def test_pictures_of_an_earlier_version_whose_settings_hold_a_whole_path_and_no_hash_are_continued(tmp_path, before, now, same):
+    (tmp_path / "settings.json").write_text(json.dumps(dict(source=before, sha256=None)))
     if same:
-        return out_folder.keep_settings(tmp_path, dict(source=now), {0: {}})
+        return out_folder.keep_settings(tmp_path, dict(source=now, sha256=HASH), {0: {}})
     with pytest.raises(ValueError, match="holds pictures with source"):
-        out_folder.keep_settings(tmp_path, dict(source=now), {0: {}})
+        out_folder.keep_settings(tmp_path, dict(source=now, sha256=HASH), {0: {}})
+
+
+def test_pictures_of_a_model_of_the_same_name_and_another_hash_are_never_mixed(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps(dict(source="/home/me/sd", sha256="1" * 64)))
+    with pytest.raises(ValueError, match="holds pictures with sha256"):
+        out_folder.keep_settings(tmp_path, dict(source="sd", sha256=HASH), {0: {}})
 
 
 @pytest.mark.parametrize("make", [lambda path, other: path.symlink_to(other), lambda path, other: path.symlink_to("nowhere"),

@@ -1,6 +1,7 @@
 """The figures of a report: what they draw, and that their files are the same each time."""
 import pytest
 from matplotlib.container import ErrorbarContainer
+from PIL import Image
 from saved_runs import save_run
 
 from genlib.locale import languages
@@ -134,3 +135,31 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     for file in run.folder.glob("*.png"):
         file.unlink()
     assert "there are no pictures" in texts_of(Report(tmp_path), "pictures")
+
+
+@pytest.mark.parametrize("name", ["$\\frac$", "$x^{2$", "\\", "_hidden"])
+def test_a_name_begins_no_formula_and_is_shown_as_it_is(tmp_path, name):
+    run = save_run(tmp_path, "stylegan2-ada", [0.1, 0.2])
+    run.experiment, run.machine.device, run.machine.slug, run.model.profile, run.profile = [name] * 5
+    run.save()
+    for figure in map(Report(tmp_path).figure, NAMES):
+        assert figure._repr_png_() and f"\n{name} · " in figure.canvas.get_suptitle().replace(" _", "_")
+    drawn = Report(tmp_path).figure("iterations").canvas
+    assert [text.get_text().strip() for legend in drawn.legends for text in legend.get_texts()] == [name]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:60], lambda data: b"%!PS-Adobe-3.0 EPSF-3.0", lambda data: b""])
+def test_a_damaged_picture_costs_its_iteration_and_is_named(tmp_path, damage):
+    run = save_run(tmp_path, "vae-as-in-thesis", [1.0, 1.0, 1.0], picture=2)
+    path = run.folder / run.iterations[1].images[0].file
+    path.write_bytes(damage(path.read_bytes()))
+    for name, expected in ("vae", 6), ("pictures", 2):
+        with pytest.warns(UserWarning, match=f"left out .*{path.name}"):
+            axes = Report(tmp_path).figure(name).canvas.axes
+        assert len([ax for ax in axes if ax.images]) == expected
+
+
+def test_an_original_and_a_reconstruction_of_different_sizes_are_no_pair(tmp_path):
+    run = save_run(tmp_path, "vae-as-in-thesis", [1.0], picture=2)
+    Image.new("RGB", (8, 4)).save(run.folder / run.iterations[0].images[1].file)
+    assert "there are no pictures" in texts_of(Report(tmp_path), "vae")

@@ -9,7 +9,9 @@ import pytest
 from docx import Document
 from saved_runs import save_run
 
+from genlib.archives import pack
 from genlib.locale import languages
+from genlib.locale import numbers as numbers_of_language
 from genlib.locale.numbers import MISSING
 from genlib.report import Report, warnings
 from genlib.report.tables import Table, comparison
@@ -247,6 +249,36 @@ def test_the_latex_table_compiles(folder, tmp_path, language):
         assert "Float too large" not in compiled.stdout, "the table is longer than a page"
 
 
+@pytest.mark.parametrize("sign, separator", [(".", ","), (",", ";")])
+def test_a_double_click_in_excel_finds_letters_columns_and_numbers(tmp_path, sign, separator):
+    """By the mark at the start, the separator of the language, a minus and digits that Excel knows."""
+    numbers = [f"8{sign}10", f"−0{sign}1", numbers_of_language.grouped(10**6), f"8{sign}1 ± 0{sign}1", "—", "-x", "4"]
+    [path] = Table("t", pd.DataFrame({"Ж": numbers, "n": numbers}), "", "", "t", sign).save(tmp_path, ["csv"])
+    assert path.read_bytes().startswith("\ufeffЖ".encode() + separator.encode() + b"n")
+    read = pd.read_csv(path, sep=separator, dtype=str)["Ж"].tolist()
+    assert read == [f"8{sign}10", f"-0{sign}1", "1000000", f"8{sign}1 ± 0{sign}1", "—", "'-x", "4"]
+
+
+def test_tables_and_figures_replace_links_and_leave_alone_what_they_point_to(folder, tmp_path):
+    report, out = Report(folder), tmp_path / "real"
+    out.mkdir()
+    (tmp_path / "out").symlink_to(out)  # a linked folder goes on working
+    (tmp_path / "mine").write_text("mine")
+    for name in "table1.csv", "table1.docx", "bars.png":
+        (out / name).symlink_to(tmp_path / "mine")
+    written = [*report.table("results").save(tmp_path / "out"), *report.figure("bars").save(tmp_path / "out")]
+    assert (tmp_path / "mine").read_text() == "mine" and {path.name for path in out.iterdir()} == {path.name for path in written}
+    assert not any(path.is_symlink() for path in written) and all(path.stat().st_size for path in written)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    for made in Report(folder).table("results"), Report(folder).figure("bars"):
+        for out in tmp_path / "file", tmp_path / "file" / "tables":
+            with pytest.raises(OSError, match=f"^the folder {out} cannot be made .*: choose another$"):
+                made.save(out)
+
+
 # --- Ukrainian
 
 def test_ukrainian_tables_have_decimal_commas_and_no_english(folder, tmp_path):
@@ -258,3 +290,16 @@ def test_ukrainian_tables_have_decimal_commas_and_no_english(folder, tmp_path):
     assert set(re.findall(r"[A-Za-z]+", text)) <= names
     [path] = table.save(tmp_path / "tables", ["csv"])
     assert path.read_bytes().startswith(b"\xef\xbb\xbf") and ";8,10 ± 0,10;".encode() in path.read_bytes()
+
+
+# --- where the rows are from
+
+def test_each_row_says_the_folder_or_archive_that_it_is_from_and_the_note_where_there_are_several(tmp_path):
+    save_run(tmp_path / "mine", "stable-diffusion", [1.0, 1.1])
+    assert Report(tmp_path / "mine").table("readings").note.endswith("The runs are from “mine”.")
+    assert "from “" not in note(tmp_path / "mine")
+    save_run(tmp_path / "friend", "stylegan2-ada", [0.1, 0.2])
+    pack(tmp_path / "friend").rename(tmp_path / "mine" / "friend.zip")
+    for said in note(tmp_path / "mine"), Report(tmp_path / "mine").table("readings").note:
+        assert "The runs come from several places: friend.zip (StyleGAN2-ADA); mine (Stable Diffusion)." in said
+    assert "взято з кількох місць: friend.zip (StyleGAN2-ADA); " in note(tmp_path / "mine", "uk")

@@ -1,34 +1,38 @@
 """Text from other people's records stays text in every format, and none of it stops a report."""
 import csv
 import io
+import json
 import re
+import shutil
+import subprocess
 import unicodedata
 from html.parser import HTMLParser
-from itertools import cycle
+from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 from docx import Document
+from hostile import TEXTS, with_text
 from markdown_it import MarkdownIt
-from saved_runs import save_run
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from PIL import Image
 
 from genlib import escape, runs
-from genlib.__main__ import main
 from genlib.locale import languages
 from genlib.report import Report
+from genlib.report.formats import to_csv
 from genlib.report.tables import TABLES, Table
 
 NASTY = [
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'><svg/onload=alert(1)>", "</style><style>*{display:none}</style>",
-    "<iframe src=javascript:alert(1)>", "<a href='javascript:alert(1)'>a</a>", "&#60;script&#62;", "<!-- x", "]]><meta http-equiv=refresh>",
-    "[click](javascript:alert(1))", "![x](https://a.example/x.png)", "https://a.example/x", "www.a.example", "<https://a.example>",
-    "# head", "> quote", "- item", "1. item", "***", "`code`", "a | b", "a\\|b", "~~gone~~", "__strong__", "[x]: https://a.example",
-    "=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1", " =cmd|' /C calc'!A0", "＝1+1", "\"=1+1\"", "a;=1+1", "a,=1+1",
-    "$x$", "$\\frac$", "\\frac{1}{", "$\\href{javascript:alert(1)}{x}$", "\\(x\\)", "a\\", "^^41", "[x]", "* x", "\\input{/etc/passwd}",
-    "%", "#1 & {", "\x1b[31mred\x1b]0;title\x07", "\x9b31m", "a\x00b", "a\nb", "\n\n\n", "a\u2028b", "\u202egnp.exe\u2066", "\u200b", "\ufeffx",
-    "\ud800", "\ufffe", "中文", "\U0001f600", "a\u0301\u0302", "é ł Ж ґ", "_hidden", "x" * 5000, "Reading", "Model", "n", "{device}", "{}", "%s"]
+    *TEXTS.values(), "</style><style>*{display:none}</style>", "<iframe src=javascript:alert(1)>", "<a href='javascript:alert(1)'>a</a>",
+    "<!-- x", "]]><meta http-equiv=refresh>", "https://a.example/x", "www.a.example", "<https://a.example>",
+    "# head", "> quote", "- item", "1. item", "***", "a\\|b", "~~gone~~", "__strong__", "[x]: https://a.example",
+    " =cmd|' /C calc'!A0", "＝1+1", "\"=1+1\"", "a;=1+1", "a,=1+1", "$x$", "\\frac{1}{", "$\\href{javascript:alert(1)}{x}$", "\\(x\\)",
+    "a\\", "^^41", "[x]", "* x", "\n\n\n", "\ud800", "中文", "é ł Ж ґ ≈", "_hidden", "Model", "n", "", " "]
 ALLOWED = {"div", "p", "b", "style", "table", "caption", "thead", "tbody", "tr", "th", "td"}
-ATTRIBUTES = {"class", "id", "style", "border", "scope", "type"}
+ATTRIBUTES = {"class", "id", "style", "border", "scope", "type", "scoped"}
 
 
 class Live(HTMLParser):
@@ -62,31 +66,27 @@ def is_seen(text: str) -> bool:
     return all(unicodedata.category(letter) not in escape.NOT_SEEN and letter not in "\n\r\u2028\u2029" for letter in text)
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2])
-def reports(request):
-    """Reports of runs whose every text is nasty, in each language; together all of NASTY."""
-    texts = cycle(NASTY[request.param::3])
-    found = []
+def run_of(text, folder, experiment, variant="", method="genlib"):
+    """A run that has the text in every field that may hold one."""
+    info = runs.ModelInfo(text, "published", text, text, text, text, dtype=text, switches={text: True}, parameters={text: 1})
+    machine = runs.Machine(text, text, text, text, cpu=text, os=text, container=text, python=text, packages={text: text}, commit=text)
+    run = runs.Run(experiment, machine, info, {"steps": 50, "prompt": text, text: text}, variant, method, text, text, folder=folder)
+    run.quality, run.warnings, run.archive = {text: 1.0, f"{text}\n": 2.0, "psnr_db": 3.0}, [text], folder / "a.zip"
+    run.iterations = [runs.Iteration(time_s=0.1 * n, ram_bytes=n * 10**8, throttled=[text], vram_source=text,
+                                     images=[runs.Picture(name, text) for name in (text, "a.png", "a.png")]) for n in (1, 2, 3)]
+    run.iterations.append(runs.Iteration(error=text))
+    return run
 
-    def run(experiment, variant="", method="genlib", **changes):
-        info = runs.ModelInfo(next(texts), "published", profile, next(texts), dtype=dtype)
-        machine = runs.Machine(slug, device=device, cpu=next(texts), os=next(texts), packages={next(texts): next(texts)})
-        one = runs.Run(experiment, machine, info, {next(texts): next(texts), "steps": 50, "prompt": next(texts)}, variant, method)
-        one.started = one.finished = next(texts)
-        one.quality, one.warnings = {next(texts): 1.0, next(texts): 2.0, "psnr_db": 3.0}, [next(texts), next(texts)]
-        one.iterations = [runs.Iteration(time_s=0.1 * n, ram_bytes=n * 10**8, throttled=[next(texts)], error=None,
-                                         images=[runs.Picture(next(texts), next(texts))]) for n in (1, 2, 3)]
-        one.iterations.append(runs.Iteration(error=next(texts)))
-        found.append(one)
 
+@pytest.fixture(scope="module", params=["=", "\n# "])
+def reports(request, tmp_path_factory):
+    """Reports, in each language, of runs that have in every field one text, of all in NASTY."""
+    text, folder = request.param + " ".join(each for each in NASTY if len(each) < 200), tmp_path_factory.mktemp("run")
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    names = [("stable-diffusion", ""), ("vae-as-in-thesis", ""), (text, ""), ("Reading", ""), ("stable-diffusion", text),
+             *(("stylegan2-ada", f"batch-{n}{text}") for n in range(3)), ("stylegan2-ada", f"precision-{text}")]
+    found = [run_of(text, folder, *name) for name in names] + [run_of(text, folder, "stylegan2-ada", "", method=text)]
     with pytest.MonkeyPatch.context() as patch:
-        profile, dtype, slug, device = (next(texts) for _ in range(4))
-        run("stable-diffusion")
-        for text in NASTY[request.param::3]:
-            run(text)
-        for text in NASTY[request.param::3][:4]:
-            run("stylegan2-ada", variant=f"batch-{text}")
-            run("stable-diffusion", variant=text, method=next(texts))
         patch.setattr(runs, "read_all", lambda *folders, reference=None: found)
         return [Report("anywhere", language=language, number="3.1") for language in languages()]
 
@@ -109,13 +109,12 @@ def test_nor_do_the_rows_that_notebooks_show_as_pandas_does(reports):
     for report in reports:
         for rows in (report.groups, report.everything, report.summary, report.rows):
             page = rows.drop(columns="run", errors="ignore")._repr_html_()
-            assert Live(page).found == [] and "mathjax_ignore" in page or "tex2jax_ignore" in page
+            assert Live(page).found == [] and "tex2jax_ignore" in page
 
 
 def test_markdown_has_the_tables_own_marks_only(reports):
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    own = {"paragraph_open", "paragraph_close", "inline", "table_open", "table_close", "thead_open", "thead_close", "tbody_open", "tbody_close",
-           "tr_open", "tr_close", "th_open", "th_close", "td_open", "td_close"}
+    own = {"inline", *(f"{name}_{end}" for name in "paragraph table thead tbody tr th td".split() for end in ("open", "close"))}
     for table in every_table(reports):
         tokens = parser.parse(str(table))
         inline = {child.type for token in tokens if token.type == "inline" for child in token.children}
@@ -138,16 +137,9 @@ def test_csv_opens_with_no_formula_and_with_its_numbers_as_numbers(reports):
     for report in reports:
         for name in report.tables:
             table = report.table(name)
-            text = escape_free(table)
-            for cell in (cell for row in csv.reader(io.StringIO(text), delimiter=";" if report.decimal_sign == "," else ",") for cell in row):
+            text, separator = to_csv(table.data, table.decimal_sign).decode("utf-8-sig"), ";" if report.decimal_sign == "," else ","
+            for cell in sum(csv.reader(io.StringIO(text), delimiter=separator), []):
                 assert re.fullmatch(r"-?\d+([.,]\d+)?", cell) or not cell.lstrip().startswith(escape.FORMULA), cell
-
-
-def escape_free(table):
-    """A table's CSV, as text."""
-    from genlib.report.formats import to_csv
-
-    return to_csv(table.data, table.decimal_sign).decode("utf-8-sig")
 
 
 def test_word_and_latex_files_are_written(reports, tmp_path):
@@ -166,7 +158,67 @@ def test_what_is_printed_has_one_visible_line_for_each_sentence(reports):
         assert is_seen(report.everything.drop(columns="run").to_string().replace("\n", ""))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error:Glyph", "error:constrained_layout")  # a letter that the font lacks, names that leave no room
+@pytest.mark.parametrize("reports", ["="], indirect=True)
 def test_every_figure_is_drawn_with_names_that_fit_and_begin_no_formula(reports):
     for name in reports[0].figures:
         assert reports[0].figure(name)._repr_png_().startswith(b"\x89PNG"), name
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no TeX on this machine")
+@pytest.mark.parametrize("fonts", ["", "\\usepackage[T2A]{fontenc}"])
+def test_latex_of_any_text_compiles(tmp_path, fonts):
+    """With the fonts of English and of Ukrainian: in a cell that begins a row, in a caption and in a note."""
+    body = []
+    for text in [text for text in NASTY if len(text) < 200 and (fonts or not re.search("[\u0400-\u04ff]", text))]:
+        table = Table("t", pd.DataFrame({text or "a": [text, text], "b": ["−1", "2 ≈ 3"]}), text, text, "t")
+        body.append(table.save(tmp_path, ["tex"])[0].read_text(encoding="utf-8"))
+    (tmp_path / "main.tex").write_text("\n".join([
+        "\\documentclass{article}\\usepackage{booktabs,array,longtable}", fonts, "\\begin{document}", "\n\\clearpage\n".join(body),
+        "\\end{document}"]), encoding="utf-8")
+    compiled = subprocess.run(["pdflatex", "-halt-on-error", "main.tex"], cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert compiled.returncode == 0, compiled.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_notebook_4_comes_to_its_end_over_hostile_runs_and_its_page_does_nothing(tmp_path):
+    """Each of TEXTS in every field of a record, and all as experiments of one report."""
+    for number, text in enumerate(TEXTS.values()):
+        for experiment in text, "stable-diffusion":
+            made = with_text(text, experiment=experiment, variant="", settings={"steps": 50, text: text})
+            made["machine"]["slug"], made["model"]["profile"] = "tesla-t4", "thesis"
+            folder = tmp_path / "results" / "tesla-t4" / f"{number}-{experiment == text}"
+            folder.mkdir(parents=True)
+            (folder / "run.json").write_text(json.dumps(made), encoding="utf-8")
+    source = Path(__file__).parents[2] / "notebooks"
+    book = nbformat.read(source / "4_comparison.ipynb", as_version=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENLIB_RESULTS", str(tmp_path / "results"))
+        NotebookClient(book, timeout=300, resources={"metadata": {"path": source}}).execute()
+    shown = [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]
+    tables = [data["text/html"] for data in shown if "text/html" in data]
+    assert len(tables) > 5 and all(Live(table).found == [] for table in tables)
+    page = Acting(HTMLExporter().from_notebook_node(book)[0])
+    assert "alert(1)" in page.text and page.found == []
+
+
+class Acting(HTMLParser):
+    """Where the scripts of TEXTS stand on a page: as its text, or `found` where a browser acts upon them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.text, self.found, self._tag = "", [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self._tag = tag
+        self.found += [tag for _, value in attrs if re.search(r"alert\(1\)|http://x|^\s*javascript:", value or "")]
+
+    def handle_endtag(self, tag):
+        self._tag = ""
+
+    def handle_data(self, data):
+        if self._tag in ("script", "style"):
+            self.found += [self._tag] * ("alert(1)" in data)
+        else:
+            self.text += data

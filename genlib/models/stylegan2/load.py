@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from diffusers.utils import logging
 
 from genlib import device
 from genlib.models import forward, trouble, tuned
 from genlib.models import weights as weights_module
-from genlib.models.stylegan2 import nvidia_file
+from genlib.models.stylegan2 import converted, nvidia_file
 from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo
 
@@ -55,7 +54,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
             generator = build(resolution)
         elif word == "demo":
             info.source = "genlib/models/demo"
-            generator = _converted(weights_module.DEMO_STYLEGAN2).float()
+            generator = converted.read(weights_module.DEMO_STYLEGAN2)
         else:
             generator = _published(PUBLISHED if network in weights_module.WORDS else network, info)
         generator = generator.to(device.pick()).eval().requires_grad_(False)
@@ -99,6 +98,10 @@ def build(resolution: int = 512) -> Generator:
 def read(path) -> Generator:
     """The generator in one of NVIDIA's files, running nothing in it, on the CPU. Raises NetworkFileError."""
     file = nvidia_file.read(path)
+    if file.passed_over:
+        print(f"{Path(path).name}: the settings {', '.join(file.passed_over)} are none of StyleGAN2-ADA's, and they are off ("
+              f"{', '.join(map(nvidia_file.show, file.passed_over.values()))}), so they are passed over: pictures may differ if whoever "
+              "added them meant more by it")
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
@@ -121,32 +124,12 @@ def _published(network: str, info: ModelInfo) -> Generator:
     path = Path(network)
     info.source = path.name
     if path.is_dir():
-        return _converted(path)
+        return converted.read(path)
     if not path.is_file():
         raise ValueError(f"network is {network!r}, which is no file or folder here: use one of {', '.join(weights_module.WORDS)}, "
                          f"a preset ({', '.join(PRESETS)}), a .pkl file or its address, or a converted folder")
     info.sha256 = weights_module.sha256(path)
     return read(path)
-
-
-def _converted(folder: Path) -> Generator:
-    """The generator in a folder that `convert` wrote: from safetensors only, and complete."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)  # without diffusers' list of missing tensors, of which the error says what matters
-    try:
-        generator, found = Generator.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
-        if device.is_out_of_memory(error):
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise nvidia_file.NetworkFileError(
-            f"{folder}: it is no converted network, or a damaged one ({reason}): convert the .pkl again") from None
-    finally:
-        logging.set_verbosity(verbosity)
-    if unlike := [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in found[kind]]:
-        raise nvidia_file.NetworkFileError(
-            f"{folder}: its config.json and its tensors disagree, as in {unlike[0]}: convert the .pkl again")
-    return generator
 
 
 @cache

@@ -11,8 +11,11 @@ TAPS = [1, 3, 3, 1]  # the default filter, in one dimension
 
 
 def low_pass(taps) -> Tensor:
-    """The filter as files hold it, with sum 1: [t, t], the outer product of the taps; [t] for 8 or more."""
-    taps = torch.tensor(taps, dtype=torch.float32)
+    """The filter as files hold it, with sum 1: [t, t], the outer product of the taps; [t] for 8 or more.
+
+    A single number is one tap, and None is a tap of 1, which filters nothing.
+    """
+    taps = torch.tensor(1 if taps is None else taps, dtype=torch.float32).reshape(-1)
     taps = taps if len(taps) >= 8 else torch.outer(taps, taps)
     return taps / taps.sum()
 
@@ -37,5 +40,6 @@ def upsample2(x: Tensor, taps: Tensor) -> Tensor:
     """Zeros between the samples, then the low-pass filter. x [N, C, H, W] -> [N, C, 2H, 2W]"""
     (H, W), t = x.shape[2:], len(taps)
     crop = (t - 1) - (t + 1) // 2  # surplus rows at the top, and columns at the left, of the full convolution
-    x = F.conv_transpose2d(x, depthwise(taps, x), stride=2, padding=crop, groups=x.shape[1])
+    x = F.conv_transpose2d(x, depthwise(taps, x), stride=2, padding=max(crop, 0), groups=x.shape[1])
+    x = F.pad(x, [1, 0, 1, 0]) if crop < 0 else x  # of one tap: the samples lie at odd positions
     return x[:, :, : 2 * H, : 2 * W]

@@ -102,10 +102,12 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1, truncation_cutoff: int | None = None) -> Tensor:
         """z [N, z_dim], c [N, c_dim] of any dtype and device -> ws [N, num_ws, w_dim] in float32.
 
-        c is ignored if c_dim is 0. Truncation moves the first `truncation_cutoff` vectors (None: all) towards
-        the mean, to w_avg + psi (w - w_avg). Raises ValueError for a wrong shape, a missing label, or
-        truncation without w_avg.
+        c is ignored if c_dim is 0, and z if z_dim is 0. Truncation moves the first `truncation_cutoff`
+        vectors (None: all) towards the mean, to w_avg + psi (w - w_avg). Raises ValueError for a wrong shape,
+        a missing label, a cutoff below 0, or truncation without w_avg.
         """
+        if self.z_dim == 0:
+            z = torch.zeros(0 if c is None else len(c), 0)
         check(z.shape[1:] == (self.z_dim,), f"z has shape {list(z.shape)}: pass [N, {self.z_dim}].")
         device = self.fc0.weight.device
         w = F.rms_norm(z.to(device, torch.float32), [self.z_dim], eps=1e-8)  # divided by its root mean square
@@ -118,6 +120,8 @@ class Mapping(nn.Module):
             w = getattr(self, name)(w)
         if truncation_psi == 1:
             return w[:, None].repeat(1, self.num_ws, 1)
+        check(truncation_cutoff is None or truncation_cutoff >= 0,
+              f"truncation_cutoff is {truncation_cutoff}: pass how many of the {self.num_ws} vectors to truncate, or None for all.")
         check(self.w_avg is not None, f"truncation_psi is {truncation_psi}, but the network has no w_avg: pass 1.")
         drawn, cutoff = self.w_avg.float().lerp(w, truncation_psi), self.num_ws if truncation_cutoff is None else truncation_cutoff
         return torch.stack([drawn if j < cutoff else w for j in range(self.num_ws)], 1)
@@ -188,6 +192,7 @@ class Generator(ModelMixin, ConfigMixin):
         check(size >= 4 and size.bit_count() == 1, f"img_resolution is {size}: choose a power of two from 4 up.")
         check(architecture in ("skip", "resnet", "orig"), f"architecture is {architecture!r}: choose among skip, resnet, orig.")
         check(synthesis.kernel_size % 2 == 1, f"kernel_size is {synthesis.kernel_size}: choose an odd number.")
+        check(z_dim + c_dim > 0, "z_dim and c_dim are both 0: choose an input for the network.")
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
         self.synthesis = Synthesis(w_dim, img_resolution, img_channels, synthesis)

@@ -8,13 +8,12 @@ from genlib.experiments import Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
 from genlib.report import cells, choice
-from genlib.report.figures.figure import blank, drawable, numbers_on
+from genlib.report.figures.figure import blank, label, numbers_on
 from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
 TIME = READINGS["time_s"]
 REFERENCE = N_("reference", "machine")
-LABEL = 24  # letters of a line in a legend
 SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
 TICKS = 25  # the most numbers below an axis
 
@@ -74,7 +73,7 @@ def _scale(report, ax, values: pd.Series) -> None:
 
 
 def _label(report, slug: str) -> str:
-    return fill(drawable(report.text(find(slug).label)), LABEL)
+    return label(report.text(find(slug).label))
 
 
 def machines(report) -> tuple[Canvas, pd.DataFrame]:
@@ -95,7 +94,7 @@ def machines(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _place(report, row: pd.Series) -> str:
-    machine = drawable(row["machine"])
+    machine = label(row["machine"])
     return f"{machine}\n({report.say(REFERENCE)})" if row["reference"] else machine
 
 

@@ -3,14 +3,15 @@ import io
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 from matplotlib.figure import Figure as Canvas
 
-from genlib.files import replacing
+from genlib.files import make_folder, replacing
 
 WIDTH_IN = 6.3  # the text width of an A4 page
-LONGEST = 60  # letters of a name
+LONGEST, LINE = 60, 16  # letters of a name, and of each of its lines beside an axis or in a legend
 FONT = "DejaVu Sans"
 STYLE = {"font.size": 9, "font.family": FONT, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
          "svg.hashsalt": "genlib", "pdf.fonttype": 42, "hatch.linewidth": 0.6,
@@ -45,8 +46,8 @@ class Figure:
     @in_our_style
     def save(self, folder) -> list[Path]:
         """Write it into a folder as .png (300 dpi), .pdf and .svg, the same bytes each time; the files."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        paths = {kind: Path(folder) / f"{self.name}.{kind}" for kind in UNDATED}
+        folder = make_folder(folder)
+        paths = {kind: folder / f"{self.name}.{kind}" for kind in UNDATED}
         for kind, path in paths.items():
             with replacing(path) as file:
                 self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
@@ -58,6 +59,11 @@ def drawable(name: str) -> str:
     cut = name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…"
     known = "".join(letter if ord(letter) in _letters() else "\N{REPLACEMENT CHARACTER}" for letter in cut)
     return f" {known}" if known.startswith("_") else known  # which a legend would leave out
+
+
+def label(name: str) -> str:
+    """The same in short lines."""
+    return fill(drawable(name), LINE)
 
 
 @cache

@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 
 from genlib.experiments import VAE_AS_IN_THESIS, find
 from genlib.locale import N_
-from genlib.report.figures.figure import blank, drawable
+from genlib.report.figures.figure import blank, label
 
 COLUMNS = 5
 
@@ -20,7 +20,7 @@ def pictures(report) -> tuple[Canvas, pd.DataFrame]:
     if not rows:
         return _without_pictures(report, figure)
     for line, (slug, images) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
-        _name(line, drawable(report.text(find(slug).label)).replace(" ", "\n"))
+        _name(line, label(report.text(find(slug).label)).replace(" ", "\n"))
         for ax, image in zip(line, images, strict=False):
             ax.imshow(image)
     return figure, report.rows
@@ -30,7 +30,7 @@ def vae(report) -> tuple[Canvas, pd.DataFrame]:
     """What went into the VAE, what came back, and the difference times four, by iteration."""
     columns = []
     for run in report.rows[report.rows.index == VAE_AS_IN_THESIS.slug]["run"]:
-        for back, original in _shown(run, 2):
+        for back, original in [pair for pair in _shown(run, 2) if pair[0].size == pair[1].size]:
             columns.append([original, back, ImageChops.difference(original, back).point(lambda level: min(255, 4 * level))])
     figure = blank(height_in=3.9 if columns else 1.6)
     if not columns:

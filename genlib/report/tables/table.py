@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genlib.files import write_atomically
+from genlib.files import make_folder, write_atomically
 from genlib.report import formats
 
 
@@ -42,8 +42,8 @@ class Table:
         parts = self.data, self.caption, self.note
         write = {"csv": lambda: formats.to_csv(self.data, self.decimal_sign), "md": lambda: formats.to_markdown(*parts).encode(),
                  "tex": lambda: formats.to_latex(*parts).encode(), "docx": lambda: formats.to_docx(*parts)}
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        paths = [Path(folder) / f"{self.file}.{kind}" for kind in kinds]
+        folder = make_folder(folder)
+        paths = [folder / f"{self.file}.{kind}" for kind in kinds]
         for kind, path in zip(kinds, paths, strict=True):
             write_atomically(path, write[kind]())
         return paths

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -207,6 +208,37 @@ def test_a_filter_of_eight_taps_is_stored_as_a_vector_and_upsamples_as_its_outer
     assert G(torch.randn(2, 16)).shape == (2, 3, 32, 32)
 
 
+def zeros_between(x):
+    """[N, C, H, W] -> [N, C, 2H, 2W], with the samples at even positions."""
+    spread = torch.zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+    spread[:, :, ::2, ::2] = x
+    return spread
+
+
+@pytest.mark.parametrize("K", [1, 3, 5])
+@pytest.mark.parametrize("taps", [None, 2, [3], [1, 2], [1, 2, 4], [1, 3, 3, 1], [1, 2, 3, 4, 5]])
+def test_every_filter_upsamples_and_convolves_as_zeros_then_the_filter_then_the_kernel(taps, K):
+    torch.manual_seed(0)
+    settings = read_settings("", dict(resample_filter=taps, kernel_size=K, use_noise=False, activation="linear"), SYNTHESIS_DEFAULTS)
+    layer, x, t = StyledConv(2, 3, 4, 8, True, settings), torch.randn(1, 2, 4, 4), len(taps) if isinstance(taps, list) else 1
+    fir = 4 * layer.resample_filter.flip(0, 1).expand(2, 1, t, t)
+
+    def filtered(before, after):  # negative numbers crop
+        return F.conv2d(F.pad(zeros_between(x), [before, after, before, after]), fir, groups=2)
+
+    assert difference(upsample2(x, layer.resample_filter), filtered((t + 1) // 2, (t - 2) // 2)) < 1e-5
+    expected = F.conv2d(filtered(K // 2 + (t + 1) // 2, K // 2 + (t - 2) // 2), layer.weight.flip(2, 3))
+    assert difference(layer.convolve(x, layer.weight), expected) < 1e-5
+
+
+def test_without_a_filter_each_sample_stands_alone():
+    G = small(resample_filter=None, architecture="resnet")
+    assert G.synthesis.b8.resample_filter.tolist() == [[1]] and G.synthesis.b8.conv1.resample_filter.shape == (4, 4)
+    assert G(torch.randn(2, 16)).shape == (2, 3, 32, 32)
+    G.synthesis.filter_by_pooling()
+    assert not any(getattr(layer, "pooled", False) for layer in G.modules())
+
+
 # --- mixed precision
 
 
@@ -329,7 +361,9 @@ def test_truncation_draws_the_first_vectors_towards_the_mean():
         assert difference(G.mapping(z, None, psi), mean + psi * (full - mean)) < 1e-5
     cut = G.mapping(z, None, 0.5, 3)
     assert difference(cut[:, :3], (full[:, :3] + mean) / 2) < 1e-5 and torch.equal(cut[:, 3:], full[:, 3:])
-    assert torch.equal(G.mapping(z, None, 0.5, 0), full)
+    assert torch.equal(G.mapping(z, None, 0.5, 0), full) and torch.equal(G.mapping(z, None, 1, -2), full)
+    with pytest.raises(ValueError, match="truncation_cutoff is -2: pass how many of the 8 vectors to truncate, or None for all"):
+        G.mapping(z, None, 0.5, -2)
 
 
 def test_psi_of_one_skips_truncation_even_with_a_cutoff():
@@ -351,6 +385,21 @@ def test_a_network_without_labels_ignores_c_and_any_dtype_of_z_will_do():
     image = G(z, None, noise_mode="const")
     assert torch.equal(G(z, noise_mode="const"), image) and torch.equal(G(z, torch.ones(2, 0), noise_mode="const"), image)
     assert torch.equal(G(z.double(), noise_mode="const"), image)
+
+
+def test_a_network_without_z_draws_from_the_label_alone():
+    G, c = Generator(0, 3, 8, 8, 3, {"num_layers": 1}, {"channel_base": 32}).requires_grad_(False), torch.eye(3)[:2] * 2
+    label = c @ G.mapping.embed.weight.T / sqrt(3)
+    expected = G.mapping.fc0(label / label.square().mean(1, keepdim=True).add(1e-8).sqrt())
+    assert difference(G.mapping(torch.zeros(2, 0), c), expected[:, None].expand(-1, 4, -1)) < 1e-6
+    assert torch.equal(G(None, c, noise_mode="const"), G(torch.ones(2, 5), c, noise_mode="const")) and G(None, c).shape == (2, 3, 8, 8)
+    with pytest.raises(ValueError, match="c has shape None"):
+        G(None)
+
+
+def test_a_label_may_be_embedded_into_nothing():
+    G, z = Generator(8, 3, 8, 8, 3, {"num_layers": 1, "embed_features": 0}, {"channel_base": 32}).requires_grad_(False), torch.randn(2, 8)
+    assert torch.equal(G(z, torch.eye(3)[:2], noise_mode="const"), G(z, torch.ones(2, 3), noise_mode="const"))
 
 
 def test_inputs_are_left_as_they_were():
@@ -504,7 +553,7 @@ def test_the_smallest_network_is_one_block(architecture):
         ({"synthesis_kwargs": {"activation": "gelu"}}, "activation is 'gelu'"),
         ({"synthesis_kwargs": {"kernel_size": 4}}, "kernel_size is 4"),
         ({"img_resolution": 48}, "img_resolution is 48"),
-        ({"img_resolution": 2}, "img_resolution is 2"),
+        ({"img_resolution": 2}, "img_resolution is 2"), ({"z_dim": 0}, "z_dim and c_dim are both 0"),
     ],
 )
 def test_unknown_settings_are_refused(changes, message):

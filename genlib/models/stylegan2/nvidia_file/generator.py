@@ -12,43 +12,53 @@ from torch import Tensor
 from genlib.models.stylegan2.layers import ACTIVATIONS
 from genlib.models.stylegan2.low_pass import TAPS, low_pass
 from genlib.models.stylegan2.network import MAPPING_DEFAULTS, SYNTHESIS_DEFAULTS
-from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, check, show
+from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, Payload, check, show
 
 # ---- Settings: keyword -> what its value must be. The bounds keep nonsense from taking time or memory.
 
-def _one_of(kind: type, choices) -> Callable:
-    return lambda value: type(value) is kind and value in choices
+class Rule(NamedTuple):
+    """What a value must be."""
+    fits: Callable
+    says: str
 
 
-def _whole(low: int, high: int = 2**16) -> Callable:
-    return _one_of(int, range(low, high + 1))
+def _one_of(*choices) -> Rule:
+    says = f"one of {', '.join(map(str, choices))}"
+    return Rule(lambda value: any(type(value) is type(choice) and value == choice for choice in choices), says)
 
 
-def _number(value) -> bool:
+def _whole(low: int, high: int = 2**16) -> Rule:
+    return Rule(lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high}")
+
+
+def _or_none(rule: Rule) -> Rule:
+    return Rule(lambda value: value is None or rule.fits(value), f"None or {rule.says}")
+
+
+def _is_number(value) -> bool:
     return type(value) in (int, float) and abs(value) < 1e9  # false for NaN
 
 
-def _or_none(fits: Callable) -> Callable:
-    return lambda value: value is None or fits(value)
+def _are_taps(value) -> bool:
+    taps = value if type(value) in (list, tuple) else [value]
+    return 1 <= len(taps) <= 64 and all(map(_is_number, taps)) and sum(taps) != 0
 
 
-def _taps(value) -> bool:
-    return type(value) in (list, tuple) and 1 <= len(value) <= 64 and all(map(_number, value)) and sum(value) != 0
-
-
+NUMBER = Rule(_is_number, "a number below 1e9")
 GENERATOR = {
-    "z_dim": _whole(1), "c_dim": _whole(0), "w_dim": _whole(1), "img_channels": _whole(1),
-    "img_resolution": _one_of(int, [2**level for level in range(2, 15)]),
+    "z_dim": _whole(0), "c_dim": _whole(0), "w_dim": _whole(1), "img_channels": _whole(1),
+    "img_resolution": _one_of(*[2**level for level in range(2, 15)]),
 }
 MAPPING = {
-    "num_layers": _whole(1, 100), "embed_features": _or_none(_whole(1)), "layer_features": _or_none(_whole(1)),
-    "activation": _one_of(str, ACTIVATIONS), "lr_multiplier": _number, "w_avg_beta": _or_none(_number),
+    "num_layers": _whole(1, 100), "embed_features": _or_none(_whole(0)), "layer_features": _or_none(_whole(1)),
+    "activation": _one_of(*ACTIVATIONS), "lr_multiplier": NUMBER, "w_avg_beta": _or_none(NUMBER),
 }
 SYNTHESIS = {
     "channel_base": _whole(1, 2**24), "channel_max": _whole(1), "num_fp16_res": _whole(0, 100),
-    "architecture": _one_of(str, ("skip", "resnet", "orig")), "resample_filter": _taps, "conv_clamp": _or_none(_number),
-    "fp16_channels_last": _one_of(bool, (True, False)), "kernel_size": _one_of(int, range(1, 32, 2)),
-    "use_noise": _one_of(bool, (True, False)), "activation": _one_of(str, ACTIVATIONS),
+    "architecture": _one_of("skip", "resnet", "orig"), "resample_filter": _or_none(Rule(_are_taps, "1 to 64 numbers with a sum")),
+    "conv_clamp": _or_none(Rule(lambda value: _is_number(value) and value >= 0, "a number from 0 to 1e9")),
+    "fp16_channels_last": _one_of(True, False), "kernel_size": _one_of(*range(1, 32, 2)), "use_noise": _one_of(True, False),
+    "activation": _one_of(*ACTIVATIONS),
 }
 NOT_FOR_INFERENCE = ("fused_modconv_default",)  # decides how, not what, is computed
 
@@ -60,26 +70,57 @@ def table(state: dict, name: str) -> dict:
     return table or {}
 
 
-def _complete(given: dict, keywords: dict, defaults: dict) -> dict:
-    """All keywords, given or by default, checked."""
-    for name in given:
-        check(name in keywords, f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
-    complete = {name: given.get(name, defaults.get(name)) for name in keywords}
+def _is_off(value) -> bool:
+    """Whether a setting with this value can only mean that what it is for is not used."""
+    if type(value) is Payload:
+        return value.length == 0
+    if type(value) in (bool, int, float, str, list, tuple, dict):
+        return not value
+    return value is None or 0 in (getattr(value, "shape", None) or ())
+
+
+def _unknown(given: dict, known) -> dict:
+    """The settings that NVIDIA's code does not have: forks write their own.
+
+    Raises NetworkFileError unless all are off, for others may change the pictures.
+    """
+    found = {name: value for name, value in given.items() if name not in known}
+    for name, value in found.items():
+        if not (name.isidentifier() and _is_off(value)):
+            raise NetworkFileError(f"its setting {show(name)}, with the value {show(value)}, is unknown and may change the pictures: use a "
+                                   "file of StyleGAN2 or StyleGAN2-ADA")
+    return found
+
+
+def _complete(given: dict, rules: dict[str, Rule], defaults: dict) -> dict:
+    """All keywords that have rules, as given or by default, checked."""
+    complete = {name: given.get(name, defaults.get(name)) for name in rules}
     for name, value in complete.items():
-        if not keywords[name](value):
-            raise NetworkFileError(f"its setting {name} is {show(value)}, which no StyleGAN2 generator has: use a file of StyleGAN2-ADA")
+        if not rules[name].fits(value):
+            raise NetworkFileError(f"its setting {name} is {show(value)}, and genlib takes {rules[name].says}: use a file of StyleGAN2-ADA")
     return complete
 
 
-def _config(generator: dict, mapping: dict, synthesis: dict) -> dict:
-    synthesis = _complete(synthesis, SYNTHESIS, SYNTHESIS_DEFAULTS)
-    synthesis["resample_filter"] = list(synthesis["resample_filter"])
+def checked(generator: dict, mapping: dict, synthesis: dict) -> dict:
+    """The configuration of a generator: every keyword that NVIDIA's code has, with values within bounds.
+
+    Raises NetworkFileError for a value that no StyleGAN2 generator has.
+    """
     generator, mapping = _complete(generator, GENERATOR, {}), _complete(mapping, MAPPING, MAPPING_DEFAULTS)
-    return generator | {"mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
+    synthesis = _complete(synthesis, SYNTHESIS, SYNTHESIS_DEFAULTS)
+    if type(synthesis["resample_filter"]) is tuple:
+        synthesis["resample_filter"] = list(synthesis["resample_filter"])
+    check(generator["z_dim"] + generator["c_dim"] > 0, "its z_dim and c_dim are both 0, so it has no input: use a file of StyleGAN2-ADA")
+    config = generator | {"mapping_kwargs": mapping, "synthesis_kwargs": synthesis}
+    base, R = synthesis["channel_base"], generator["img_resolution"]
+    check(base >= R, f"its channel_base {base} leaves no channels at {R} px: use a file of StyleGAN2-ADA")
+    return config
 
 
-def pytorch_config(modules: dict[str, dict]) -> dict:
-    """The configuration of a generator from what its modules hold: {path: {attribute: value}}.
+def pytorch_config(modules: dict[str, dict]) -> tuple[dict, dict]:
+    """The configuration of a generator from what its modules hold, and the settings that were passed over.
+
+    modules: {path: {attribute: value}}.
 
     A keyword that the file does not give is taken from the modules, and only where they say nothing from the
     defaults: NVIDIA's later code has other defaults. It also puts the synthesis keywords beside the
@@ -95,14 +136,15 @@ def pytorch_config(modules: dict[str, dict]) -> dict:
     def said(**where) -> dict:
         return {name: modules[path][attribute] for name, (path, attribute) in where.items() if attribute in modules.get(path, {})}
 
+    passed_over = _unknown(mapping, MAPPING) | _unknown(synthesis, SYNTHESIS)
     halves = [state["use_fp16"] for path, state in modules.items() if "use_fp16" in state]
-    return _config(
+    return checked(
         {name: value for name, value in given.items() if name in GENERATOR},
         said(num_layers=("mapping", "num_layers"), w_avg_beta=("mapping", "w_avg_beta"),
              activation=("mapping.fc0", "activation"), lr_multiplier=("mapping.fc0", "bias_gain")) | mapping,
         said(architecture=("synthesis.b4", "architecture"), conv_clamp=("synthesis.b4.conv1", "conv_clamp"),
              use_noise=("synthesis.b4.conv1", "use_noise"), activation=("synthesis.b4.conv1", "activation"),
-             ) | ({"num_fp16_res": sum(half is True for half in halves)} if halves else {}) | synthesis)
+             ) | ({"num_fp16_res": sum(half is True for half in halves)} if halves else {}) | synthesis), passed_over
 
 
 TENSORFLOW = {  # our table: {our name: key of static_kwargs}
@@ -119,24 +161,24 @@ TENSORFLOW_IGNORED = ("truncation_psi", "truncation_cutoff", "style_mixing_prob"
                       "randomize_noise", "fused_modconv", "dtype")  # for training, or they decide how, not what, is computed
 
 
-def tensorflow_config(static_kwargs: dict) -> dict:
-    """The configuration of a generator from the settings that the TensorFlow code stores."""
+def tensorflow_config(static_kwargs: dict) -> tuple[dict, dict]:
+    """The same from the settings that the TensorFlow code stores."""
     kwargs = TENSORFLOW_DEFAULTS | static_kwargs
     tables = {part: {ours: kwargs[key] for ours, key in names.items() if key in kwargs} for part, names in TENSORFLOW.items()}
     if type(kwargs["fmap_base"]) is int:
         tables["synthesis"]["channel_base"] *= 2
     if tables["generator"]["c_dim"] != 0:
         tables["mapping"].setdefault("embed_features", tables["generator"]["z_dim"])
-    config = _config(**tables)
+    config = checked(**tables)
     lowest = min(_widths(config).values())
     only = {"resolution_w": [kwargs["resolution"]], "resolution_h": [kwargs["resolution"]], "fmap_decay": [1],
             "normalize_latents": [True], "fmap_min": range(lowest + 1)}
-    known = {*only, *TENSORFLOW_IGNORED}.union(*(names.values() for names in TENSORFLOW.values()))
-    for name, value in static_kwargs.items():
-        if name in only and (type(value) not in (int, float, bool) or value not in only[name]):
-            raise NetworkFileError(f"its setting {name} is {show(value)}, which StyleGAN2-ADA does not have: use another file")
-        check(name in known, f"its setting {show(name)} is unknown: use a file of StyleGAN2 or StyleGAN2-ADA")
-    return config
+    for name, choices in only.items():
+        value = static_kwargs.get(name, choices[0])
+        if type(value) not in (int, float, bool) or value not in choices:
+            rectangular = ", so its pictures are rectangular" * name.startswith("resolution")
+            raise NetworkFileError(f"its setting {name} is {show(value)}, which StyleGAN2-ADA does not have{rectangular}: use another file")
+    return config, _unknown(static_kwargs, {*only, *TENSORFLOW_IGNORED}.union(*(names.values() for names in TENSORFLOW.values())))
 
 
 # ---- Tensors
@@ -153,10 +195,7 @@ class Entry(NamedTuple):
 def _widths(config: dict) -> dict[int, int]:
     """The channels of the feature maps, by resolution, from 4 up to the image's."""
     base, limit = (config["synthesis_kwargs"][name] for name in ("channel_base", "channel_max"))
-    widths = {2**level: min(base >> level, limit) for level in range(2, config["img_resolution"].bit_length())}
-    if min(widths.values()) < 1:
-        raise NetworkFileError(f"its channel_base {base} leaves no channels at {config['img_resolution']} px: use a file of StyleGAN2-ADA")
-    return widths
+    return {2**level: min(base >> level, limit) for level in range(2, config["img_resolution"].bit_length())}
 
 
 def layout(config: dict) -> tuple[dict[str, Entry], dict[str, dict]]:
@@ -235,7 +274,7 @@ def check_attributes(modules: dict[str, dict], says: dict[str, dict]) -> None:
     for path, attributes in says.items():
         for name, value in attributes.items():
             found = modules.get(path, {}).get(name, value)
-            close = _number(found) and _number(value) and isclose(found, value, rel_tol=1e-12)
+            close = _is_number(found) and _is_number(value) and isclose(found, value, rel_tol=1e-12)
             if not close and (type(found) is not type(value) or found != value):
                 raise NetworkFileError(f"{name} of {path or 'G_ema'} is {show(found)}, but the network's settings make it {show(value)}: "
                                        "the file was changed by hand, use another")

@@ -1,10 +1,10 @@
 """A stack machine that interprets a pickle without importing or calling anything.
 
 A pickle is a program whose instructions may import any module and call any function, so Python's unpickler is
-not used here. `Machine` knows the instructions that NVIDIA's network files need. A global remains a name
-(`Global`), and only names that the reader of a file allows are accepted. What a call or a change to an object
-stands for is decided by that reader, too. Long texts and bytes stay in the file, as a `Payload`, until they
-are wanted. A budget limits everything else that the machine makes.
+not used here. `Machine` knows the instructions that network files have. A global remains a name (`Global`).
+What a call or a change to an object stands for is decided by the reader of a file, and for most names it is
+an `Inert`. Long texts and bytes stay in the file, as a `Payload`, until they are wanted. A budget limits
+everything else that the machine makes.
 """
 import codecs
 import io
@@ -35,7 +35,14 @@ def check(condition: bool, message: str) -> None:
 
 def show(value) -> str:
     """A value for a message: short, and without following whatever a file has nested."""
-    return repr(value)[:200] if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
+    plain, items = (str, int, float, bool, type(None)), value if type(value) in (list, tuple) else [value]
+    if value == {} or len(items) <= 8 and all(type(item) in plain for item in items):
+        return repr(value)[:200]
+    if type(value) is Inert:
+        return f"what {value.name[:200]!r} would make"
+    if type(value) is Global:
+        return repr(f"{value.module}.{value.name}"[:200])
+    return f"a {type(value).__name__.strip('_').lower()}"
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +50,18 @@ class Global:
     """The name of a function or class."""
     module: str
     name: str
+
+
+@dataclass(slots=True, eq=False)
+class Inert:
+    """In place of what a call would have made: an object that no StyleGAN2 generator has. It stays empty."""
+    name: str  # the module and name of what would have been called
+
+
+def inert(function) -> Inert:
+    """What a call stands for where nothing is known of its function."""
+    check(type(function) in (Global, Inert), f"calls {show(function)}, which is no function: {AGAIN}")
+    return function if type(function) is Inert else Inert(f"{function.module}.{function.name}")
 
 
 @dataclass(slots=True, eq=False)
@@ -88,13 +107,12 @@ def refuse(*_) -> None:
 class Machine:
     """Interprets one pickle of protocol 2 to 5, from the file's current position."""
 
-    def __init__(self, file, names: set, call: Callable = refuse, build: Callable = refuse, persistent_ids: bool = False):
-        """names: the allowed globals, as pairs of module and name.
-        call: `call(function, args)` returns what a call stands for.
+    def __init__(self, file, call: Callable = refuse, build: Callable = refuse, persistent_ids: bool = False):
+        """call: `call(function, args)` returns what a call stands for; args is a tuple.
         build: `build(target, state)` completes an object.
         persistent_ids: whether it may have them, as torch's storages do; the id then is the object.
         """
-        self.file, self.names, self.call, self.build, self.persistent_ids = file, names, call, build, persistent_ids
+        self.file, self.call, self.build, self.persistent_ids = file, call, build, persistent_ids
         start = file.tell()
         self.end = file.seek(0, io.SEEK_END)
         file.seek(start)
@@ -103,8 +121,7 @@ class Machine:
     def run(self):
         """The object that the pickle describes."""
         try:
-            if self.take(1) != op.PROTO or self.take(1) not in (b"\2", b"\3", b"\4", b"\5"):
-                raise NetworkFileError("is no pickle of protocol 2 to 5: use the .pkl file that NVIDIA publishes")
+            check(self.take(1) == op.PROTO and self.take(1) in (b"\2", b"\3", b"\4", b"\5"), f"is no pickle of protocol 2 to 5: {AGAIN}")
             while (instruction := self.take(1)) != op.STOP:
                 self.spend(100)  # more than most instructions leave behind
                 if instruction not in INSTRUCTIONS:
@@ -122,7 +139,8 @@ class Machine:
     def spend(self, size: int) -> None:
         self.budget -= size
         if self.budget < 0:
-            raise NetworkFileError(f"describes many more objects than a network has: {AGAIN}")
+            raise NetworkFileError(f"describes more objects than fit into {BUDGET / 2**20:.0f} MiB, six times what the largest network "
+                                   f"needs: {AGAIN}")
 
     # Parts of an instruction
 
@@ -178,8 +196,7 @@ class Machine:
 
     def find(self, module, name) -> None:
         self.spend(100)
-        if type(module) is not str or type(name) is not str or (module, name) not in self.names:
-            raise NetworkFileError(f"asks for {show(module)} {show(name)}, which no StyleGAN2 network needs: do not use this file")
+        check(type(module) is str and type(name) is str, f"names a function by what is no short text: {AGAIN}")
         self.push(Global(module, name))
 
     def put(self, index: int) -> None:
@@ -191,21 +208,31 @@ class Machine:
         self.stack = []
 
     def extend(self, items: list) -> None:
-        check(type(self.stack[-1]) is list, f"appends to what is no list: {AGAIN}")
-        self.stack[-1].extend(items)
+        if type(target := self.stack[-1]) is not Inert:
+            check(type(target) is list, f"appends to what is no list: {AGAIN}")
+            target.extend(items)
 
     def set_items(self, items: list) -> None:
-        target = self.stack[-1]
+        if type(target := self.stack[-1]) is Inert:
+            return
         check(type(target) is dict and len(items) % 2 == 0, f"sets items of what is no dict: {AGAIN}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            check(type(key) is str and key not in target, f"a dict has the same key twice, or one that is no short text: {AGAIN}")
-            target[key] = value
+            if type(key) is str:  # generators have no other keys, and hashing what a file has nested may take any time
+                check(key not in target, f"a dict has the key {show(key)} twice: {AGAIN}")
+                target[key] = value
 
     def reduce(self) -> None:
         self.spend(1000)  # at most a record and a copy of a short text
         at = self.file.tell()
-        self.push(self.call(*self.popped(2)))
+        function, args = self.popped(2)
+        check(type(args) is tuple, f"calls a function with what is no tuple: {AGAIN}")
+        self.push(self.call(function, args))
         self.file.seek(at)  # numpy's numbers are read from elsewhere in the file
+
+    def new_with_keywords(self) -> None:
+        self.spend(1000)
+        function, _, _ = self.popped(3)  # nothing in a generator is made so
+        self.push(inert(function))
 
     def change(self) -> None:
         state = self.stack.pop()
@@ -228,11 +255,12 @@ INSTRUCTIONS = {
     op.EMPTY_TUPLE: lambda m: m.push(()), op.TUPLE1: lambda m: m.push(tuple(m.popped(1))), op.TUPLE2: lambda m: m.push(tuple(m.popped(2))),
     op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: Machine.mark, op.TUPLE: lambda m: m.push(tuple(m.closed())),
     op.EMPTY_LIST: lambda m: m.push([]), op.APPEND: lambda m: m.extend(m.popped(1)), op.APPENDS: lambda m: m.extend(m.closed()),
-    op.EMPTY_SET: lambda m: m.push([]), op.ADDITEMS: lambda m: m.extend(m.closed()),
+    op.EMPTY_SET: lambda m: m.push([]), op.ADDITEMS: lambda m: m.extend(m.closed()), op.FROZENSET: lambda m: m.push(m.closed()),
+    op.POP: lambda m: m.stack.pop(), op.POP_MARK: Machine.closed,  # after an object that is a part of its own arguments
     op.EMPTY_DICT: lambda m: m.push({}), op.SETITEM: lambda m: m.set_items(m.popped(2)), op.SETITEMS: lambda m: m.set_items(m.closed()),
     op.MEMOIZE: lambda m: m.put(len(m.memo)), op.BINPUT: lambda m: m.put(m.whole(1)), op.LONG_BINPUT: lambda m: m.put(m.whole(4)),
     op.BINGET: lambda m: m.push(m.memo[m.whole(1)]), op.LONG_BINGET: lambda m: m.push(m.memo[m.whole(4)]),
     op.GLOBAL: lambda m: m.find(m.line(), m.line()), op.STACK_GLOBAL: lambda m: m.find(*m.popped(2)),
-    op.REDUCE: Machine.reduce, op.NEWOBJ: Machine.reduce, op.BUILD: Machine.change,
+    op.REDUCE: Machine.reduce, op.NEWOBJ: Machine.reduce, op.NEWOBJ_EX: Machine.new_with_keywords, op.BUILD: Machine.change,
     op.BINPERSID: Machine.persistent_id, op.FRAME: lambda m: m.take(8),  # frames only help readers that fetch ahead
 }

@@ -1,0 +1,164 @@
+"""The machine is described whatever it is called, whatever it hides, and whose repository genlib lies in."""
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from genlib import device, measure, runs
+
+
+def named(monkeypatch, name: bytes):
+    """A processor of this name, as the kernel tells it."""
+    read = Path.read_text
+
+    def cpuinfo(path, encoding=None, errors="strict"):
+        if str(path) == "/proc/cpuinfo":
+            return b"processor\t: 0\nmodel name\t: %s\n".replace(b"%s", name).decode(encoding or "utf-8", errors)
+        return read(path, encoding, errors)
+
+    monkeypatch.setattr(Path, "read_text", cpuinfo)
+
+
+@pytest.mark.parametrize("name, slug", [
+    (b"AMD EPYC", "cpu-amd-epyc"), (b"Intel(R) Xeon(R) CPU @ 2.20GHz", "cpu-intel-r-xeon-r-cpu-2-20ghz"),
+    ("Intel® Core™".encode(), "cpu-intel-core"), ("龙芯 3A5000".encode(), "cpu-3a5000-adeec8ae"), ("Процесор".encode(), "cpu-27f518bc"),
+    (b"\xff\xfe Odd", "cpu-odd"), (b"x" * 4000, f"cpu-{80 * 'x'}-91c9568c"), (b"///", "cpu-732c4e97")])
+def test_a_processor_of_any_name_has_a_folder_of_its_own_and_its_runs_are_found(tmp_path, monkeypatch, name, slug):
+    named(monkeypatch, name)
+    run = measure.repeat(lambda: None, experiment="e", iterations=1, warmup=0, results=tmp_path)
+    assert run.machine.slug == slug and run.machine.device == name.decode(errors="replace")
+    assert [found.folder for found in runs.read_all(tmp_path)] == [run.folder] and run.folder.parents[2].name == slug
+
+
+@pytest.mark.parametrize("name", ["", "***", "Відеокарта"])
+def test_a_gpu_of_any_name_has_a_folder_between_the_results_and_the_experiment(monkeypatch, name):
+    properties = SimpleNamespace(name=name, total_memory=1)
+    monkeypatch.setattr(device, "pick", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: properties)
+    assert len(device.describe().slug) == 8
+
+
+def test_a_processor_without_a_name_is_called_by_its_kind(monkeypatch):
+    named(monkeypatch, b"")
+    assert device.describe().device == device.platform.processor() or device.platform.machine()
+
+
+@pytest.mark.parametrize("text, limit", [("max 100000", None), ("150000 100000", 1.5), ("100000 0", None), ("", None), ("a b", None),
+                                         ("?", None)])
+def test_an_odd_limit_of_a_container_is_null(monkeypatch, text, limit):
+    monkeypatch.setattr(Path, "read_text", lambda path: text)
+    assert device._limit("cpu.max") == limit
+
+
+def test_a_package_whose_installation_was_broken_off_is_left_out_and_the_record_can_be_read(tmp_path, monkeypatch):
+    version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: None if name == "pillow" else version(name))
+    run = measure.repeat(lambda: None, experiment="e", iterations=1, warmup=0, results=tmp_path)
+    assert "pillow" not in runs.read(run.folder / "run.json").machine.packages
+
+
+# --- the commit
+
+HOSTILE = """
+[core]
+    repositoryformatversion = 1
+    fsmonitor = {program}
+    hooksPath = {hooks}
+    pager = {program}
+    sshCommand = {program}
+[alias]
+    rev-list = "!{program}"
+    ls-tree = "!{program}"
+[filter "x"]
+    clean = {program}
+    smudge = {program}
+    process = {program}
+[diff]
+    external = {program}
+[diff "x"]
+    textconv = {program}
+[log]
+    showSignature = true
+[gpg]
+    program = {program}
+[extensions]
+    partialClone = origin
+[remote "origin"]
+    url = "ext::{program} %S"
+    promisor = true
+[protocol "ext"]
+    allow = always
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """The package's folder in a repository, with one file, committed; and a call of git there."""
+    package = tmp_path / "repository" / "genlib"
+    package.mkdir(parents=True)
+    (package / "device.py").write_bytes(b"first = 1\n")
+
+    def git(*arguments):
+        return subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.autocrlf=false", *arguments], check=True,
+                              cwd=package, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q", "..")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    monkeypatch.setattr(device, "__file__", str(package / "device.py"))
+    return package, git
+
+
+def test_the_commit_is_the_last_of_genlibs_files_with_a_plus_once_one_differs(repository):
+    package, git = repository
+    last = git("rev-parse", "--short=12", "HEAD")
+    (package.parent / "notes.txt").write_text("no file of genlib")
+    git("add", "..")
+    git("commit", "-qm", "second")
+    assert device._commit() == last
+    (package / "device.py").write_bytes(b"first = 1\r\n")
+    assert device._commit() == last, "Windows writes other line ends"
+    (package / "device.py").write_bytes(b"first = 2\n")
+    assert device._commit() == f"{last}+"
+    (package / "device.py").unlink()
+    assert device._commit() == f"{last}+"
+    git("checkout", "--", ".")
+    (package / "new.py").write_text("")
+    assert device._commit() == f"{last}+"
+
+
+def test_without_git_a_repository_or_a_commit_of_genlib_there_is_none(repository, monkeypatch, tmp_path):
+    package, git = repository
+    (package.parent / "other").mkdir()
+    monkeypatch.setattr(device, "__file__", str(package.parent / "other" / "device.py"))
+    assert device._commit() is None, "git does not know these files"
+    monkeypatch.setattr(device, "__file__", str(tmp_path / "device.py"))
+    assert device._commit() is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert device._commit() is None
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["whole", "with objects to fetch"])
+def test_a_repository_whose_settings_name_programs_runs_none_of_them(repository, tmp_path, missing):
+    package, git = repository
+    last, tree = git("rev-parse", "--short=12", "HEAD"), git("rev-parse", "HEAD:genlib")
+    program, ran = tmp_path / "program", tmp_path / "ran"
+    program.write_text(f"#!/bin/sh\necho $0 $@ >> {ran}\n")
+    program.chmod(0o755)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    shutil.copy(program, hooks / "post-index-change")
+    folder = package.parent / ".git"
+    if missing:
+        (folder / "objects" / tree[:2] / tree[2:]).unlink()
+    (folder / "config").write_text(HOSTILE.format(program=program, hooks=hooks))
+    (folder / "info" / "attributes").write_text("* filter=x diff=x\n")
+    (package / "device.py").touch()
+    assert device._commit() == (None if missing else last)
+    assert not ran.exists(), ran.read_text()
+    subprocess.run(["git", "status"], cwd=package, capture_output=True)
+    assert ran.exists(), "the settings would have run something"
