@@ -175,8 +175,6 @@ CONTRADICTIONS = {
     "widths": lambda g: g.state["_init_kwargs"]["synthesis_kwargs"].update(channel_base=24),
     "filter": lambda g: g.state["_init_kwargs"]["synthesis_kwargs"].update(resample_filter=[1, 2, 2, 1]),
     "length of the filter": lambda g: g.state["_init_kwargs"]["synthesis_kwargs"].update(resample_filter=[1, 2, 1]),
-    "unknown setting": lambda g: g.state["_init_kwargs"]["synthesis_kwargs"].update(sharpness=1),
-    "unknown setting of the mapping": lambda g: g.state["_init_kwargs"]["mapping_kwargs"].update(sharpness=1),
     "truth for a number": lambda g: g.state["_init_kwargs"].update(c_dim=False),
     "no number": lambda g: g.state["_init_kwargs"]["synthesis_kwargs"].update(conv_clamp=math.nan),
     "text for a number": lambda g: g.state["_init_kwargs"].update(z_dim="2"),
@@ -193,7 +191,6 @@ CONTRADICTIONS = {
     "text for a tensor": lambda g: g.at("mapping").state["_buffers"].update(w_avg="0 0 0"),
     "text for a module": lambda g: g.state["_modules"].update(mapping="none"),
     "text for a table": lambda g: change(g, "mapping", "_modules", "none"),
-    "other class": lambda g: g.meta.update(class_name="Discriminator"),
     "other version": lambda g: g.meta.update(version=5),
     "other type": lambda g: g.meta.update(type="function"),
 }
@@ -210,17 +207,6 @@ def test_a_refusal_names_what_contradicts_what():
     generator = tiny()
     change(generator, "synthesis.b8.conv1", "conv_clamp", 128)
     assert_refused(files.dumps({"G_ema": generator}), "conv_clamp of synthesis.b8.conv1 is 128", "256")
-
-
-def test_stylegan3_is_refused_by_name():
-    generator = tiny()
-    layer = Object("SynthesisLayer", size=np.ones(2))
-    generator.at("synthesis").state["_modules"] = {"input": Object("SynthesisInput"), "L0_36_512": layer}
-    assert_refused(files.dumps({"G_ema": generator}), "StyleGAN3")
-
-
-def test_the_first_stylegan_is_refused_by_name():
-    assert_refused(files.dumps(files.tensorflow({}, {}, version=3)), "first StyleGAN")
 
 
 @pytest.mark.parametrize("static_kwargs, word", [
@@ -241,7 +227,6 @@ def test_unknown_tensorflow_settings_that_would_change_the_picture_are_refused(s
 
 
 @pytest.mark.parametrize("data, word", [
-    (b"\x80\x02", "cut off"), (pickle.dumps({"G": None, "D": None}), "holds a dict of 'G', 'D', and no 'G_ema'"),
     (pickle.dumps([1, 2, 3]), "G_ema"), (pickle.dumps(None), "G_ema"), (pickle.dumps({1: 2}), "a dict of nothing that a text names"),
     (pickle.dumps({"G_ema": None}), "its 'G_ema' is None"),
 ])

@@ -135,7 +135,7 @@ def call(function, args: tuple):
                 {"type": "class", "version": 6, "module_src": str() | Payload(), "class_name": str() as name, "state": dict() as state},):
             return Module(name, state)
         case Global(_, "_reconstruct_persistent_obj"), _:
-            return Inert("_reconstruct_persistent_obj, but not of a class in format version 6,")
+            return Inert("_reconstruct_persistent_obj (not of a class in format version 6)")
         case Global("_codecs", "encode"), (Payload(is_text=True) as text, "latin1"):
             return text
         case Global("_codecs", "encode"), (str() as text, "latin1"):
