@@ -19,7 +19,6 @@ V1_4 = "CompVis/stable-diffusion-v1-4"
 V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
 TIMEOUT_S = 10
 REFUSED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")  # files that can run code when they are opened
-FILES = (".safetensors", *REFUSED)
 DTYPE = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older diffusers silently ignores `dtype`
 
 
@@ -32,7 +31,7 @@ class Model:
     def __init__(self, model_id):
         path = Path(os.path.expanduser(model_id))
         self.local = path if path.is_dir() else None
-        self.file = path if not self.local and (path.is_file() or path.suffix.lower() in FILES) else None
+        self.file = path if not self.local and (path.is_file() or path.suffix.lower() in (".safetensors", *REFUSED)) else None
         self.id = str(model_id)
         self.source = path.resolve().name if self.local or self.file else self.id  # a path may have a user's name in it
         self.name = path.stem if self.file else self.source

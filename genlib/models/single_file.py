@@ -24,9 +24,9 @@ def header(path: Path) -> dict[str, dict]:
                          ".safetensors, or convert it in AUTOMATIC1111's web UI (Checkpoint Merger, No interpolation, safetensors)")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: see how it is spelt")
+    if path.suffix.lower() == ".safetensors" != path.suffix:  # diffusers would hand it to torch.load
+        raise ValueError(f"{path.name} has its suffix in capitals, which diffusers does not know: rename it to {path.stem}.safetensors")
     if path.suffix != ".safetensors":
-        if path.suffix.lower() == ".safetensors":
-            raise ValueError(f"{path.name} is not opened as a safetensors file by the library: rename it to {path.stem}.safetensors")
         raise ValueError(f"{path.name} is no model: give a .safetensors file, a folder in diffusers' layout, or a model of the Hub")
     return folder.header(path)
 
