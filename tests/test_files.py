@@ -82,6 +82,13 @@ def test_an_error_of_the_disk_says_what_to_do_and_names_the_folder(tmp_path, num
     assert str(tmp_path) in str(raised.value) and raised.value.errno == number
 
 
+def test_a_folder_in_a_file_s_place_is_named_and_kept(tmp_path):
+    (tmp_path / "table1.csv").mkdir()
+    with pytest.raises(OSError, match="a folder has the name of the file table1.csv: rename it"):
+        files.write_atomically(tmp_path / "table1.csv", b"table")
+    assert [path.name for path in tmp_path.iterdir()] == ["table1.csv"]
+
+
 def test_other_errors_pass_as_they_are(tmp_path):
     with pytest.raises(OSError, match="^.Errno 5. broken$"), files.explain_storage(tmp_path):
         raise OSError(errno.EIO, "broken")
