@@ -39,7 +39,8 @@ bench: .venv/installed  ## ratios of speed and memory, each interleaved in one r
 gpu: .venv/installed  ## everything on the GPU at hand with random weights: runs and a report in notebooks/reference/
 	$(BIN)/python tests/bench_gpu.py
 
-fuzz: .venv/installed  ## damaged network files, as long as wanted: make fuzz RUNS=100000
+fuzz: .venv/installed  ## damaged records, archives and network files, as long as wanted: make fuzz RUNS=100000
+	$(BIN)/python tests/fuzz_records.py $(or $(RUNS),100000)
 	$(BIN)/python -m pip install -q atheris
 	$(BIN)/python tests/fuzz_nvidia_pickle.py -runs=$(or $(RUNS),100000)
 

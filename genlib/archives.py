@@ -42,15 +42,25 @@ def pack(results: Path) -> Path:
     archive = results.resolve().with_suffix(".zip")
     with replacing(archive) as whole, zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as file:
         for record in walk(results, links=False).records:
-            try:
-                data = read_regular(record, RECORD_BYTES)
-            except (ValueError, OSError) as error:
-                say(f"left out {error}")
-                continue
-            file.writestr(record.relative_to(results).as_posix(), data)
-            for picture in _pictures_of(data, record.parent):
-                file.writestr(picture.relative_to(results).as_posix(), read_regular(picture, PICTURE_BYTES))
+            if data := _read(record, RECORD_BYTES):
+                _add(file, record.relative_to(results), data)
+                for picture in _pictures_of(data, record.parent):
+                    _add(file, picture.relative_to(results), _read(picture, PICTURE_BYTES))
     return archive
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A file to pack; nothing, and a warning, where it cannot be read."""
+    try:
+        return read_regular(path, most)
+    except (ValueError, OSError) as error:
+        say(f"left out {error}")
+        return b""
+
+
+def _add(file: zipfile.ZipFile, path: Path, data: bytes) -> None:
+    if data:
+        file.writestr(zipfile.ZipInfo(path.as_posix()), data, zipfile.ZIP_DEFLATED)  # without the time: a clock may stand before 1980
 
 
 def _pictures_of(data: bytes, folder: Path) -> list[Path]:
@@ -75,7 +85,8 @@ def unpack(archive: Path) -> Path:
     with ExitStack() as opened:
         members = _members(archive, opened)
         listed = sorted((str(path), member.file_size, member.CRC) for path, (_, member) in members.items())
-        name = f"{_stem(archive)[:200]}-{hashlib.sha256(repr(listed).encode()).hexdigest()[:8]}"
+        stem = _stem(archive).encode(errors="surrogateescape")[:200].decode(errors="ignore")  # a name has at most 255 bytes
+        name = f"{stem}-{hashlib.sha256(repr(listed).encode()).hexdigest()[:8]}"
         folder = archive.parent / name
         if _holds(folder, members):
             return folder

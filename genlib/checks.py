@@ -2,6 +2,7 @@
 import json
 import math
 from dataclasses import fields
+from functools import cache
 
 from genlib.lines import printable
 from genlib.record import NOT_WRITTEN, READINGS, SCHEMA, Run
@@ -26,7 +27,7 @@ def parse(text: str | bytes) -> Run:
     Raises ValueError, in one sentence that names the field, if the record is broken, incomplete, implausible,
     or of an older or newer genlib.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         record = json.loads(text)
@@ -41,7 +42,7 @@ def parse(text: str | bytes) -> Run:
     if fault := _fault(record, ()):
         raise _wrong(*fault)
     try:
-        run = TypeAdapter(Run).validate_json(json.dumps(record), strict=True)  # strict: neither true nor "1" is a number
+        run = _types().validate_json(json.dumps(record), strict=True)  # strict: neither true nor "1" is a number
     except ValidationError as error:
         first = error.errors()[0]
         raise _wrong(first["loc"], f"{first['msg']}, and it is {printable(repr(first['input']), 60)}") from None
@@ -50,6 +51,13 @@ def parse(text: str | bytes) -> Run:
         if value is not None and not low <= value <= high:
             raise _wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}")
     return run
+
+
+@cache
+def _types():
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Run)  # making it takes ten times as long as reading a record
 
 
 def _wrong(place, why: str) -> ValueError:

@@ -87,3 +87,13 @@ def test_only_records_and_their_own_pictures_are_packed_and_no_links(tmp_path):
     assert "link: it is a link to another folder" in lines and "record/run.json is no regular file" in lines
     with zipfile.ZipFile(archive) as packed:
         assert sorted(Path(name).name for name in packed.namelist()) == ["iteration_1.png", "run.json"]
+
+
+def test_a_picture_that_is_too_large_is_left_out_of_the_archive_and_the_rest_is_packed(tmp_path, monkeypatch):
+    run = save_run(tmp_path / "results", "stable-diffusion", [1.0, 2.0])
+    (run.folder / "iteration_1.png").write_bytes(hostile.png() + bytes(10_000))
+    monkeypatch.setattr(archives, "PICTURE_BYTES", 10_000)
+    with pytest.warns(UserWarning, match="left out .*iteration_1.png has 0.0 MB, and at most 0.0 MB are read"):
+        archive = archives.pack(tmp_path / "results")
+    with zipfile.ZipFile(archive) as packed:
+        assert sorted(Path(name).name for name in packed.namelist()) == ["iteration_2.png", "run.json"]

@@ -4,6 +4,7 @@ import os
 import shutil
 import warnings
 
+import fuzz_records
 import hostile
 import pytest
 from saved_runs import save_run
@@ -276,3 +277,9 @@ def test_a_start_that_was_bogus_moves_no_later_run_into_the_future(tmp_path):
     (run.folder / "run.json").write_text(run.to_json())
     os.utime(run.folder / "run.json", (1.6e9, 1.6e9))
     assert save_run(tmp_path, "stable-diffusion", [2.0]).started < "2199"
+
+
+@pytest.mark.slow
+def test_a_thousand_changed_records_and_a_hundred_archives_bring_no_traceback():
+    counts = fuzz_records.fuzz(1000, seed=10**6)
+    assert counts["records"] == 1000 and counts["archives"] == 100 and counts["runs shown"] > 100

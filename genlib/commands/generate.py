@@ -3,7 +3,6 @@ import argparse
 import codecs
 import math
 import re
-from pathlib import Path
 
 from genlib.commands import a_path, ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
@@ -74,7 +73,7 @@ def _finite(text: str) -> float:
 def _prompts(text: str) -> list[str]:
     """The lines of a file, as an editor numbers them: those that \\n, \\r\\n or \\r ends, with blank ones."""
     try:
-        data = read_regular(Path(text).expanduser().resolve(), PROMPTS_BYTES)
+        data = read_regular(a_path(text), PROMPTS_BYTES)
         encoding = "utf-32" if data.startswith(UTF_32) else "utf-16" if data.startswith(UTF_16) else "utf-8-sig"
         lines = re.split("\r\n|\r|\n", data.decode(encoding))
     except (OSError, ValueError) as error:

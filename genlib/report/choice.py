@@ -1,7 +1,7 @@
 """Which runs a report is made of, and which run of each experiment its main tables show."""
 import pandas as pd
 
-from genlib import experiments
+from genlib import escape, experiments
 
 GROUP = ["machine", "weights", "profile"]  # the same for all runs of a report, which are all own or all reference runs
 SEPARATOR = " · "
@@ -55,14 +55,18 @@ def origins(report) -> list[str]:
     """Where the runs are from, if own ones stand beside others, or some count instead of others' runs."""
     rows, sentences = report.summary, []
     if rows["origin"].nunique() > 1 and any(run.archive is None for run in rows["run"]):
-        places = [f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
-                  for origin, group in rows.groupby("origin")]
-        sentences.append(report.say("The runs come from several places: {places}.", places="; ".join(places)))
+        sentences.append(report.say("The runs come from several places: {places}.", places=places(report, rows)))
     for origin, others in dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in rows["run"] if run.displaced):
         sentences.append(report.say(
             "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: what started last counts, "
-            "and one’s own before an archive’s.", origin=origin, others=others))
+            "and one’s own before an archive’s.", origin=escape.plain(origin), others=escape.plain(others)))
     return sentences
+
+
+def places(report, rows: pd.DataFrame) -> str:
+    """Each folder or archive that runs are from, with their experiments."""
+    return "; ".join(f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
+                     for origin, group in rows.groupby("origin"))
 
 
 def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:

@@ -149,12 +149,12 @@ def test_a_name_begins_no_formula_and_is_shown_as_it_is(tmp_path, name):
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:60], lambda data: b"%!PS-Adobe-3.0 EPSF-3.0", lambda data: b""])
-def test_a_damaged_picture_costs_the_figure_that_picture_and_is_named(tmp_path, damage):
+def test_a_damaged_picture_costs_its_iteration_and_is_named(tmp_path, damage):
     run = save_run(tmp_path, "vae-as-in-thesis", [1.0, 1.0, 1.0], picture=2)
     path = run.folder / run.iterations[1].images[0].file
     path.write_bytes(damage(path.read_bytes()))
-    for name, expected in ("vae", 6), ("pictures", 3):
-        with pytest.warns(UserWarning, match=f"left out a picture: .*{path.name}"):
+    for name, expected in ("vae", 6), ("pictures", 2):
+        with pytest.warns(UserWarning, match=f"left out .*{path.name}"):
             axes = Report(tmp_path).figure(name).canvas.axes
         assert len([ax for ax in axes if ax.images]) == expected
 

@@ -15,6 +15,7 @@ from genlib.report.tables.growth import line_through, loops, unit
 TIME = READINGS["time_s"]
 REFERENCE = N_("reference", "machine")
 SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
+TICKS = 25  # the most numbers below an axis
 
 
 def bars(report) -> tuple[Canvas, pd.DataFrame]:
@@ -125,7 +126,8 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
         if pd.notna(first := run["first_image_s"]):
             ax.plot([0, 1], [first, times[0]], ls=":", color=entry.colour)
             ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=entry.colour, markeredgewidth=1.2)))
-    ax.set_xticks(range(last + 1), [report.say("first image").replace(" ", "\n"), *range(1, last + 1)])
+    numbers = range(1, last + 1, -(-last // TICKS))
+    ax.set_xticks([0, *numbers], [report.say("first image").replace(" ", "\n"), *numbers])
     ax.set_yscale("log")
     ax.set_xlabel(report.say(N_("Iteration", "column")))
     ax.set_ylabel(report.say(TIME.heading))

@@ -30,7 +30,7 @@ def vae(report) -> tuple[Canvas, pd.DataFrame]:
     """What went into the VAE, what came back, and the difference times four, by iteration."""
     columns = []
     for run in report.rows[report.rows.index == VAE_AS_IN_THESIS.slug]["run"]:
-        for back, original in _shown(run, 2):
+        for back, original in [pair for pair in _shown(run, 2) if pair[0].size == pair[1].size]:
             columns.append([original, back, ImageChops.difference(original, back).point(lambda level: min(255, 4 * level))])
     figure = blank(height_in=3.9 if columns else 1.6)
     if not columns:

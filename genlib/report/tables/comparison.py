@@ -3,11 +3,11 @@ from math import ceil, floor, log10
 
 import pandas as pd
 
-from genlib import escape, experiments
+from genlib import experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, grouped, is_missing
 from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
-from genlib.report import cells
+from genlib.report import cells, choice
 
 COUNTS = (10**3, 10**6, 10**9)  # of images
 PRECISE = 0.01  # half the 95 % interval over the mean: up to here, three digits of a cost mean something
@@ -49,16 +49,11 @@ def _without_entry(report) -> list[str]:
 
 
 def _origins(report, of_one: bool = False) -> list[str]:
-    """From which folders or archives the runs are, where needed, and instead of which others they count."""
-    names, origins, said = {slug: cells.name(report, slug) for slug in report.rows.index}, report.rows["origin"], []
-    if origins.nunique() > 1:
-        places = "; ".join(f"{names[slug]} – {origin}" for slug, origin in origins.items())
-        said.append(report.say("The runs are from several folders or archives: {places}.", places=places))
-    elif of_one:
-        said.append(report.say("The runs are from “{origin}”.", origin=origins.iloc[0]))
-    return said + [report.say("{model} was measured in the same way in {others} too: what counts is the run from {origin}.",
-                              model=names[slug], others=", ".join(map(escape.plain, run["run"].displaced)), origin=run["origin"])
-                   for slug, run in report.rows.iterrows() if run["run"].displaced]
+    """From which folders or archives the runs are: if they are several, or also if it is one."""
+    origins = report.rows["origin"].unique()
+    if len(origins) > 1:
+        return [report.say("The runs come from several places: {places}.", places=choice.places(report, report.rows))]
+    return [report.say("The runs are from “{origin}”.", origin=origins[0])] if of_one else []
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
