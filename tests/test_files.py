@@ -83,8 +83,8 @@ def test_an_error_of_the_disk_says_what_to_do_and_names_the_folder(tmp_path, num
 
 
 @pytest.mark.parametrize("name, said", [
-    ("file", "file is a file and no folder"), ("file/below", "file is a file and no folder"), ("link", "link is a link to a folder that is not there"),
-    ("gone", "the folder is no longer there .*mount the drive again")])
+    ("file", "file is a file and no folder"), ("file/below", "file is a file and no folder"),
+    ("link", "link is a link to a folder that is not there"), ("gone", "the folder is no longer there .*mount the drive again")])
 def test_a_folder_in_whose_place_something_else_is_is_said(tmp_path, name, said):
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
