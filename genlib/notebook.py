@@ -221,8 +221,8 @@ def introduce() -> None:
     memory = f"{machine.ram_bytes / 1024**3:.0f} GiB RAM"
     if machine.vram_bytes:
         memory = f"{machine.vram_bytes / 1024**3:.0f} GiB VRAM, {memory}"
-    packages = machine.packages
-    print(f"{machine.device} ({memory}) · Python {machine.python} · torch {packages['torch']} · diffusers {packages['diffusers']}")
+    versions = [f"{name} {machine.packages[name]}" for name in ("torch", "diffusers") if name in machine.packages]
+    print(*[f"{machine.device} ({memory})", f"Python {machine.python}", *versions], sep=" · ")
 
 
 def write_address(repository: str) -> None:
