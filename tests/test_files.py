@@ -92,6 +92,13 @@ def test_a_folder_in_whose_place_something_else_is_is_said(tmp_path, name, said)
         raise FileNotFoundError(errno.ENOENT, "as the system says it")
 
 
+def test_a_folder_in_a_file_s_place_is_named_and_kept(tmp_path):
+    (tmp_path / "table1.csv").mkdir()
+    with pytest.raises(OSError, match="a folder has the name of the file table1.csv: rename it"):
+        files.write_atomically(tmp_path / "table1.csv", b"table")
+    assert [path.name for path in tmp_path.iterdir()] == ["table1.csv"]
+
+
 def test_other_errors_pass_as_they_are(tmp_path):
     with pytest.raises(OSError, match="^.Errno 5. broken$"), files.explain_storage(tmp_path):
         raise OSError(errno.EIO, "broken")
