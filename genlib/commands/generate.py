@@ -53,8 +53,8 @@ def run(options) -> int:
 
 
 def _seeds(text: str) -> range:
-    first, _, last = text.partition("-")
-    last = last or first
+    first, dash, last = text.partition("-")
+    last = last if dash else first
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < SEEDS):
         raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below {SEEDS}, as in 0-49999")
     return range(int(first), int(last) + 1)
