@@ -7,6 +7,7 @@
     report/      say what came out: Report, its tables and figures (never loads torch)
     runs         runs on disk; record: what one holds; files: written whole or not at all
     device       which device and dtype; describe the machine; nvml: ask NVIDIA's driver
+    places       what a written path means, and what others see of it; notebook: Colab, Kaggle and laptops
     locale/      the reader's language
     commands/    `genlib run`, which executes the notebooks as `make run` does, and the others
 """

@@ -159,6 +159,10 @@ def _explained(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.EISDIR and error.filename2:
         return f"a folder has the name of the file {Path(error.filename2).name}: rename it, or choose another folder"
     if not folder.is_dir():
+        there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir():
+            what = "a link to a folder that is not there: mount the drive" if there.is_symlink() else "a file and no folder: move it"
+            return f"{there} is {what}, or choose another RESULTS"
         return (f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another RESULTS, and run again; "
                 f"{kept}")
     return None

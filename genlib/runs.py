@@ -64,7 +64,8 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     for number in range(1, 1000):
         run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
         try:
-            run.folder.mkdir()
+            with explain_storage(results):
+                run.folder.mkdir()
             hold(run.folder)
             break
         except FileExistsError:

@@ -372,3 +372,18 @@ def test_a_start_in_the_future_is_said_once(tmp_path):
                                                 ("../../up", "batch-----up"), ("a b\\c:d", "batch-a-b-c-d")])
 def test_a_condition_is_a_name_of_one_folder(condition, variant):
     assert runs.variant_of("batch_size", condition) == variant and len(Path(variant).parts) == 1
+
+
+def test_a_disk_that_is_full_before_the_runs_folder_is_made_is_said(tmp_path, monkeypatch):
+    make_run(tmp_path)
+    mkdir = Path.mkdir
+
+    def full(path, *arguments, **options):
+        if path.is_relative_to(tmp_path / "some-gpu") and not path.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="the disk is full .*free some space") as raised:
+        make_run(tmp_path, settings={"steps": 3})
+    assert str(tmp_path) in str(raised.value)
