@@ -60,7 +60,7 @@ def test_unknown_settings_that_can_only_mean_off_are_passed_over(protocol, place
     assert list(read_bytes(data).passed_over) == [f"setting{i}" for i in range(len(OFF))]
 
 
-@pytest.mark.parametrize("value", ON, ids=map(repr, ON))
+@pytest.mark.parametrize("value", ON, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("place", ["generator", "mapping_kwargs", "synthesis_kwargs"])
 def test_unknown_settings_that_may_mean_something_are_refused_by_name(tmp_path, monkeypatch, value, place):
     monkeypatch.chdir(tmp_path)
