@@ -13,9 +13,10 @@ NAMES = 200  # of values in a collection, such as settings
 NAME, TEXT = 4000, 100_000  # characters of what a run goes by, and of any other text
 DEPTH = 20  # of collections in one another
 LARGEST = 1e30  # number of any kind
+REMEDY = ": delete it or measure again"
 SHORT = {("experiment",), ("variant",), ("method",), ("profile",), ("machine", "slug"), ("model", "name"), ("model", "dtype")}
 NEVER_EMPTY = {("experiment",), ("machine", "slug")}
-USUAL = (0, 1e18)  # between these lies a number that figures are made of, but for
+USUAL = (0, 1e19)  # between these lies a number that figures are made of, but for
 RANGES = {
     "time_s": (1e-9, 1e9), "temperature_start_c": (-300, 1e4), "temperature_c": (-300, 1e4), "load_ram_bytes": (-1e18, 1e18),
     "flops_per_image": (0, 1e27), "matmul_flops_per_s": (1, 1e27), "bandwidth_bytes_per_s": (1, 1e27)}
@@ -61,7 +62,7 @@ def _types():
 
 
 def _wrong(place, why: str) -> ValueError:
-    return ValueError(f"its {printable('.'.join(map(str, place)), 100)} is wrong ({printable(why, 300)}): delete it or measure again")
+    return ValueError(f"its {printable('.'.join(map(str, place)), 100)} is wrong ({printable(why, 300)}){REMEDY}")
 
 
 def _fault(value, place: tuple) -> tuple[tuple, str] | None:

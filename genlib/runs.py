@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from genlib import pictures
 from genlib.archives import run_files
-from genlib.checks import ITERATIONS, RECORD_BYTES, parse
+from genlib.checks import ITERATIONS, RECORD_BYTES, REMEDY, parse
 from genlib.files import explain_storage, hold, read_regular
 from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
@@ -39,8 +39,8 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     A run that is continued keeps its iterations, and `resumed` says so. It is left alone if it has more than
     `iterations` of them already, if its pictures are not all there, or if another process is at work on it.
     A new run starts after all earlier ones in its folder: where the clock was set back since, a warning of
-    the run says so. Raises ValueError for more iterations than are read back and for names that are no
-    folders' names, OSError if the results folder has disappeared since this process used it, as an unmounted
+    the run says so. Raises ValueError for what could not be read back, and for names that are no folders'
+    names, OSError if the results folder has disappeared since this process used it, as an unmounted
     drive does.
     """
     results = Path(results)
@@ -49,6 +49,10 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
         raise ValueError(f"{odd[0]!r} is to be a folder's name: use letters, digits, dots and dashes, and fewer than 256")
     if iterations is not None and iterations > ITERATIONS:
         raise ValueError(f"iterations is {iterations}: a run has at most {ITERATIONS}")
+    try:
+        _plain(run)
+    except ValueError as error:
+        raise ValueError(f"this run could not be read back: {str(error).removesuffix(REMEDY)}: change it") from None
     with explain_storage(results):
         if results.absolute() in _used:
             os.stat(results)  # making it again would leave an empty folder where the drive belongs

@@ -138,6 +138,13 @@ def test_a_member_with_a_name_that_not_every_system_can_store_is_left_out_and_th
         assert set(runs.load(tmp_path)["experiment"]) == {"stable-diffusion"}
 
 
+def test_a_member_without_a_name_is_passed_over(tmp_path):
+    data = hostile.archive(tmp_path / "x.zip", {"run.json": record(), "?": b""}).read_bytes()
+    at = data.rindex(b"PK\1\2")  # the last entry of the list of files, whose name is now none and its comment one letter
+    (tmp_path / "x.zip").write_bytes(data[:at + 28] + bytes(2) + data[at + 30:at + 32] + b"\1\0" + data[at + 34:])
+    assert len(runs.load(tmp_path / "x.zip")) == 3
+
+
 def test_a_link_in_a_zip_is_no_link_afterwards(tmp_path):
     (tmp_path / "secret.json").write_bytes(record())
     hostile.link_in_archive(tmp_path / "results" / "x.zip", "a/run.json", str(tmp_path / "secret.json"))
