@@ -28,6 +28,7 @@ DEPTH = 30  # folders in one another
 SERIES = re.compile(r"(.+-\d{8}T\d{4,6}Z(?:-\d+)?)-\d{3}(?: ?\(\d+\))?")  # a stem, where Google Drive makes several .zips of a folder
 UNPACKED = re.compile(r"(.+)-[0-9a-f]{8}")  # a folder's name
 DAMAGED = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, struct.error, UnicodeError)
+ENCRYPTED = 1  # a bit of a member's flags
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 Members = dict[PurePosixPath, tuple[zipfile.ZipFile, zipfile.ZipInfo]]  # by where they belong in the folder
@@ -123,7 +124,8 @@ def _members(archive: Path, opened: ExitStack) -> Members:
             say(f"skipped {error}")  # the other parts can be read without it
     records = sum(path.name == "run.json" for path in members)
     if not records:
-        missing = "put the other .zip files of this download beside it" if is_series else "pack a results folder"
+        missing = "put the other .zip files of this download beside it" if is_series else \
+            "give a .zip of a results folder, or unpack it if it holds other .zip files"
         raise ValueError(f"{archive}: there is no run.json in it: {missing}")
     size = sum(member.file_size for _, member in members.values())
     most = min(UNPACKED_BYTES, max(SMALL_BYTES, RATIO * bytes_packed))
@@ -143,7 +145,8 @@ def _as_zip(archive: Path, file) -> zipfile.ZipFile:
 
 
 def _damaged(archive: Path, error: Exception) -> ValueError:
-    return ValueError(f"{archive}: it is not a whole .zip ({printable(str(error) or type(error).__name__, 200)}): download it again")
+    return ValueError(f"{archive}: it is not a whole .zip ({printable(str(error) or type(error).__name__, 200)}): download it again, "
+                      "or give the folder of the results")
 
 
 class _Bounded:
@@ -174,12 +177,14 @@ def _wanted(archive: Path, file: zipfile.ZipFile) -> Members:
             say(f"{archive}: left out {member.filename}: it has {member.file_size / 1e6:.0f} MB, and at most {most / 1e6:.0f} MB are read")
         elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{archive}: it is packed by a method other than deflate, which is not read: pack it anew")
+        elif member.flag_bits & ENCRYPTED:
+            raise ValueError(f"{archive}: it needs a password, and none is asked for: unpack it yourself, and give the folder")
         elif len(parts) > DEPTH or not all(map(is_plain, parts)):
             odd.append(member.filename)
         else:
             wanted[PurePosixPath(*parts)] = member
     if odd:
-        say(f"{archive}: left out {len(odd)} files with names that not every system can store, such as {odd[0]!r:.200}")
+        say(f"{archive}: left out {len(odd)} files with names that not every system can store, such as {odd[0]!r:.200}: rename them")
     return wanted
 
 
@@ -246,7 +251,7 @@ class Record(NamedTuple):
 
 
 def run_files(source: Path) -> list[Record]:
-    """The run.json files in a folder and in the .zip files there, or in a .zip; each file once.
+    """The run.json files in a folder and in the .zip files there, in a .zip, or that one; each file once.
 
     What cannot be read is named in a warning. A folder that seems to be unpacked from an earlier .zip of the
     same name counts as from an archive: its runs never count before one's own.
@@ -254,7 +259,8 @@ def run_files(source: Path) -> list[Record]:
     if source.is_dir():
         records, archives = walk(source)
     else:
-        records, archives = [], [source.resolve()] if source.exists() else []
+        is_record = source.name == "run.json"
+        records, archives = [source] * is_record, [source.resolve()] * (source.exists() and not is_record)
     stems, unpacked = {(archive.parent, _stem(archive)): archive for archive in reversed(archives)}, {}
     for archive in reversed(stems.values()):
         try:

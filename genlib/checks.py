@@ -13,7 +13,6 @@ NAMES = 200  # of values in a collection, such as settings
 NAME, TEXT = 4000, 100_000  # characters of what a run goes by, and of any other text
 DEPTH = 20  # of collections in one another
 LARGEST = 1e30  # number of any kind
-REMEDY = ": delete it or measure again"
 SHORT = {("experiment",), ("variant",), ("method",), ("profile",), ("machine", "slug"), ("model", "name"), ("model", "dtype")}
 NEVER_EMPTY = {("experiment",), ("machine", "slug")}
 USUAL = (0, 1e19)  # between these lies a number that figures are made of, but for
@@ -22,11 +21,11 @@ RANGES = {
     "flops_per_image": (0, 1e27), "matmul_flops_per_s": (1, 1e27), "bandwidth_bytes_per_s": (1, 1e27)}
 
 
-def parse(text: str | bytes) -> Run:
+def parse(text: str | bytes, remedy: str = "delete it or measure again") -> Run:
     """The run in the text of a run.json.
 
     Raises ValueError, in one sentence that names the field, if the record is broken, incomplete, implausible,
-    or of an older or newer genlib.
+    or of an older or newer genlib; `remedy` ends it where a field is wrong.
     """
     from pydantic import ValidationError
 
@@ -41,16 +40,16 @@ def parse(text: str | bytes) -> Run:
         raise ValueError(f"its schema is {printable(repr(schema), 40)}, and this genlib reads {SCHEMA}: {remedy}")
     record = {name: value for name, value in record.items() if name not in NOT_WRITTEN}
     if fault := _fault(record, ()):
-        raise _wrong(*fault)
+        raise _wrong(*fault, remedy)
     try:
         run = _types().validate_json(json.dumps(record), strict=True)  # strict: neither true nor "1" is a number
     except ValidationError as error:
         first = error.errors()[0]
-        raise _wrong(first["loc"], f"{first['msg']}, and it is {printable(repr(first['input']), 60)}") from None
+        raise _wrong(first["loc"], f"{first['msg']}, and it is {printable(repr(first['input']), 60)}", remedy) from None
     for place, value in _numbers(run):
         low, high = RANGES.get(place[-1], USUAL)
         if value is not None and not low <= value <= high:
-            raise _wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}")
+            raise _wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}", remedy)
     return run
 
 
@@ -61,8 +60,8 @@ def _types():
     return TypeAdapter(Run)  # making it takes ten times as long as reading a record
 
 
-def _wrong(place, why: str) -> ValueError:
-    return ValueError(f"its {printable('.'.join(map(str, place)), 100)} is wrong ({printable(why, 300)}){REMEDY}")
+def _wrong(place, why: str, remedy: str) -> ValueError:
+    return ValueError(f"its {printable('.'.join(map(str, place)), 100)} is wrong ({printable(why, 300)}): {remedy}")
 
 
 def _fault(value, place: tuple) -> tuple[tuple, str] | None:

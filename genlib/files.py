@@ -154,8 +154,15 @@ def _explained(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.EROFS:
         return f"this disk can only be read: choose another folder; {kept}"
     if error.errno in (errno.EACCES, errno.EPERM) and folder.is_dir():
-        return f"you may not write here ({error.strerror}): choose another folder or change its permissions; {kept}"
+        in_use = "close the program that has the file open, " * (os.name == "nt")  # as Word and Excel keep others from it
+        return f"you may not write here ({error.strerror}): {in_use}choose another folder or change its permissions; {kept}"
+    if error.errno == errno.EISDIR and error.filename2:
+        return f"a folder has the name of the file {Path(error.filename2).name}: rename it, or choose another folder"
     if not folder.is_dir():
+        there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir():
+            what = "a link to a folder that is not there: mount the drive" if there.is_symlink() else "a file and no folder: move it"
+            return f"{there} is {what}, or choose another RESULTS"
         return (f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another RESULTS, and run again; "
                 f"{kept}")
     return None

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from genlib import places, runs
 from genlib.archives import pack
 from genlib.experiments import EXPERIMENTS
-from genlib.files import write_atomically
+from genlib.files import make_folder, write_atomically
 
 COLAB = "https://colab.research.google.com/github/"
 DRIVE = Path("/content/drive")  # where Colab's own examples mount it
@@ -94,17 +94,7 @@ def results_folder(results: str | Path, use_drive: bool = False) -> Path:
     use_drive anywhere else and for what is no path, OSError if the folder cannot be made.
     """
     chosen = os.environ.get("GENLIB_RESULTS", "").strip()
-    return make_folder(chosen or (_drive() / "genlib" / "results" if use_drive else results), here())
-
-
-def make_folder(written: str | Path, base: Path) -> Path:
-    """Make a results folder that somebody has named; see `places.resolve`."""
-    folder = places.resolve(written, base)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"the results folder {folder} cannot be made ({error.strerror}): choose another RESULTS") from None
-    return folder
+    return make_folder(places.resolve(chosen or (_drive() / "genlib" / "results" if use_drive else results), here()))
 
 
 def reference_folder(reference: str | Path) -> Path | None:
@@ -221,8 +211,8 @@ def introduce() -> None:
     memory = f"{machine.ram_bytes / 1024**3:.0f} GiB RAM"
     if machine.vram_bytes:
         memory = f"{machine.vram_bytes / 1024**3:.0f} GiB VRAM, {memory}"
-    packages = machine.packages
-    print(f"{machine.device} ({memory}) · Python {machine.python} · torch {packages['torch']} · diffusers {packages['diffusers']}")
+    versions = [f"{name} {machine.packages[name]}" for name in ("torch", "diffusers") if name in machine.packages]
+    print(*[f"{machine.device} ({memory})", f"Python {machine.python}", *versions], sep=" · ")
 
 
 def write_address(repository: str) -> None:

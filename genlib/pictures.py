@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from zlib import error as ZlibError
 
+from genlib.escape import plain
 from genlib.files import read_regular
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -19,7 +20,7 @@ DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)  
 
 def is_plain(name: str) -> bool:
     """Whether it names a file in one folder on every system: no path, drive, stream or device."""
-    return bool(NAME.fullmatch(name)) and name.isprintable() and not DEVICES.fullmatch(name)
+    return bool(NAME.fullmatch(name)) and plain(name) == name and not DEVICES.fullmatch(name)
 
 
 def beside(folder: Path, name: str) -> Path | None:

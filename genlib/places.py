@@ -35,9 +35,10 @@ def without_paths(text: str, names: dict[Path, str]) -> str:
     """`text`, in which each of these folders is replaced by its name.
 
     The folders of Python, of temporary files and of the user, which often bears a person's name, are replaced
-    too.
+    too, and those of model weights by the variables that name them.
     """
-    usual = {sys.prefix: "python", sys.base_prefix: "python", tempfile.gettempdir(): "tmp", os.path.expanduser("~"): "~"}
+    caches = {os.environ[name]: f"${name}" for name in ("HF_HOME", "HF_HUB_CACHE") if os.path.isabs(os.environ.get(name, ""))}
+    usual = caches | {sys.prefix: "python", sys.base_prefix: "python", tempfile.gettempdir(): "tmp", os.path.expanduser("~"): "~"}
     known = {spelling: name for folder, name in (usual | names).items() for spelling in _spellings(Path(folder))}
     inmost_first = sorted(known, key=len, reverse=True)
     begins = r"(?:(?<![\w.])|(?<=\dm))"  # 31m and the like end a change of colour, as in tracebacks

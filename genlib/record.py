@@ -244,7 +244,7 @@ class Run:
         The file is never older than the start, which lies ahead of a clock that was set back (see
         `runs.begin`). Raises OSError, saying what helps, when the disk is full.
         """
-        write_atomically(self.folder / "run.json", self.to_json().encode())
+        write_atomically(self.folder / "run.json", self.to_json().encode(errors="replace"))  # a path in a warning may hold no UTF-8
         if self.start > datetime.now(UTC):
             os.utime(self.folder / "run.json", (self.start.timestamp(), self.start.timestamp()))
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from genlib import pictures
 from genlib.archives import run_files
-from genlib.checks import ITERATIONS, RECORD_BYTES, REMEDY, parse
+from genlib.checks import ITERATIONS, RECORD_BYTES, parse
 from genlib.files import explain_storage, hold, read_regular
 from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
@@ -39,9 +39,9 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     A run that is continued keeps its iterations, and `resumed` says so. It is left alone if it has more than
     `iterations` of them already, if its pictures are not all there, or if another process is at work on it.
     A new run starts after all earlier ones in its folder: where the clock was set back since, a warning of
-    the run says so. Raises ValueError for what could not be read back, and for names that are no folders'
-    names, OSError if the results folder has disappeared since this process used it, as an unmounted
-    drive does.
+    the run says so. Raises ValueError for names that are no folders' names and for what could not be read
+    back, such as too many iterations, OSError if the results folder has disappeared since this process used
+    it, as an unmounted drive does.
     """
     results = Path(results)
     names = (run.machine.slug, run.experiment, "-".join(filter(None, (run.weights, run.profile, run.variant))))
@@ -49,10 +49,7 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
         raise ValueError(f"{odd[0]!r} is to be a folder's name: use letters, digits, dots and dashes, and fewer than 256")
     if iterations is not None and iterations > ITERATIONS:
         raise ValueError(f"iterations is {iterations}: a run has at most {ITERATIONS}")
-    try:
-        _plain(run)
-    except ValueError as error:
-        raise ValueError(f"this run could not be read back: {str(error).removesuffix(REMEDY)}: change it") from None
+    as_read = _as_read_back(run)
     with explain_storage(results):
         if results.absolute() in _used:
             os.stat(results)  # making it again would leave an empty folder where the drive belongs
@@ -60,14 +57,15 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
         group.mkdir(parents=True, exist_ok=True)
     _used.add(results.absolute())
     before = _read_group(group)
-    if earlier := _unfinished(run, before, iterations):
+    if earlier := _unfinished(as_read, before, iterations):
         return earlier
     _start(run, before)
     stem = run.started[:19].replace(":", "-")
     for number in range(1, 1000):
         run.folder = group / (stem if number == 1 else f"{stem}_{number:03}")
         try:
-            run.folder.mkdir()
+            with explain_storage(results):
+                run.folder.mkdir()
             hold(run.folder)
             break
         except FileExistsError:
@@ -129,7 +127,6 @@ def _same(earlier: Run, run: Run) -> bool:
         m = run.machine
         speed = (m.threads, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # a user may change these between runs
         return (run.method, run.settings, model, m.device, m.driver, m.python, m.packages, m.commit, speed)
-    earlier, run = _plain(earlier), _plain(run)
     return identity(earlier) == identity(run) and (run.model is None or _same_weights(earlier.model, run.model))
 
 
@@ -141,8 +138,14 @@ def _same_weights(earlier: ModelInfo, model: ModelInfo) -> bool:
     return path is not None and path.name == PurePosixPath(model.source).name and earlier.sha256 in (None, model.sha256)
 
 
-def _plain(run: Run) -> Run:
-    return parse(run.to_json())  # so that tuples are lists, as in a run that was read from disk
+def _as_read_back(run: Run) -> Run:
+    """The run as its record will be read, with lists for tuples. Raises ValueError if that cannot be."""
+    try:
+        return parse(run.to_json(), remedy="change it")
+    except TypeError as error:  # of what JSON does not know
+        raise ValueError(f"a setting is no number, text or list of them ({error}): convert it with int(), float() or str()") from None
+    except ValueError as error:
+        raise ValueError(f"the record of this run could not be read back: {error}") from None
 
 
 def read(path) -> Run:

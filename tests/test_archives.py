@@ -147,6 +147,20 @@ def test_a_member_without_a_name_is_passed_over(tmp_path):
     assert len(runs.load(tmp_path / "x.zip")) == 3
 
 
+def test_a_zip_with_a_password_one_of_zips_and_a_record_for_a_zip_are_what_they_are(tmp_path):
+    inner = hostile.archive(tmp_path / "r.zip", {"run.json": record()}).read_bytes()
+    outer = hostile.archive(tmp_path / "drive.zip", {"results.zip": inner})
+    with pytest.warns(UserWarning, match="drive.zip: there is no run.json in it: .*unpack it if it holds other .zip files"):
+        runs.load(outer)
+    locked = bytearray(inner)
+    locked[6] |= 1
+    locked[locked.rfind(b"PK\1\2") + 8] |= 1
+    (tmp_path / "r.zip").write_bytes(locked)
+    with pytest.warns(UserWarning, match="r.zip: it needs a password"):
+        runs.load(tmp_path / "r.zip")
+    assert len(runs.load(hostile.save(tmp_path / "a", hostile.record(), hostile.png()))) == 3
+
+
 def test_a_link_in_a_zip_is_no_link_afterwards(tmp_path):
     (tmp_path / "secret.json").write_bytes(record())
     hostile.link_in_archive(tmp_path / "results" / "x.zip", "a/run.json", str(tmp_path / "secret.json"))

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from saved_runs import save_run
 
-from genlib import notebook, runs
+from genlib import device, notebook, runs
 from genlib.experiments import EXPERIMENTS, Experiment
 
 
@@ -255,7 +255,7 @@ def test_the_environment_chooses_the_results_folder_and_a_folder_that_cannot_be_
     assert notebook.results_folder(str(tmp_path / "a")) == tmp_path / "b" and (tmp_path / "b").is_dir()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "file" / "c"))
-    with pytest.raises(OSError, match="cannot be made .* choose another RESULTS"):
+    with pytest.raises(OSError, match="cannot be made .* choose another"):
         notebook.results_folder("x")
 
 
@@ -305,6 +305,13 @@ def test_an_installed_package_takes_the_working_folder(tmp_path, monkeypatch):
 def test_a_reference_that_is_not_there_is_a_line_and_none_at_all_is_nothing(project, capsys):
     assert notebook.reference_folder("") is None and capsys.readouterr().out == ""
     assert notebook.reference_folder("no/such") is None and "no/such is not here" in capsys.readouterr().out
+
+
+def test_a_package_that_does_not_tell_its_version_is_left_out_where_the_machine_is_introduced(monkeypatch, capsys):
+    machine = runs.Machine("cpu", "A CPU", ram_bytes=2**30, python="3.12.1", packages={"torch": "2.11"})
+    monkeypatch.setattr(device, "describe", lambda: machine)
+    notebook.introduce()
+    assert capsys.readouterr().out == "A CPU (1 GiB RAM) · Python 3.12.1 · torch 2.11\n"
 
 
 def test_what_a_notebook_needs_is_installed_and_what_cannot_be_is_said(monkeypatch, capsys):

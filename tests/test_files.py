@@ -82,6 +82,23 @@ def test_an_error_of_the_disk_says_what_to_do_and_names_the_folder(tmp_path, num
     assert str(tmp_path) in str(raised.value) and raised.value.errno == number
 
 
+@pytest.mark.parametrize("name, said", [
+    ("file", "file is a file and no folder"), ("file/below", "file is a file and no folder"),
+    ("link", "link is a link to a folder that is not there"), ("gone", "the folder is no longer there .*mount the drive again")])
+def test_a_folder_in_whose_place_something_else_is_is_said(tmp_path, name, said):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match=said), files.explain_storage(tmp_path / name):
+        raise FileNotFoundError(errno.ENOENT, "as the system says it")
+
+
+def test_a_folder_in_a_file_s_place_is_named_and_kept(tmp_path):
+    (tmp_path / "table1.csv").mkdir()
+    with pytest.raises(OSError, match="a folder has the name of the file table1.csv: rename it"):
+        files.write_atomically(tmp_path / "table1.csv", b"table")
+    assert [path.name for path in tmp_path.iterdir()] == ["table1.csv"]
+
+
 def test_other_errors_pass_as_they_are(tmp_path):
     with pytest.raises(OSError, match="^.Errno 5. broken$"), files.explain_storage(tmp_path):
         raise OSError(errno.EIO, "broken")

@@ -2,6 +2,7 @@
 import argparse
 import inspect
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -107,11 +108,12 @@ sys.exit(__main__.main(["doctor"]))
 
 
 @pytest.mark.parametrize("encoding, printed", [
-    ("ascii", b"??????? 1 ? 2 ?"), ("latin-1", b"??????? 1 \xb1 2 ?"), ("utf-8", "Таблиця 1 ± 2 ?".encode())])
+    ("ascii", b"??????? 1 ? 2 ?"), ("iso8859-1", b"??????? 1 \xb1 2 ?"), ("utf-8", "Таблиця 1 ± 2 ?".encode())])
 def test_letters_that_the_terminal_lacks_end_no_command_and_a_line_says_what_to_set(encoding, printed):
     done = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding})
     assert done.stdout.splitlines() == [printed] and not done.returncode
-    assert done.stderr.decode().startswith(f"genlib: this terminal's encoding, {encoding}, lacks letters, which are printed as ?: set")
+    said = done.stderr.decode()  # the encoding under one of its names
+    assert re.fullmatch(r"genlib: this terminal's encoding, \S+, lacks letters, .*: set PYTHONIOENCODING=utf-8\n", said)
 
 
 LOADED = """

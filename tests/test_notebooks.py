@@ -175,13 +175,31 @@ def write_folder(folder, files):
 
 @pytest.mark.parametrize("repository", ["", "some/project"], ids=["without an address", "with one, offline"])
 @pytest.mark.parametrize("name, top_folder", [
-    ("project", "genlib-main/"), ("project", ""), ("genlib", "genlib-main/"), ("genlib", "genlib/"), ("genlib-main (1)", "genlib-main/")])
+    ("project", "genlib-main/"), ("project", ""), ("genlib", "genlib-main/"), ("genlib", "genlib/"), ("genlib-main (1)", "genlib-main/"),
+    ("genlib [1]", "genlib-main/"), ("genlib-main", "genlib-main/genlib-main/")])  # the last as Windows packs what it has unpacked
 def test_the_set_up_cell_takes_the_project_from_a_zip_twice_and_in_a_kernel_started_anew(tmp_path, name, top_folder, repository):
     (tmp_path / "results.zip").write_bytes(b"half an upload")
     write_zip(tmp_path / f"{name}.zip", PROJECTS_OWN, top_folder)
     for _ in range(2):
         done = set_up(tmp_path, repository, FOUND, times=2)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_set_up_cell_takes_a_zip_of_this_project_with_the_runs_that_come_with_it(tmp_path):
+    folders = [PROJECT / name for name in ("genlib", "notebooks", "tests")]
+    own = {path.relative_to(PROJECT).as_posix(): "" for folder in folders for path in folder.rglob("*") if path.is_file()}
+    assert sum(name.endswith("/run.json") for name in own) > 20
+    write_zip(tmp_path / "genlib-main.zip", own | PROJECTS_OWN, "genlib-main/")
+    done = set_up(tmp_path, "", FOUND)
+    assert done.returncode == 0, done.stderr
+
+
+def test_on_kaggle_the_project_is_found_in_a_data_set_that_can_only_be_read(tmp_path):
+    (tmp_path / "working").mkdir()
+    write_folder(tmp_path / "input" / "some-results", PACKAGE | COPY | RUN)
+    write_folder(tmp_path / "input" / "genlib" / "genlib-main", PROJECTS_OWN)
+    done = set_up(tmp_path / "working", "", FOUND)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_clone_named_genlib_is_found_by_a_kernel_started_anew(tmp_path):
@@ -222,7 +240,7 @@ def test_an_archive_of_results_runs_nothing_is_not_unpacked_and_stops_neither_an
 
 
 @pytest.mark.parametrize("files", [PACKAGE, PACKAGE | COPY | RUN, PROJECTS_OWN | PACKAGE | RUN], ids=["a package", "copies", "all"])
-@pytest.mark.parametrize("place", [".", "results"])
+@pytest.mark.parametrize("place", [".", "results", "results[1]"])
 def test_a_folder_of_results_that_lies_there_is_not_imported(tmp_path, files, place):
     write_folder(tmp_path / place, files)
     done = set_up(tmp_path)
@@ -270,6 +288,15 @@ def damaged(path):
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02")] = 0
     path.write_bytes(data)
+
+
+def test_a_zip_of_the_project_with_a_damaged_file_is_not_imported_by_halves(tmp_path):
+    write_zip(tmp_path / "project.zip", PROJECTS_OWN | {"genlib/large.py": "x = 1\n" * 99}, "genlib-main/")
+    data = (tmp_path / "project.zip").read_bytes()
+    (tmp_path / "project.zip").write_bytes(data.replace(b"x = 1", b"x = 2", 1))
+    for _ in range(2):
+        done = set_up(tmp_path)
+        assert "genlib is not here: upload a zip of the project, whole" in done.stderr and os.listdir(tmp_path) == ["project.zip"]
 
 
 @pytest.mark.parametrize("make", [damaged, os.mkdir, os.mkfifo, Path.touch, lambda path: path.symlink_to("nowhere")],

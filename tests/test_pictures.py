@@ -58,7 +58,8 @@ def test_a_picture_named_by_a_record_lies_beside_it_or_is_not_read_and_a_line_sa
         assert packed.namelist() == ["a/run.json"]
 
 
-@pytest.mark.parametrize("name", ["iteration_1.png", "a b.png", "ітерація.PNG", "a.b.png", "100%.png", "console.png", "~a.png"])
+@pytest.mark.parametrize("name", ["iteration_1.png", "a b.png", "ітерація.PNG", "a.b.png", "100%.png", "console.png", "~a.png",
+                                  "нові\u00a0фото.png", "結果\u3000一.png"])
 def test_an_ordinary_name_is_a_plain_one(name):
     assert pictures.is_plain(name)
 

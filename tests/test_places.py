@@ -47,13 +47,16 @@ def test_what_is_no_folder_of_this_machine_is_one_sentence_with_what_to_do(tmp_p
 
 def test_folders_of_this_machine_become_names_and_other_text_stays(tmp_path, home, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("HF_HOME", "/media/olena/disk")
+    monkeypatch.setenv("HF_HUB_CACHE", "a")
     results = home / "thesis" / "results"
     names = {results: "results", home / "thesis": "project"}
     for text, public in [
             (f"the runs lie in {results}", "the runs lie in results"), (f"'{results}/a.json'", "'results/a.json'"),
             (f"\x1b[32m{home}/thesis/genlib/x.py:3\x1b[39m", "\x1b[32mproject/genlib/x.py:3\x1b[39m"), (f"file://{home}/x", "file://~/x"),
             (f"{sys.prefix}/lib/a.py", "python/lib/a.py"), (f"{home}s are many", f"{home}s are many"), (f"a{home}", f"a{home}"),
-            (f"{tempfile.gettempdir()}/other", "tmp/other"), ("https://github.com/owner/name", "https://github.com/owner/name")]:
+            (f"{tempfile.gettempdir()}/other", "tmp/other"), ("/media/olena/disk/hub/a", "$HF_HOME/hub/a"),
+            ("https://github.com/owner/name", "https://github.com/owner/name")]:
         assert places.without_paths(text, names) == public
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from saved_runs import save_run
@@ -70,6 +71,23 @@ def test_an_unfinished_run_of_other_settings_is_left_alone(tmp_path, change):
     run = make_run(tmp_path)
     other = make_run(tmp_path, **change)
     assert not other.resumed and other.folder != run.folder
+
+
+@pytest.mark.parametrize("value, said", [
+    ([0.5] * 12_000, "its settings.x is wrong .it has 12000 entries.*: change it$"), (float("nan"), "its settings.x is wrong"),
+    (2**200, "its settings.x is wrong"), ("a\udc80", "its settings.x is wrong"), (np.float32(1), "a setting is no number.*float32"),
+    (Path("a"), "a setting is no number")])
+def test_a_run_that_could_not_be_read_back_is_not_begun(tmp_path, value, said):
+    with pytest.raises(ValueError, match=said):
+        make_run(tmp_path, settings={"x": value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_of_letters_that_no_file_holds_costs_only_these_letters(tmp_path):
+    run = make_run(tmp_path)
+    run.warnings.append("a\udc80b")
+    finish(run, 1.0)
+    assert runs.read(run.folder / "run.json").warnings == ["a?b"]
 
 
 def test_of_two_unfinished_runs_the_newer_is_continued(tmp_path):
@@ -354,3 +372,18 @@ def test_a_start_in_the_future_is_said_once(tmp_path):
                                                 ("../../up", "batch-----up"), ("a b\\c:d", "batch-a-b-c-d")])
 def test_a_condition_is_a_name_of_one_folder(condition, variant):
     assert runs.variant_of("batch_size", condition) == variant and len(Path(variant).parts) == 1
+
+
+def test_a_disk_that_is_full_before_the_runs_folder_is_made_is_said(tmp_path, monkeypatch):
+    make_run(tmp_path)
+    mkdir = Path.mkdir
+
+    def full(path, *arguments, **options):
+        if path.is_relative_to(tmp_path / "some-gpu") and not path.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="the disk is full .*free some space") as raised:
+        make_run(tmp_path, settings={"steps": 3})
+    assert str(tmp_path) in str(raised.value)

@@ -3,7 +3,6 @@ import argparse
 import codecs
 import math
 import re
-from pathlib import Path
 
 from genlib.commands import a_path, ask_for_huge_pages, at_least_one
 from genlib.experiments import STEPS
@@ -54,8 +53,8 @@ def run(options) -> int:
 
 
 def _seeds(text: str) -> range:
-    first, _, last = text.partition("-")
-    last = last or first
+    first, dash, last = text.partition("-")
+    last = last if dash else first
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < SEEDS):
         raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below {SEEDS}, as in 0-49999")
     return range(int(first), int(last) + 1)
@@ -74,7 +73,7 @@ def _finite(text: str) -> float:
 def _prompts(text: str) -> list[str]:
     """The lines of a file, as an editor numbers them: those that \\n, \\r\\n or \\r ends, with blank ones."""
     try:
-        data = read_regular(Path(text).expanduser().resolve(), PROMPTS_BYTES)
+        data = read_regular(a_path(text), PROMPTS_BYTES)
         encoding = "utf-32" if data.startswith(UTF_32) else "utf-16" if data.startswith(UTF_16) else "utf-8-sig"
         lines = re.split("\r\n|\r|\n", data.decode(encoding))
     except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from genlib import notebook, places
 from genlib.commands import a_path, ask_for_huge_pages, at_least_one, short
 from genlib.experiments import EXPERIMENTS, STEPS
-from genlib.files import explain_storage, write_atomically
+from genlib.files import explain_storage, make_folder, write_atomically
 from genlib.locale import ENGLISH, languages
 from genlib.models import switches
 
@@ -55,9 +55,8 @@ def run(options) -> int:
             raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
     if lacking := [package for package in ("nbclient", "nbconvert", "ipykernel") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
-    results = notebook.make_folder(options.results or os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd())
-    with explain_storage(results):
-        (results / "notebooks").mkdir(exist_ok=True)
+    results = make_folder(options.results or places.resolve(os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd()))
+    make_folder(results / "notebooks")
     for name in names:
         start = time.perf_counter()
         print(f"{name} ...", end=" ", flush=True)

@@ -3,7 +3,6 @@
 All is checked before a library opens a file. Only safetensors files are read as weights, and code that lies
 in a folder is never run.
 """
-import hashlib
 import json
 import re
 import stat
@@ -14,13 +13,14 @@ from types import ModuleType
 import diffusers
 import torch
 import transformers
+from safetensors import SafetensorError, safe_open
 
-from genlib.files import read_regular, write_atomically
+from genlib.files import read_regular
 
 INDEX = "model_index.json"
 CONFIG_LIMIT = 100_000_000  # bytes; a tokenizer.json may have 30 million
 HEADER_LIMIT = 100_000_000  # of a safetensors file, as the library has it
-CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code")
+CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code", "transformers_weights")
 NO_CODE = "a model's own code could do anything on this machine and is never run; use a model of diffusers' and transformers' classes"
 
 
@@ -39,14 +39,16 @@ def read_index(folder: Path) -> dict:
     return index
 
 
-def components(index: dict) -> dict[str, type | None]:
-    """The classes of the components that a model_index.json names; None for one that has another name today.
+def components(index: dict, pipeline: type) -> dict[str, type | None]:
+    """The classes of a pipeline's components that its model_index.json names.
 
-    Raises ValueError for a class that diffusers and transformers do not have.
+    None stands for a class that has another name today. What the pipeline does not take is passed over, as
+    diffusers does. Raises ValueError for a class that diffusers and transformers do not have.
     """
     found = {}
-    for name, value in index.items():
-        if name.startswith("_") or not isinstance(value, list) or value == [None, None]:
+    for name in pipeline._get_signature_keys(pipeline)[0]:
+        value = index.get(name)
+        if not isinstance(value, list) or value == [None, None]:
             continue
         library, kind = value if len(value) == 2 else (None, None)
         module = {"diffusers": diffusers, "transformers": transformers}.get(str(library))
@@ -54,24 +56,26 @@ def components(index: dict) -> dict[str, type | None]:
             module = getattr(diffusers.pipelines, library, None)  # as of the safety checker
         if not isinstance(module, ModuleType) or not isinstance(kind, str):
             raise ValueError(f"{INDEX} says that {name} is {value!r}, a class of neither diffusers nor transformers: {NO_CODE}")
-        found[name] = getattr(module, kind, None)
-        if found[name] is None and not kind.endswith("FeatureExtractor"):  # today called image processors
+        cls = getattr(module, kind, None)
+        if packages := getattr(cls, "_backends", None):  # the libraries' stand-in for a class that cannot work here
+            raise ValueError(f"{INDEX} says that {name} is a {kind}, which needs {' and '.join(packages)}: install what is missing, or use "
+                             "another model")
+        if not isinstance(cls, type) and not (cls is None and kind.endswith("FeatureExtractor")):  # today called image processors
             raise ValueError(f"{INDEX} says that {name} is a {kind}, which the installed {library} does not have: update it, or use "
                              "another model")
+        found[name] = cls
     return found
 
 
 def is_network(cls: type | None) -> bool:
     """Whether a component has weights."""
-    return isinstance(cls, type) and issubclass(cls, torch.nn.Module)
+    return cls is not None and issubclass(cls, torch.nn.Module)
 
 
-def variant(name: str, cls: type, names: set[str], half: bool) -> str | None:
-    """The variant of a component's weights to read: "fp16", "" or, if there are no safetensors files, None.
-
-    half: whether fp16 files will do.
-    """
-    return next((suffix for suffix in ["fp16"] * half + [""] if _weights(name, cls, suffix) & names), None)
+def variant(name: str, cls: type, names: set[str], dtype: torch.dtype) -> str | None:
+    """The variant of a component's weights to read: "fp16", "" or, without safetensors files, None."""
+    suffixes = [""] if dtype == torch.float32 else ["fp16", ""]
+    return next((suffix for suffix in suffixes if _weights(name, cls, suffix) & names), None)
 
 
 def _weights(name: str, cls: type, suffix: str) -> set[str]:
@@ -84,25 +88,30 @@ def _stem(cls: type) -> str:
     return "model" if issubclass(cls, transformers.PreTrainedModel) else "diffusion_pytorch_model"
 
 
-def choose(parts: dict[str, type | None], names: set[str], half: bool, weights: bool = True) -> tuple[set[str], list[str]]:
+def choose(parts: dict[str, type | None], names: set[str], dtype: torch.dtype, weights: bool = True) -> tuple[set[str], list[str]]:
     """Which of a model's files are read for these components, and which are lacking.
 
     names: the files that are there, as in "unet/config.json".
-    half: whether fp16 files are read where a component has them.
+    dtype: float32 takes no fp16 files; others take them where a component has them.
     weights: False to read the configurations and tokenizers alone.
     """
     chosen, lacking = set(), []
     for name, cls in parts.items():
         mine = {file for file in names if file.startswith(f"{name}/")}
-        chosen |= {file for file in mine if file.endswith((".json", ".txt", ".model")) and ".index." not in file}
-        if is_network(cls):
-            suffix = variant(name, cls, names, half)
-            if weights and suffix is None:
+        if is_network(cls) and weights:
+            suffix = variant(name, cls, names, dtype)
+            if suffix is None:
                 lacking.append(f"{name}/{_stem(cls)}.safetensors")
-            elif weights:
-                shard = re.compile(rf"{name}/{_stem(cls)}{'.' * bool(suffix)}{suffix}-\d+-of-\d+\.safetensors")
+            else:
+                dot = rf"\.{suffix}" if suffix else ""  # after the number in files by older versions
+                shard = re.compile(rf"{name}/{_stem(cls)}({dot}-\d+-of-\d+|-\d+-of-\d+{dot})\.safetensors")
                 chosen |= _weights(name, cls, suffix) & names | {file for file in mine if shard.fullmatch(file)}
-        lacking += [file for file in _needed(name, cls, names) if file not in names]
+        needed = _needed(name, cls, names)
+        lacking += [file for file in needed if file not in names]
+        if is_network(cls) or hasattr(cls, "config_name"):  # they read nothing else
+            chosen |= mine.intersection(needed)
+        else:
+            chosen |= {file for file in mine if file.endswith((".json", ".txt", ".model"))}
     return chosen, lacking
 
 
@@ -111,14 +120,27 @@ def _needed(name: str, cls: type | None, names: set[str]) -> list[str]:
     if cls and issubclass(cls, transformers.PreTrainedTokenizerBase):
         whole = any(f"{name}/{file}" in names for file in ("tokenizer.json", "spiece.model", "tokenizer.model"))
         return [] if whole else [f"{name}/vocab.json", f"{name}/merges.txt"]
-    if is_network(cls):
-        return [f"{name}/config.json"]
-    return [f"{name}/{getattr(cls, 'config_name', None) or 'preprocessor_config.json'}"]
+    config = "config.json" if is_network(cls) else getattr(cls, "config_name", None) or "preprocessor_config.json"
+    return [f"{name}/{config}"]
+
+
+def look(folder: Path, parts: dict[str, type | None], dtype: torch.dtype, weights: bool = True) -> tuple[set[str], list[str]]:
+    """As `choose`, for a folder, and with the files that the index of a network in several files names."""
+    chosen, lacking = choose(parts, names_in(folder, parts), dtype, weights)
+    for index in [name for name in chosen if ".index." in name]:
+        named = shards(folder / index)
+        lacking += sorted(file.relative_to(folder).as_posix() for file in named if not file.is_file())
+        chosen |= {file.relative_to(folder).as_posix() for file in named}
+    return chosen, lacking
 
 
 def names_in(folder: Path, parts) -> set[str]:
-    """The names of the files of these components; a link counts if what it points to is there."""
-    return {f"{name}/{file.name}" for name in parts if (folder / name).is_dir() for file in (folder / name).iterdir() if file.is_file()}
+    """The names of the files of these components; a link counts if what it points to is there.
+
+    Hidden files are passed over: macOS leaves one beside each file on foreign disks.
+    """
+    return {f"{name}/{file.name}" for name in parts if (folder / name).is_dir() for file in (folder / name).iterdir()
+            if file.is_file() and not file.name.startswith(".")}
 
 
 def check(folder: Path, parts: dict[str, type | None], dtype: torch.dtype, weights: bool = True) -> list[Path]:
@@ -127,31 +149,35 @@ def check(folder: Path, parts: dict[str, type | None], dtype: torch.dtype, weigh
     Raises FileNotFoundError for one that is missing, ValueError for one that is not what its name claims or
     that would run code.
     """
-    names = names_in(folder, parts)
-    chosen, lacking = choose(parts, names, dtype != torch.float32, weights)
+    names, (chosen, lacking) = names_in(folder, parts), look(folder, parts, dtype, weights)
     if lacking:
         raise FileNotFoundError(_missing(folder, lacking, names, dtype))
     for name in sorted(names):
         if name.endswith((".py", "/adapter_config.json")):
             raise ValueError(f"{folder / name} lies among the files of {name.partition('/')[0]}: {NO_CODE}")
-    for name in sorted(chosen):
-        _check_file(folder / name)
-    files = {folder / name for name in chosen}
-    for name in [name for name in chosen if ".index." in name]:
-        files |= shards(folder / name)
-    return sorted(files)
+    files = sorted(folder / name for name in chosen)
+    for file in files:
+        _check_file(file)
+    return files
 
 
 def _missing(folder: Path, lacking: list[str], names: set[str], dtype: torch.dtype) -> str:
     part = lacking[0].partition("/")[0]
     mine = sorted(name.partition("/")[2] for name in names if name.startswith(f"{part}/"))
-    of_another_kind = any(name.endswith((".bin", ".fp16.safetensors", ".ckpt", ".pt", ".msgpack")) for name in mine)
-    if lacking[0].endswith(".safetensors") and of_another_kind and not _dangling(folder / lacking[0]):
-        return (f"{folder} has no safetensors files for {dtype} in {part}: files of the older .bin kind can run code when they are opened, "
-                "and are refused; convert them, or use another model or dtype")
+    if lacking[0].endswith("model.safetensors") and not _dangling(folder / lacking[0]):
+        if any(name.endswith((".fp16.safetensors", ".index.fp16.json")) for name in mine):
+            return f"{folder} has no safetensors files for {dtype} in {part} but fp16 ones: use dtype='float16', or another model"
+        if any(name.lower().endswith((".bin", ".ckpt", ".pt", ".msgpack")) for name in mine):
+            return no_safetensors(f"{folder}", f" in {part}", dtype)
     there = f"; in {part} there is {', '.join(mine[:4])}" if mine else "" if (folder / part).is_dir() else f"; there is no folder {part}"
     return (f"{folder} lacks {and_more(lacking)}{_dangling(folder / lacking[0])}{there}: "
             "the model was not downloaded or copied whole, so download it again")
+
+
+def no_safetensors(model: str, where: str, dtype: torch.dtype) -> str:
+    """The sentence for a model whose weights cannot be read safely."""
+    return (f"{model} has no safetensors files for {dtype}{where}: files of the older .bin kind can run code when they are opened, and "
+            "are refused; convert them, or use another model or dtype")
 
 
 def and_more(names: list[str]) -> str:
@@ -170,7 +196,7 @@ def _check_file(path: Path) -> None:
         read_config(path)
     else:
         with open(path, "rb") as file:
-            if (said := what_is(file.read(512))) and "text" not in said:
+            if (said := what_is(file.read(512))) and not said.startswith("a text"):
                 raise ValueError(f"{path} is {said}: {_again(path)}")
 
 
@@ -180,17 +206,17 @@ def read_config(path: Path) -> dict:
     try:
         config = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is {what_is(data[:512]) or 'no JSON'} ({error}): {_again(path)}") from None
-    if not isinstance(config, dict) or not config and path.name.endswith("config.json"):
+        raise ValueError(f"{path} is {what_is(data[:512]) or f'no JSON ({error})'}: {_again(path)}") from None
+    if not isinstance(config, dict) or not config and path.name in ("config.json", "scheduler_config.json"):
         raise ValueError(f"{path} holds {config!r:.40}, not the settings of a model: {_again(path)}")
-    for key in (*CODE_KEYS, "transformers_weights"):
+    for key in CODE_KEYS:
         if config.get(key):
             raise ValueError(f"{path} has {key!r}, which names code or files of the model's own: {NO_CODE}")
     return config
 
 
 def shards(index: Path) -> set[Path]:
-    """The files that the index of a network in several files names, each checked."""
+    """The files that the index of a network in several files names. Raises ValueError for other files."""
     named = read_config(index).get("weight_map")
     if not isinstance(named, dict) or not named:
         raise ValueError(f"{index} names no files (weight_map): {_again(index)}")
@@ -198,10 +224,6 @@ def shards(index: Path) -> set[Path]:
         if not re.fullmatch(r"[\w.-]+\.safetensors", name):
             raise ValueError(f"{index} names {name!r} as a file of weights: only safetensors files beside it are read, since others can "
                              "run code when they are opened; use another model")
-        if not (index.parent / name).is_file():
-            raise FileNotFoundError(f"{index.parent} lacks {name}{_dangling(index.parent / name)}, which {index.name} names: the model was "
-                                    "not downloaded or copied whole, so download it again")
-        header(index.parent / name)
     return {index.parent / name for name in named.values()}
 
 
@@ -229,7 +251,11 @@ def header(path: Path) -> dict[str, dict]:
     if end != status.st_size:
         state = "was not downloaded or copied whole" if status.st_size < end else "is damaged"
         raise ValueError(f"{path} has {status.st_size:,} bytes of {end:,}, so it {state}: {_again(path)}")
-    return tensors
+    try:
+        with safe_open(path, "pt"):  # checks types, shapes and places of all tensors
+            return tensors
+    except (SafetensorError, UnicodeError) as error:
+        raise ValueError(f"{path} is a damaged safetensors file ({error}): {_again(path)}") from None
 
 
 def what_is(begins: bytes) -> str | None:
@@ -254,30 +280,3 @@ def what_is(begins: bytes) -> str | None:
 def _again(path: Path) -> str:
     """What to do about a damaged file. In the Hub's cache, the file is what the link points to."""
     return f"delete {path.resolve() if path.is_symlink() else 'it'} and download it again"
-
-
-def sha256(path) -> str:
-    """The SHA-256 of a file, as 64 hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def remembered_sha256(path: Path) -> str:
-    """The SHA-256 of a file, kept until the file changes, since gigabytes take seconds to hash."""
-    status = path.stat()
-    state = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-    note = Path(torch.hub.get_dir()) / "genlib" / "hashes" / hashlib.sha256(state.encode()).hexdigest()
-    with suppress(OSError):
-        if re.fullmatch("[0-9a-f]{64}", known := note.read_text()):
-            return known
-    found = sha256(path)
-    with suppress(OSError):  # a cache that cannot be written costs the seconds again
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(note, found.encode())
-    return found
-
-
-def sha256_of_all(files: list[Path], folder: Path) -> str:
-    """The SHA-256 of a list of files' hashes and names, written as the command sha256sum writes it."""
-    lines = "".join(f"{remembered_sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in sorted(files))
-    return hashlib.sha256(lines.encode()).hexdigest()

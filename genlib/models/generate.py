@@ -89,7 +89,8 @@ def _finish(out: Path, seeds: range, todo: list[list[int]], took: float) -> list
     """Join the manifest and say what was drawn; return the seeds that failed."""
     lines, asked = out_folder.join(out), [seed for some in todo for seed in some]
     failed = [seed for seed in asked if seed not in lines]
-    print(f"{len(asked) - len(failed)} pictures in {took:.1f} s ({len(asked) / took:.2f} images/s), {len(seeds) - len(asked)} were there: "
+    count = len(asked) - len(failed)
+    print(f"{count} picture{'s' * (count != 1)} in {took:.1f} s ({len(asked) / took:.2f} images/s), {len(seeds) - len(asked)} were there: "
           f"{out}", flush=True)
     if black := sum("blackened" in lines[seed] for seed in asked if seed in lines):
         print(f"{black} of them were turned black by the model's safety checker: the manifest says which", flush=True)
@@ -119,6 +120,8 @@ def _stylegan2(weights: str, labels: str | None, psi: float, dtype: str):
         raise ValueError(f"{G.info.name} draws {G.c_dim} classes: say which with --labels, one from 0 to {G.c_dim - 1}, several (0,1,2), "
                          "or all in turn (all)")
     wanted = labels_module.choose(G, labels or "")
+    if psi != 1 and G.mapping.w_avg is None:
+        raise ValueError(f"{G.info.name} has no average to truncate towards (w_avg): draw with --truncation-psi 1")
 
     @torch.inference_mode()
     def draw(seeds):

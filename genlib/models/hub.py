@@ -1,4 +1,5 @@
 """A Stable Diffusion's files: in a local folder, in the Hub's cache or on the Hub; and its parts, loaded."""
+import os
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -12,13 +13,12 @@ from packaging.version import Version
 
 from genlib import device
 from genlib.models import folder as folder_module
-from genlib.models import trouble
+from genlib.models import hashes, trouble
 
 V1_4 = "CompVis/stable-diffusion-v1-4"
 V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
 TIMEOUT_S = 10
 REFUSED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")  # files that can run code when they are opened
-FILES = (".safetensors", *REFUSED)
 DTYPE = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"  # older diffusers silently ignores `dtype`
 
 
@@ -29,9 +29,9 @@ class Model:
     """
 
     def __init__(self, model_id):
-        path = Path(model_id).expanduser()
+        path = Path(os.path.expanduser(model_id))
         self.local = path if path.is_dir() else None
-        self.file = path if not self.local and (path.is_file() or path.suffix.lower() in FILES) else None
+        self.file = path if not self.local and (path.is_file() or path.suffix.lower() in (".safetensors", *REFUSED)) else None
         self.id = str(model_id)
         self.source = path.resolve().name if self.local or self.file else self.id  # a path may have a user's name in it
         self.name = path.stem if self.file else self.source
@@ -42,8 +42,8 @@ class Model:
     def sha256(self) -> str | None:
         """The SHA-256 of the local file, or of what was loaded from the local folder; None for the Hub's."""
         if self.file:
-            return folder_module.remembered_sha256(self.file)
-        return folder_module.sha256_of_all(self._files, self.local) if self.local else None
+            return hashes.remembered_sha256(self.file)
+        return hashes.sha256_of_all(self._files, self.local) if self.local else None
 
     def index(self) -> dict:
         """The pipeline's model_index.json. Raises what `fetch` raises."""
@@ -77,30 +77,28 @@ class Model:
         return found
 
     def is_cached(self, dtype: torch.dtype) -> bool:
-        """Whether the cache has all of a pipeline but its safety checker."""
+        """Whether the cache has all of a v1 pipeline but its safety checker."""
         for snapshot in self._snapshots():
             if (snapshot / folder_module.INDEX).is_file():
-                parts = folder_module.components(folder_module.read_index(snapshot))
+                parts = folder_module.components(folder_module.read_index(snapshot), diffusers.StableDiffusionPipeline)
                 parts.pop("safety_checker", None)
-                if not folder_module.choose(parts, folder_module.names_in(snapshot, parts), dtype != torch.float32)[1]:
+                if not folder_module.look(snapshot, parts, dtype)[1]:
                     return True
         return False
 
     def _from_hub(self, parts, dtype, weights) -> Path:
-        half = dtype != torch.float32
-
         def lacking(snapshot: Path) -> list[str]:
-            return folder_module.choose(parts, folder_module.names_in(snapshot, parts), half, weights)[1]
+            index = [] if len(parts) == 1 or (snapshot / folder_module.INDEX).is_file() else [folder_module.INDEX]
+            return index + folder_module.look(snapshot, parts, dtype, weights)[1]
 
         snapshots = self._snapshots()
         if self.revision and snapshots and not lacking(snapshots[0]):
             return snapshots[0]  # a revision never changes
         commit, names = self._ask()
         if commit:
-            chosen, missing = folder_module.choose(parts, set(names), half, weights)
+            chosen, missing = folder_module.choose(parts, set(names), dtype, weights)
             if missing:
-                raise FileNotFoundError(f"{self.id} has no safetensors files for {dtype}, as {missing[0]}: files of the older .bin kind "
-                                        "can run code when they are opened, and are refused; convert them, or use another model or dtype")
+                raise FileNotFoundError(folder_module.no_safetensors(self.id, f", as {missing[0]}", dtype))
             if (there := next((s for s in snapshots if s.name == commit), None)) and all((there / name).is_file() for name in chosen):
                 return there
             try:
@@ -129,7 +127,7 @@ class Model:
         """The revisions in the Hub's cache: only the one asked for, else that of `main`, then the newest."""
         repository = Path(constants.HF_HUB_CACHE) / f"models--{self.id.replace('/', '--')}"
         main = repository / "refs" / "main"
-        first = self.revision or (main.read_text().strip() if main.is_file() else "")
+        first = self.revision or (main.read_text(errors="replace").strip() if main.is_file() else "")
         found = [path for path in (repository / "snapshots").glob("*") if path.is_dir() and (not self.revision or path.name == first)]
         return sorted(found, key=lambda path: (path.name == first, path.stat().st_mtime), reverse=True)
 
@@ -148,7 +146,7 @@ class Model:
 
 def load_part(cls: type, found: Path, name: str, dtype: torch.dtype) -> torch.nn.Module:
     """A component with weights, from safetensors files alone, complete. Raises ValueError if it is not."""
-    suffix = folder_module.variant(name, cls, folder_module.names_in(found, [name]), dtype != torch.float32)
+    suffix = folder_module.variant(name, cls, folder_module.names_in(found, [name]), dtype)
     spelling = "dtype" if issubclass(cls, transformers.PreTrainedModel) else DTYPE
     with explained(found / name, cls):
         model, told = cls.from_pretrained(str(found / name), use_safetensors=True, variant=suffix or None, local_files_only=True,

@@ -8,6 +8,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import stat
 from contextlib import suppress
@@ -33,11 +34,12 @@ def claim(out: Path, make: bool) -> bool:
     OSError if it cannot be made.
     """
     if not out.is_dir():
-        if out.exists() or out.is_symlink():
-            raise ValueError(f"--out {out} is no folder: choose another one")
+        lowest = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
+        if not lowest.is_dir():
+            raise ValueError(f"--out {lowest} is no folder: choose another one")
         if not make:
             return False
-        with explain_storage(next(folder for folder in out.absolute().parents if folder.is_dir())):
+        with explain_storage(lowest):
             out.mkdir(parents=True, exist_ok=True)
     if not hold(out):
         raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")

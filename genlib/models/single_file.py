@@ -5,6 +5,7 @@ its cache: those of v1-4, or of the model that diffusers names for SDXL and othe
 """
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from diffusers import AutoencoderKL
@@ -23,7 +24,9 @@ def header(path: Path) -> dict[str, dict]:
                          ".safetensors, or convert it in AUTOMATIC1111's web UI (Checkpoint Merger, No interpolation, safetensors)")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}: see how it is spelt")
-    if path.suffix.lower() != ".safetensors":
+    if path.suffix.lower() == ".safetensors" != path.suffix:  # diffusers would hand it to torch.load
+        raise ValueError(f"{path.name} has its suffix in capitals, which diffusers does not know: rename it to {path.stem}.safetensors")
+    if path.suffix != ".safetensors":
         raise ValueError(f"{path.name} is no model: give a .safetensors file, a folder in diffusers' layout, or a model of the Hub")
     return folder.header(path)
 
@@ -42,7 +45,7 @@ def load_pipeline(path: Path, dtype: torch.dtype, cls_for):
     with _settings(path, tensors) as model:
         index = model.index()
         cls = cls_for(index["_class_name"])
-        parts = {name: part for name, part in folder.components(index).items() if name not in ("safety_checker", "image_encoder")}
+        parts = {name: part for name, part in folder.components(index, cls).items() if name not in ("safety_checker", "image_encoder")}
         found = model.fetch(parts, dtype, weights=False)
     options = dict(safety_checker=None, requires_safety_checker=False) if "safety_checker" in index else {}
     with hub.explained(path, cls):
@@ -66,10 +69,11 @@ def load_autoencoder(path: Path, dtype: torch.dtype) -> AutoencoderKL:
 @contextmanager
 def _settings(path: Path, tensors: dict[str, dict]):
     """The model whose settings these tensors need; says why it is asked for, should it not be there."""
-    shapes = {name: torch.empty(tensor["shape"], device="meta") for name, tensor in tensors.items()}
+    shapes = {name: SimpleNamespace(shape=tensor["shape"]) for name, tensor in tensors.items()}
     known = fetch_diffusers_config(shapes)["pretrained_model_name_or_path"]
     try:
         yield hub.Model(hub.V1_4 if "v1-5" in known else known)
-    except ConnectionError as error:
-        raise ConnectionError(f"{path.name} holds weights alone, its settings and vocabulary (2 MB) are another model's, and {error}"
-                              ) from None
+    except (ConnectionError, FileNotFoundError, PermissionError) as error:
+        if error.errno:  # of the disk
+            raise
+        raise type(error)(f"{path.name} holds weights alone, its settings and vocabulary (2 MB) are another model's, and {error}") from None

@@ -157,7 +157,8 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffus
         pipe = single_file.load_pipeline(model.file, dtype, class_for)
     else:
         index = model.index()
-        cls, parts, options = class_for(index["_class_name"]), folder.components(index), {}
+        cls, options = class_for(index["_class_name"]), {}
+        parts = folder.components(index, cls)
         if not info.switches["safety_checker"] and "safety_checker" in index:
             parts.pop("safety_checker", None)
             options = dict(safety_checker=None, requires_safety_checker=False)
@@ -191,6 +192,7 @@ def _check_class(name: str, kind: str) -> None:
     taken = list(signature(cls.__call__).parameters)[1:]
     reason = ("does not start from latents" if "latents" not in taken else
               "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
+              "takes a part from another model" if cls._load_connected_pipes else
               "packs its latents into a sequence" if hasattr(cls, "_pack_latents") else None)
     if reason:
         raise ValueError(f"{name} is a {kind}, which {reason}: {ANOTHER}")

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import re
+import string
 import time
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from glob import escape
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import diffusers
 import psutil
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from genlib import device
 from genlib.files import read_regular, replacing, write_atomically
 from genlib.models import STABLE_DIFFUSION, STYLEGAN2, hub, trouble
-from genlib.models.folder import sha256
+from genlib.models.hashes import sha256
 from genlib.runs import ModelInfo
 
 WORDS = ("auto", "demo", "random", "published")
@@ -123,13 +124,12 @@ def cached_download(url: str, expected_sha256: str | None = None, attempts: int 
     `remember_sha256` wrote down. Raises ConnectionError without a network, OSError if the disk or a folder is
     in the way, ValueError for an unexpected hash or an address that names no file.
     """
-    address = urlsplit(url)
-    name = unquote(address.path).rpartition("/")[2]
-    if address.scheme not in ("http", "https") or not address.hostname or name in ("", ".", "..") or "\\" in name:
+    name = _file_name(url)
+    if not name:
         raise ValueError(f"{trouble.without_secrets(url)} is no address of a file: give one that begins with https:// and ends in the "
                          "file's name")
     # Two addresses may have files of the same name.
-    place = url.partition("?")[0].rpartition("/")[0] if not address.query else url
+    place = url if "?" in url else url.rpartition("/")[0]
     path = Path(torch.hub.get_dir()) / "genlib" / hashlib.sha256(place.encode()).hexdigest()[:12] / name
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is no regular file, but the cache keeps the download there: delete it")
@@ -139,9 +139,22 @@ def cached_download(url: str, expected_sha256: str | None = None, attempts: int 
     return path, check_sha256(path, expected) if expected else sha256(path)
 
 
+def _file_name(url: str) -> str | None:
+    """The file's name in an address of the web; None if it is no such address or names no file."""
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return None
+    name = unquote(address.path).rpartition("/")[2]
+    usable = address.scheme in ("http", "https") and address.hostname and address.hostname.isascii() and name.isprintable()
+    return name if usable and name not in (".", "..") and "\\" not in name else None
+
+
 def remember_sha256(path: Path, found: str) -> None:
     """Write the hash of a downloaded file, once it has proved whole, beside it: later calls check it."""
-    write_atomically(_sha256_note(path), f"{found}  {path.name}\n".encode())
+    if not _sha256_note(path).exists():
+        with suppress(OSError):  # a cache that can only be read, as one that a class shares, is used all the same
+            write_atomically(_sha256_note(path), f"{found}  {path.name}\n".encode())
 
 
 def _sha256_note(path: Path) -> Path:
@@ -152,11 +165,11 @@ def _remembered(path: Path) -> str | None:
     note = _sha256_note(path)
     if not note.exists():
         return None
-    first = read_regular(note, 10_000).decode(errors="replace").partition(" ")[0].strip().lower()
-    if not re.fullmatch("[0-9a-f]{64}", first):
+    first = re.match(r"\ufeff?\s*([0-9a-f]{64})(\s|$)", read_regular(note, 10_000).decode(errors="replace").lower())
+    if not first:
         raise ValueError(f"{note} holds no sha256, so that {path.name} beside it cannot be checked: delete both, and it is downloaded "
                          "again")
-    return first
+    return first[1]
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -178,7 +191,7 @@ def _download(url: str, path: Path, attempts: int) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(path)
             return fetch(url, path)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last for a host's name that cannot be
             passing = isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException))
             answered = isinstance(error, urllib.error.HTTPError)  # so asking again would not help
             if attempt == attempts or answered or not passing:
@@ -188,9 +201,9 @@ def _download(url: str, path: Path, attempts: int) -> None:
 
 def fetch(url: str, path: Path) -> None:
     """Download a file, whole or not at all, with a progress bar. Raises OSError or HTTPException."""
-    request = urllib.request.Request(url, headers={"User-Agent": "genlib"})
+    request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "genlib"})
     with urllib.request.build_opener(_Redirects).open(request, timeout=60) as answer, replacing(path) as file:
-        size = int(answer.headers.get("Content-Length") or 0)
+        size = answer.length or 0  # None if it was not told
         with tqdm(total=size or None, unit="B", unit_scale=True, unit_divisor=1024) as bar:
             while block := answer.read(2**20):
                 file.write(block)

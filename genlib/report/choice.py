@@ -1,10 +1,13 @@
 """Which runs a report is made of, and which run of each experiment its main tables show."""
+import warnings
+
 import pandas as pd
 
 from genlib import escape, experiments
 
 GROUP = ["machine", "weights", "profile"]  # the same for all runs of a report, which are all own or all reference runs
 SEPARATOR = " · "
+MOST = 40  # experiments in a report: a figure with a row for each of 200 is too high for matplotlib
 
 
 def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -31,7 +34,8 @@ def groups(rows: pd.DataFrame) -> pd.DataFrame:
 def choose(rows: pd.DataFrame, machine: str, weights: str, profile: str) -> pd.DataFrame:
     """All runs of the best group that fits what is asked for; "" fits anything.
 
-    Raises ValueError, naming the groups that there are, if none fits.
+    A warning tells of more than MOST experiments. Raises ValueError, naming the groups that there are, if
+    none fits.
     """
     found = groups(rows)
     if found.empty:
@@ -43,7 +47,10 @@ def choose(rows: pd.DataFrame, machine: str, weights: str, profile: str) -> pd.D
         asked = SEPARATOR.join(filter(None, (machine, weights, profile)))
         raise ValueError(f"there is no run of {asked}; there are: {'; '.join(names(found))}. Run notebooks 1 to 3, or choose another")
     same = [*GROUP, "reference"]
-    return rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
+    chosen = rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
+    if (number := main_rows(chosen)["experiment"].nunique()) > MOST:
+        warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=2)
+    return chosen
 
 
 def names(found: pd.DataFrame) -> list[str]:
@@ -73,7 +80,8 @@ def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
     """One run for each experiment, for Table 1: all with the newest number of steps that they have in common.
 
     An experiment without a run of that number of steps is there with its newest run, and so are all if they
-    have none in common; the steps then stand beside the name.
+    have none in common; the steps then stand beside the name. Of more than MOST the first are there, ours
+    before others.
     """
     rows = main_rows(rows).sort_values("when", kind="stable")
     denoised = rows.dropna(subset=["steps"])
@@ -84,4 +92,4 @@ def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
     known = [entry.slug for entry in experiments.EXPERIMENTS]
     place = rows["experiment"].map(lambda slug: known.index(slug) if slug in known else len(known))
     rows = rows.assign(place=place).sort_values(["place", "experiment"]).drop(columns=["alike", "place"])
-    return rows.set_index("experiment", drop=False).rename_axis(None)
+    return rows.head(MOST).set_index("experiment", drop=False).rename_axis(None)

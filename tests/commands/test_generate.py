@@ -11,7 +11,8 @@ from genlib.commands import generate
 
 @pytest.mark.parametrize("options, complaint", [
     (["--seeds", "5-2"], "'5-2' is no range of seeds"), (["--seeds", "x"], "'x' is no range of seeds"),
-    (["--seeds", "-1"], "'-1' is no range of seeds"), (["--seeds", "0-1", "--batch", "0"], "at least 1"),
+    (["--seeds", "-1"], "'-1' is no range of seeds"), (["--seeds", "7-"], "'7-' is no range of seeds"),
+    (["--seeds", "0-1", "--batch", "0"], "at least 1"),
     (["--seeds", "0-1", "--prompts", "missing.txt"], "missing.txt cannot be read"),
     (["--seeds", "0-1", "--model", "gan"], "invalid choice: 'gan'"), (["--seeds", "0-1", "--truncation-psi", "nan"], "'nan' is no number"),
     (["--seeds", "0-1", "--truncation-psi", "x"], "'x' is no number")])

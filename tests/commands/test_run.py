@@ -98,12 +98,6 @@ def test_a_notebook_that_fails_stops_the_run_with_cell_error_and_copy_and_keeps_
     assert (results / "measured").exists() and (results / "notebooks" / "2_vae_round_trip.ipynb").exists()
 
 
-def test_a_results_folder_that_is_a_file_is_said(capsys, project):
-    (project / "taken").write_text("")
-    status, _, err = call(capsys, "run", "--only", "1", "--results", project / "taken")
-    assert status == 1 and "cannot be made" in err and "choose another" in err and (project / "taken").is_file()
-
-
 @pytest.mark.parametrize("number, said", [
     (errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EACCES, "you may not write here"), (errno.EROFS, "can only be read")])
 def test_a_disk_that_takes_no_executed_copy_is_one_sentence_with_its_folder_before_anything_is_executed(

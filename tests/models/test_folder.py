@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from genlib.models import folder, stable_diffusion, vae
+from genlib.models import hashes, stable_diffusion, vae
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438167534\n"
@@ -170,6 +170,45 @@ def test_the_autoencoder_alone_is_looked_at_in_the_same_way(model):
         vae.load(model_id=model)
 
 
+def laid_out(tensors, data=b""):
+    header = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+ONE = dict(dtype="F32", shape=[1], data_offsets=[0, 4])
+
+
+@pytest.mark.parametrize("changes", [dict(shape="x"), dict(shape=[2**62, 4]), dict(dtype="Z9"), dict(data_offsets=[-4, 4]),
+                                     dict(shape=[2])])
+@pytest.mark.parametrize("load, name", [(stable_diffusion.load, UNET), (vae.load, "alone.safetensors")])
+def test_a_header_that_contradicts_itself_is_damage_in_folders_and_single_files(model, changes, load, name):
+    put(model / name, laid_out({"decoder.conv_in.weight": ONE | changes}, b"1234"))
+    with pytest.raises(ValueError, match=f"{name} is a damaged safetensors file"):
+        load(model_id=model if name == UNET else model / name)
+
+
+def test_tensors_that_lie_over_each_other_are_damage(model):
+    put(model / UNET, laid_out({"a": ONE, "b": ONE}, b"1234"))
+    with pytest.raises(ValueError, match=f"{UNET} is a damaged safetensors file"):
+        stable_diffusion.load(model_id=model)
+
+
+def test_what_nothing_reads_may_be_damaged_or_lacking(model):
+    """As macOS and training scripts leave it, and as diffusers passes it over."""
+    for name in "unet/trainer_state.json", "scheduler/old.json", "vae/notes.txt", "tokenizer/._tokenizer.json", "unet/._config.json":
+        (model / name).write_bytes(b"\0\5\x16\7")
+    (model / "tokenizer/tokenizer_config.json").write_text("{}")
+    edit(model / "model_index.json", controlnet=["diffusers", "ControlNetModel"], layers=[],
+         **{"../x": ["diffusers", "VQModel"], "(": ["a", "b"]})
+    assert stable_diffusion.load(model_id=model)
+
+
+def test_only_fp16_files_are_said_to_be_that_and_not_unsafe(model):
+    (model / UNET).rename(model / UNET.replace(".safe", ".fp16.safe"))
+    with pytest.raises(FileNotFoundError, match="no safetensors files for torch.float32 in unet but fp16 ones: use dtype='float16'"):
+        stable_diffusion.load(model_id=model, dtype="float32")
+
+
 # --- code
 
 def index_of(model, part, cls, **names):
@@ -209,7 +248,7 @@ def test_weights_in_several_files_are_loaded_and_each_is_looked_at(model, harmle
     with pytest.raises(ValueError, match="00001-of-00001.safetensors is a pointer of git-lfs"):
         stable_diffusion.load(model_id=model)
     (model / "unet" / f"{stem}-00001-of-00001.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="lacks diffusion_pytorch_model-00001-of-00001.safetensors, which .*index.json names"):
+    with pytest.raises(FileNotFoundError, match="lacks unet/.*00001-of-00001.safetensors; in unet there is .*index.json"):
         stable_diffusion.load(model_id=model)
 
 
@@ -258,6 +297,22 @@ def test_settings_of_a_file_elsewhere_are_not_followed(model, harmless):
         stable_diffusion.load(model_id=model)
 
 
+@pytest.mark.parametrize("kind, said", [
+    ("logging", "does not have: update"), ("DPMSolverSDEScheduler", "needs torch and torchsde: install")])
+def test_a_class_that_is_none_or_needs_a_package_is_told_in_a_sentence(model, monkeypatch, kind, said):
+    if kind.endswith("Scheduler"):
+        monkeypatch.setattr(f"diffusers.{kind}", type(kind, (), {"_backends": ["torch", "torchsde"]}))
+    edit(model / "model_index.json", scheduler=["diffusers", kind])
+    with pytest.raises(ValueError, match=f"scheduler is a {kind}, which .*{said}"):
+        stable_diffusion.load(model_id=model)
+
+
+def test_a_pipeline_that_fetches_a_part_of_it_by_the_readme_is_refused(model):
+    edit(model / "model_index.json", _class_name="KandinskyV22CombinedPipeline")
+    with pytest.raises(ValueError, match="KandinskyV22CombinedPipeline, which takes a part from another model"):
+        stable_diffusion.load(model_id=model)
+
+
 def test_a_class_that_the_libraries_lack_is_told_with_what_to_do(model):
     edit(model / "model_index.json", text_encoder=["transformers", "CLIPFooModel"])
     with pytest.raises(ValueError, match="text_encoder is a CLIPFooModel, which the installed transformers does not have: update"):
@@ -297,11 +352,11 @@ def test_the_record_has_a_folders_name_and_the_hash_of_what_was_loaded_but_no_pa
 def test_a_hash_is_taken_once_until_the_file_changes(tmp_path, monkeypatch):
     file = tmp_path / "weights"
     file.write_bytes(b"a")
-    first = folder.remembered_sha256(file)
+    first = hashes.remembered_sha256(file)
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "sha256", lambda path: pytest.fail("it was read again"))
-        assert folder.remembered_sha256(file) == first
+        patch.setattr(hashes, "sha256", lambda path: pytest.fail("it was read again"))
+        assert hashes.remembered_sha256(file) == first
     status = file.stat()
     file.write_bytes(b"b")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert folder.remembered_sha256(file) == folder.sha256(file) != first
+    assert hashes.remembered_sha256(file) == hashes.sha256(file) != first

@@ -241,10 +241,11 @@ def test_a_folder_that_another_launch_is_filling_is_refused(quick, tmp_path):
     assert generate.generate("stylegan2", "demo", range(4), tmp_path) == 4
 
 
-def network(folder, channels=3, labels=0):
+def network(folder, channels=3, labels=0, mapping=None):
     """A converted network of 8 x 8 pixels."""
     torch.manual_seed(0)
-    stylegan2.network.Generator(4, labels, 4, 8, channels, dict(num_layers=1), dict(channel_base=64)).save_pretrained(folder / "network")
+    stylegan2.network.Generator(4, labels, 4, 8, channels, dict(num_layers=1) | (mapping or {}), dict(channel_base=64)
+                                ).save_pretrained(folder / "network")
     return str(folder / "network")
 
 
@@ -275,6 +276,13 @@ def test_a_conditional_networks_seeds_take_the_labels_in_turn_and_the_manifest_s
 def test_labels_that_do_not_fit_the_network_are_refused_and_nothing_is_left_behind(call, tmp_path, capsys, labels, options, complaint):
     assert call("--weights", network(tmp_path, labels=labels), "--seeds", "0-1", *options) == 1
     assert complaint in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_network_without_an_average_is_drawn_untruncated_and_else_nothing_is_left_behind(call, tmp_path, capsys):
+    folder = network(tmp_path, mapping=dict(w_avg_beta=None))
+    assert call("--weights", folder, "--seeds", "0-1") == 1
+    assert "w_avg): draw with --truncation-psi 1" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert call("--weights", folder, "--seeds", "0", "--truncation-psi", "1") == 0 and "1 picture in" in capsys.readouterr().out
 
 
 def test_pictures_of_other_labels_are_never_mixed(call, tmp_path, capsys):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from model_folders import in_cache
+from safetensors.torch import load_file, save_file
 
 from genlib import __main__ as commands
 from genlib.models import hub, stable_diffusion, trouble, vae, weights
@@ -37,6 +38,22 @@ def read_in(pipe, which="unet"):
     """The dtype of the files that were read, told by their values: half precision has lost digits."""
     tensor = next(getattr(pipe, which).parameters()).float()
     return torch.equal(tensor, tensor.half().float())
+
+
+@pytest.fixture
+def sharded(folders, tmp_path):
+    """A UNet in two fp16 files, named as older versions of diffusers did."""
+    folder = Path(shutil.copytree(folders / "plain", tmp_path / "sharded"))
+    whole = folder / "unet/diffusion_pytorch_model.safetensors"
+    tensors, named = load_file(whole), {}
+    for i in 1, 2:
+        names = [name for j, name in enumerate(tensors) if j % 2 == i % 2]
+        file = f"diffusion_pytorch_model-0000{i}-of-00002.fp16.safetensors"
+        save_file({name: tensors[name].half() for name in names}, folder / "unet" / file, metadata={"format": "pt"})
+        named |= dict.fromkeys(names, file)
+    whole.unlink()
+    (folder / "unet/diffusion_pytorch_model.safetensors.index.fp16.json").write_text(json.dumps(dict(metadata={}, weight_map=named)))
+    return folder
 
 
 # --- the cache, without a network
@@ -115,6 +132,20 @@ def test_an_older_revision_that_is_whole_is_read_where_the_newest_is_not(folders
     assert stable_diffusion.load(model_id=NAME)
 
 
+@pytest.mark.parametrize("lost", ["00002-of", "model_index"])
+def test_a_newest_revision_without_a_shard_or_index_gives_way_to_an_older_whole_one(sharded, no_network, lost):
+    os.utime(in_cache(no_network, sharded, NAME, "b" * 40), (1, 1))
+    in_cache(no_network, sharded, NAME, "c" * 40, leave_out=lost)
+    (no_network / "models--somebody--something/refs/main").write_bytes(b"\xff\xfe")
+    assert stable_diffusion.load(model_id=NAME, dtype="float16")
+
+
+def test_a_cache_without_a_shard_says_which(sharded, no_network):
+    in_cache(no_network, sharded, NAME, leave_out="00002-of")
+    with pytest.raises(ConnectionError, match="and the cache lacks unet/diffusion_pytorch_model-00002-of-00002.fp16.safetensors: check"):
+        stable_diffusion.load(model_id=NAME, dtype="float16")
+
+
 @pytest.mark.parametrize("gone, said", [
     (PLAIN, "text_encoder/model.safetensors and 2 more"), ("^scheduler", "scheduler/scheduler_config.json"),
     ("^tokenizer", "tokenizer/vocab.json and 1 more"), ("unet/config", "unet/config.json"), ("^vae", "vae/.* and 1 more")])
@@ -174,6 +205,12 @@ def test_half_precision_downloads_the_fp16_files_alone_and_only_what_is_read(the
     assert taken == ["text_encoder/model.fp16.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
                      "vae/diffusion_pytorch_model.fp16.safetensors"]
     assert {revision for _, revision, _ in the_hub.asked} == {hub.V1_4_REVISION} and loaded.info.revision == hub.V1_4_REVISION
+
+
+def test_files_named_by_older_versions_are_downloaded_too(the_hub, sharded):
+    the_hub.folder = sharded
+    assert stable_diffusion.load(model_id=NAME, dtype="float16")
+    assert len([name for name in the_hub.fetched if "-of-00002.fp16" in name]) == 2
 
 
 def test_the_autoencoder_alone_downloads_no_other_component(the_hub):

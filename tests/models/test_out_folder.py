@@ -144,9 +144,9 @@ def test_an_out_that_is_a_link_to_a_folder_is_filled_and_what_is_no_folder_is_re
     out_folder.claim(tmp_path / "out", make=True)
     (tmp_path / "file").write_text("")
     (tmp_path / "dangling").symlink_to("nowhere")
-    for name in "file", "dangling":
-        with pytest.raises(ValueError, match=f"--out .*{name} is no folder: choose another one"):
-            out_folder.claim(tmp_path / name, make=True)
+    for name in "file", "dangling", "file/below":
+        with pytest.raises(ValueError, match=f"--out .*{name.partition('/')[0]} is no folder: choose another one"):
+            out_folder.claim(tmp_path / name, make=False)
     out_folder.claim(tmp_path / "new" / "deep", make=False)
     assert not (tmp_path / "new").exists()
 

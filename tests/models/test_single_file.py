@@ -57,6 +57,20 @@ def test_a_file_that_can_run_code_is_refused_unopened_with_what_to_do(tmp_path, 
             load(model_id=path)
 
 
+def test_a_suffix_in_capitals_which_the_library_would_give_to_torch_load_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.load", lambda *a, **k: pytest.fail("it was opened"))
+    save_file({"decoder.conv_in.weight": torch.ones(2)}, tmp_path / "VAE.SAFETENSORS")
+    for load in stable_diffusion.load, vae.load:
+        with pytest.raises(ValueError, match="rename it to VAE.safetensors"):
+            load(model_id=tmp_path / "VAE.SAFETENSORS")
+
+
+def test_settings_that_are_gone_from_the_hub_are_said_to_be_anothers(file, no_network, monkeypatch):
+    monkeypatch.setattr(hub.Model, "index", lambda self: (_ for _ in ()).throw(FileNotFoundError("there is no model x")))
+    with pytest.raises(FileNotFoundError, match="dreamlike.safetensors holds weights alone, .* another model's, and there is no model x"):
+        stable_diffusion.load(model_id=file)
+
+
 @pytest.mark.parametrize("name, part", [("text", "cond_stage"), ("UNet", "diffusion_model"), ("autoencoder", "first_stage")])
 def test_a_file_without_one_of_the_three_networks_is_named_as_no_whole_model(pipe, tmp_path, name, part):
     write_single_file(pipe, tmp_path / "pruned.safetensors", leave_out=part)

@@ -73,7 +73,7 @@ def test_a_refusal_by_the_hub_is_explained_in_a_sentence(monkeypatch, tmp_path, 
 
 
 def test_a_name_that_the_hub_cannot_have_is_refused_in_a_sentence(no_network):
-    for name in "a/b/c", "./nowhere/at/all", "no such model":
+    for name in "a/b/c", "./nowhere/at/all", "no such model", "~nobody-of-that-name/x":
         with pytest.raises(FileNotFoundError, match="there is no folder and no model"):
             stable_diffusion.load(model_id=name)
 
@@ -150,6 +150,38 @@ def test_a_note_that_holds_no_hash_is_said_and_the_file_not_believed(server, not
         weights.cached_download(f"{server.url}/a/network.pkl")
 
 
+@pytest.mark.parametrize("note", ["{}", "\ufeff{}  network.pkl", "{}\tnetwork.pkl", "\n{} *network.pkl\r\n"])
+def test_a_note_may_be_written_by_other_programs(server, note):
+    path, known = weights.cached_download(f"{server.url}/a/network.pkl")
+    path.with_name("network.pkl.sha256").write_text(note.format(known.upper()))
+    assert weights.cached_download(f"{server.url}/a/network.pkl") == (path, known)
+    path.write_bytes(b"changed")
+    with pytest.raises(ValueError, match="damaged or replaced"):
+        weights.cached_download(f"{server.url}/a/network.pkl")
+
+
+def test_a_cache_that_can_only_be_read_is_used_with_a_note_or_without(server, monkeypatch):
+    path, known = weights.cached_download(f"{server.url}/a/network.pkl")
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "write_atomically", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
+        weights.remember_sha256(path, known)
+    weights.remember_sha256(path, known)
+    monkeypatch.setattr(weights, "write_atomically", lambda *_: pytest.fail("it was written again"))
+    weights.remember_sha256(path, known)
+
+
+def test_addresses_with_spaces_and_letters_of_other_alphabets_are_fetched(server):
+    server.answers["/%D0%BC%20a.pkl"] = b"x"
+    for name in "м a.pkl", "%D0%BC%20a.pkl":
+        assert weights.cached_download(f"{server.url}/{name}")[0].name == "м a.pkl"
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".org"])
+def test_a_host_that_cannot_be_is_told_in_a_sentence(server, host):
+    with pytest.raises(ConnectionError, match="x.pkl could not be downloaded"):
+        weights.cached_download(f"http://{host}/x.pkl")
+
+
 def test_a_published_hash_counts_more_than_a_note_that_was_changed_together_with_the_file(server):
     url = f"{server.url}/a/network.pkl"
     path, known = weights.cached_download(url)
@@ -175,7 +207,8 @@ def test_https_is_not_left_for_http_and_http_may_go_on(server):
 
 
 @pytest.mark.parametrize("address", ["https://example.org/", "https://example.org", "https://example.org/a/", "file:///etc/passwd",
-                                     "https:///a.pkl", "https://example.org/a/..", "ftp://example.org/a.pkl", "https://example.org/%2e%2e"])
+                                     "https:///a.pkl", "https://example.org/a/..", "ftp://example.org/a.pkl", "https://example.org/%2e%2e",
+                                     "http://[::1/x.pkl", "https://example.org/a%00.pkl", "https://мережа.example/x.pkl"])
 def test_an_address_that_names_no_file_on_the_web_is_refused_in_a_sentence(server, address):
     with pytest.raises(ValueError, match="is no address of a file: give one that begins with https://"):
         weights.cached_download(address)

@@ -102,6 +102,17 @@ def test_a_quality_without_a_name_shows_no_catalogue(tmp_path):
     assert "Content-Type" not in str(Report(tmp_path, language="uk").table("readings"))
 
 
+def test_of_too_many_experiments_ours_and_the_first_of_others_are_shown_and_a_line_says_so(tmp_path, monkeypatch):
+    for slug in "b", "a", "stylegan2-ada":
+        save_run(tmp_path, slug, [0.1])
+    monkeypatch.setattr("genlib.report.choice.MOST", 2)
+    with pytest.warns(UserWarning, match="there are 3 experiments, and the first 2 are shown: give a part") as said:
+        report = Report(tmp_path)
+        assert list(report.rows.index) == ["stylegan2-ada", "a"]
+        everything(report)
+    assert len(said) == 1
+
+
 def test_two_tables_of_one_name_on_a_page_do_not_restyle_each_other(tmp_path):
     save_run(tmp_path, "stable-diffusion", [8.0, 8.1])
     pages = [Report(tmp_path, language=language).table("results")._repr_html_() for language in ("en", "uk")]

@@ -4,6 +4,7 @@ Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data"
 """
 from functools import cache
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 
@@ -99,9 +100,9 @@ def read(path) -> Generator:
     """The generator in one of NVIDIA's files, running nothing in it, on the CPU. Raises NetworkFileError."""
     file = nvidia_file.read(path)
     if file.passed_over:
-        print(f"{Path(path).name}: the settings {', '.join(file.passed_over)} are none of StyleGAN2-ADA's, and they are off ("
-              f"{', '.join(map(nvidia_file.show, file.passed_over.values()))}), so they are passed over: pictures may differ if whoever "
-              "added them meant more by it")
+        said = ", ".join(f"{name}={nvidia_file.show(value)}" for name, value in file.passed_over.items())
+        print(f"{Path(path).name}: passed over as off are settings that StyleGAN2-ADA does not have ({shorten(said, 1000)}): pictures may "
+              "differ if whoever added them meant more by it")
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy

@@ -12,7 +12,7 @@ from torch import Tensor
 from genlib.models.stylegan2.layers import ACTIVATIONS
 from genlib.models.stylegan2.low_pass import TAPS, low_pass
 from genlib.models.stylegan2.network import MAPPING_DEFAULTS, SYNTHESIS_DEFAULTS
-from genlib.models.stylegan2.nvidia_file.machine import AGAIN, NetworkFileError, Payload, check, show
+from genlib.models.stylegan2.nvidia_file.machine import NetworkFileError, Payload, check, show
 
 # ---- Settings: keyword -> what its value must be. The bounds keep nonsense from taking time or memory.
 
@@ -66,7 +66,8 @@ NOT_FOR_INFERENCE = ("fused_modconv_default",)  # decides how, not what, is comp
 def table(state: dict, name: str) -> dict:
     """The dict of that name; an empty one if there is none."""
     table = state.get(name)
-    check(table is None or type(table) is dict, f"{name} is no table but {show(table)}: {AGAIN}")
+    if table is not None and type(table) is not dict:
+        raise NetworkFileError(f"its {name} is {show(table)}, and no dict of Python: use a file that StyleGAN2-ADA's code wrote")
     return table or {}
 
 
@@ -87,8 +88,8 @@ def _unknown(given: dict, known) -> dict:
     found = {name: value for name, value in given.items() if name not in known}
     for name, value in found.items():
         if not (name.isidentifier() and _is_off(value)):
-            raise NetworkFileError(f"its setting {show(name)}, with the value {show(value)}, is unknown and may change the pictures: use a "
-                                   "file of StyleGAN2 or StyleGAN2-ADA")
+            raise NetworkFileError(f"its unknown setting {show(name)} is {show(value)} and may change the pictures: use a file of "
+                                   "StyleGAN2 or StyleGAN2-ADA")
     return found
 
 

@@ -42,7 +42,8 @@ def show(value) -> str:
         return f"what {value.name[:200]!r} would make"
     if type(value) is Global:
         return repr(f"{value.module}.{value.name}"[:200])
-    return f"a {type(value).__name__.strip('_').lower()}"
+    kind = type(value).__name__.lower()
+    return {"payload": "a long text or bytes", "array": "an array"}.get(kind, f"a {kind}")
 
 
 @dataclass(slots=True, eq=False)
@@ -83,11 +84,11 @@ class Payload:
             except UnicodeError:
                 raise NetworkFileError(f"the text at byte {self.offset} does not stand for bytes: {AGAIN}") from None
 
-    def floats(self, count: int, chunks: Iterator[bytes]) -> torch.Tensor:
-        """The chunks as float32 values [count]. Raises NetworkFileError if there are not exactly `count`."""
-        if 4 * count <= self.length:  # so that no memory is taken for values that the file does not hold
-            values, filled = torch.empty(count), 0
-            memory = values.numpy().view("u1")  # little-endian, like the file and every machine that torch runs on
+    def floats(self, count: int, chunks: Iterator[bytes], dtype=torch.float32) -> torch.Tensor:
+        """float32 [count] from chunks of `dtype`. Raises NetworkFileError for fewer or more values."""
+        if dtype.itemsize * count <= self.length:  # so that no memory is taken for values that the file does not hold
+            values, filled = torch.empty(count, dtype=dtype), 0
+            memory = values.view(torch.uint8).numpy()  # little-endian, like the file and every machine that torch runs on
             for chunk in chunks:
                 if filled + len(chunk) > len(memory):
                     break
@@ -95,8 +96,8 @@ class Payload:
                 filled += len(chunk)
             else:
                 if filled == len(memory):
-                    return values
-        raise NetworkFileError(f"the data at byte {self.offset} are not {count} float32 values: {AGAIN}")
+                    return values.float()
+        raise NetworkFileError(f"the data at byte {self.offset} are not {count} values of {dtype}: {AGAIN}")
 
 
 def refuse(*_) -> None:
@@ -251,7 +252,7 @@ INSTRUCTIONS = {
     op.SHORT_BINUNICODE: lambda m: m.text(m.whole(1)), op.BINUNICODE: lambda m: m.text(m.whole(4)),
     op.BINUNICODE8: lambda m: m.text(m.whole(8)), op.SHORT_BINBYTES: lambda m: m.payload(m.whole(1)),
     op.BINBYTES: lambda m: m.payload(m.whole(4)), op.BINBYTES8: lambda m: m.payload(m.whole(8)),
-    op.BYTEARRAY8: lambda m: m.payload(m.whole(8)),
+    op.BYTEARRAY8: lambda m: m.payload(m.whole(8)), op.LONG4: lambda m: m.payload(m.whole(4)),  # too long for any setting
     op.EMPTY_TUPLE: lambda m: m.push(()), op.TUPLE1: lambda m: m.push(tuple(m.popped(1))), op.TUPLE2: lambda m: m.push(tuple(m.popped(2))),
     op.TUPLE3: lambda m: m.push(tuple(m.popped(3))), op.MARK: Machine.mark, op.TUPLE: lambda m: m.push(tuple(m.closed())),
     op.EMPTY_LIST: lambda m: m.push([]), op.APPEND: lambda m: m.extend(m.popped(1)), op.APPENDS: lambda m: m.extend(m.closed()),

@@ -70,10 +70,11 @@ def _from_pytorch(generator: Module, size: int) -> NetworkFile:
     check_attributes(modules, says)
     for path, state in modules.items():
         for leaf, tensor in [*table(state, "_parameters").items(), *table(state, "_buffers").items()]:
-            name = f"{path}.{leaf}"
+            name = f"{path}.{leaf}".lstrip(".")
             if tensor is not None:
                 if name not in entries or name in tensors:
-                    raise NetworkFileError(f"a StyleGAN2 generator with its settings has no {show(name)}, or not twice: use another file")
+                    raise NetworkFileError(f"its tensor {show(name)} is one that a StyleGAN2 generator of its settings lacks or has once: "
+                                           "use another file")
                 tensors[name] = tensor
     state_dict = _read_all({name: entry.shape for name, entry in entries.items()}, tensors, size)
     for name, entry in entries.items():
@@ -128,8 +129,8 @@ def _read_all(shapes: dict[str, tuple], stored: dict, size: int) -> dict[str, to
         found = () if type(stored[name]) is float else getattr(stored[name], "shape", None)
         check(found is not None, f"{name} is {show(stored[name])}, and no tensor: use another file")
         check(found == shape, f"{name} has shape {found}, but the network's settings make it {shape}: use another file")
-    if (wanted := 4 * sum(prod(shape) for shape in shapes.values())) > size:  # the same few bytes, named often, could fill any memory
-        raise NetworkFileError(f"its tensors would take {wanted / 1e6:.1f} MB, but the file has only {size / 1e6:.1f} MB: {AGAIN}")
+    if (wanted := 2 * sum(prod(shape) for shape in shapes.values())) > size:  # the same few bytes, named often, could fill any memory
+        raise NetworkFileError(f"its tensors would take {wanted / 1e6:.1f} MB in float16, but the file has {size / 1e6:.1f} MB: {AGAIN}")
     values = {}
     for name in shapes:
         try:

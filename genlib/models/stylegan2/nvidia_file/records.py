@@ -15,6 +15,9 @@ from genlib.models.stylegan2.nvidia_file.machine import AGAIN, Global, Inert, Ma
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # the number with which torch begins a storage, and in its old format a file
 
+STORAGES = {"FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
+            "DoubleStorage": torch.float64}
+
 # Beside the records there are numbers, texts, tuples, lists and dicts; sets become lists, and dicts lose all
 # keys but short texts.
 
@@ -45,13 +48,14 @@ class Tensor:
             parts = [Machine(head, persistent_ids=True).run() for _ in range(5)]
         except NetworkFileError as error:
             raise NetworkFileError(f"the storage at byte {self.payload.offset}: {error}") from None
-        count = first[head.tell():][:8]
+        count = int.from_bytes(first[head.tell():][:8], "little")
         match parts:  # a magic number, a version, the system, what is stored, its key
             case (int() as magic, 1001, {"protocol_version": 1001, "little_endian": True},
-                  ("storage", Global("torch", "FloatStorage"), str() as key, str(), int() as numel, None), [str() as same_key]
-                  ) if magic == TORCH_MAGIC and key == same_key and _naturals((numel,)) and count == struct.pack("<q", numel):
-                return self.payload.floats(numel, chain([first[head.tell() + 8:]], chunks))
-        raise NetworkFileError(f"the storage at byte {self.payload.offset} does not hold float32 values as torch writes them: {AGAIN}")
+                  ("storage", Global("torch", str() as kind), str() as key, str(), int() as numel, None), [str() as same_key]
+                  ) if (magic, key, numel) == (TORCH_MAGIC, same_key, count) and kind in STORAGES:
+                return self.payload.floats(numel, chain([first[head.tell() + 8:]], chunks), STORAGES[kind])
+        raise NetworkFileError(f"the storage at byte {self.payload.offset} does not hold floating-point values as torch writes them: "
+                               f"{AGAIN}")
 
 
 @dataclass(slots=True, eq=False)

@@ -1,6 +1,6 @@
 """Says what a file is that holds no StyleGAN2 generator, so that its owner knows what to do."""
 from genlib.models.folder import what_is
-from genlib.models.stylegan2.nvidia_file.machine import NetworkFileError, show
+from genlib.models.stylegan2.nvidia_file.machine import NetworkFileError, check, show
 from genlib.models.stylegan2.nvidia_file.records import TORCH_MAGIC, Module, Network
 
 USE = "use a .pkl file that the training of StyleGAN2-ADA wrote"
@@ -40,10 +40,10 @@ def explain_root(root) -> NetworkFileError:
             what = ", ".join(map(_short, root[:4])) + ", ..." * (len(root) > 4) or "nothing"
             return NetworkFileError(f"holds a {type(root).__name__} of {what}, and not a dict with a 'G_ema': if one of them is the "
                                     f"averaged generator, {lone}")
-        case {"G_ema": other}:
-            return NetworkFileError(f"its 'G_ema' is {_short(other)}, and not a network as NVIDIA's code pickles it: {USE}")
+        case {"G_ema": other}:  # a wrapper, for example, that training on several GPUs puts around it
+            return NetworkFileError(f"its 'G_ema' is {_short(other)}, and not the network itself as NVIDIA's code pickles it: {lone}")
         case dict():
-            what = ", ".join(map(show, list(root)[:6])) + ", ..." * (len(root) > 6) or "nothing"
+            what = ", ".join(map(show, list(root)[:6])) + ", ..." * (len(root) > 6) or "nothing that a text names"
             return NetworkFileError(f"holds a dict of {what}, and no 'G_ema': {USE}")
     return NetworkFileError(f"holds {_short(root)}, and neither a dict with a 'G_ema' nor TensorFlow's three networks: {USE}")
 
@@ -67,8 +67,9 @@ def check_generator(generator: Module) -> None:
         raise NetworkFileError(f"holds a generator of StyleGAN-XL, whose layers are others: {USE}")
     if any(name == "input" or name[:1] == "L" for name in synthesis):
         raise NetworkFileError(f"holds a StyleGAN3 generator, whose layers are others: {USE}")
-    if generator.class_name != "Generator" or "b4" not in synthesis:
-        raise NetworkFileError(f"its G_ema is a {show(generator.class_name)}, which is no StyleGAN2 generator: {USE}")
+    if generator.class_name != "Generator":
+        raise NetworkFileError(f"its G_ema is of the class {show(generator.class_name)}, and StyleGAN2's is 'Generator': {USE}")
+    check("b4" in synthesis, f"its G_ema has no part 'synthesis.b4', as every StyleGAN2 generator has: {USE}")
 
 
 def check_square(given: dict, const) -> None:
