@@ -170,7 +170,7 @@ def _wanted(archive: Path, file: zipfile.ZipFile) -> Members:
     for member in infos:
         parts = [part for part in member.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]  # Windows tools write "\\"
         is_record = parts[-1:] == ["run.json"]
-        if member.is_dir() or not (is_record or parts and parts[-1].lower().endswith(".png")):
+        if member.filename.endswith(("/", "\\")) or not (is_record or parts and parts[-1].lower().endswith(".png")):
             continue
         most = RECORD_BYTES if is_record else PICTURE_BYTES
         if member.file_size > most:

@@ -15,7 +15,7 @@ DEPTH = 20  # of collections in one another
 LARGEST = 1e30  # number of any kind
 SHORT = {("experiment",), ("variant",), ("method",), ("profile",), ("machine", "slug"), ("model", "name"), ("model", "dtype")}
 NEVER_EMPTY = {("experiment",), ("machine", "slug")}
-USUAL = (0, 1e18)  # between these lies a number that figures are made of, but for
+USUAL = (0, 1e19)  # between these lies a number that figures are made of, but for
 RANGES = {
     "time_s": (1e-9, 1e9), "temperature_start_c": (-300, 1e4), "temperature_c": (-300, 1e4), "load_ram_bytes": (-1e18, 1e18),
     "flops_per_image": (0, 1e27), "matmul_flops_per_s": (1, 1e27), "bandwidth_bytes_per_s": (1, 1e27)}

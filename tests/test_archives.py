@@ -98,11 +98,13 @@ def record(**changes):
     ({"a/run.json": b" " * (20 * 1024**2)}, "left out a/run.json: it has 21 MB, and at most 17 MB are read"),
     ({"a/run.json": b"{}", "a/x.png": bytes(70 * 1024**2)}, "left out a/x.png: it has 73 MB"),
     ({f"{i}/x.png": bytes(20 * 1024**2) for i in range(4)} | {"run.json": b"{}"}, "would unpack to 84 MB, and at most 67 MB"),
-    ({f"{i}/run.json": b"" for i in range(5001)}, "it has 5001 runs, and at most 5000 are read"),
-    ({f"{i}": b"" for i in range(50_001)}, "it has 50001 files, and at most 50000 are read"),
+    ({f"{i}/run.json": b"" for i in range(51)}, "it has 51 runs, and at most 50 are read"),
+    ({f"{i}": b"" for i in range(501)}, "it has 501 files, and at most 500 are read"),
     ({"x" * 60_000 + str(i): b"" for i in range(150)}, "its list of files has more than 8 MB")],
     ids=["a record", "a picture", "in all", "records", "files", "a list"])
-def test_a_small_zip_that_holds_very_much_is_refused_before_it_is_unpacked_and_says_the_limit(tmp_path, members, line):
+def test_a_small_zip_that_holds_very_much_is_refused_before_it_is_unpacked_and_says_the_limit(tmp_path, members, line, monkeypatch):
+    monkeypatch.setattr(archives, "RECORDS", 50)  # 5000
+    monkeypatch.setattr(archives, "MEMBERS", 500)  # 50,000
     save_run(tmp_path, "stylegan2-ada", [2.0])
     archive = hostile.archive(tmp_path / "bomb.zip", members)
     assert archive.stat().st_size < 20e6
@@ -136,6 +138,13 @@ def test_a_member_with_a_name_that_not_every_system_can_store_is_left_out_and_th
     hostile.archive(tmp_path / "x.zip", {name: record(experiment="odd"), "b/run.json": record()})
     with pytest.warns(UserWarning, match="left out 1 files with names that not every system can store"):
         assert set(runs.load(tmp_path)["experiment"]) == {"stable-diffusion"}
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path):
+    data = hostile.archive(tmp_path / "x.zip", {"run.json": record(), "?": b""}).read_bytes()
+    at = data.rindex(b"PK\1\2")  # the last entry of the list of files, whose name is now none and its comment one letter
+    (tmp_path / "x.zip").write_bytes(data[:at + 28] + bytes(2) + data[at + 30:at + 32] + b"\1\0" + data[at + 34:])
+    assert len(runs.load(tmp_path / "x.zip")) == 3
 
 
 def test_a_zip_with_a_password_one_of_zips_and_a_record_for_a_zip_are_what_they_are(tmp_path):

@@ -53,6 +53,8 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
             run.warnings.append(f"the clock was set by {time_s - steady_s:+.0f} s during iteration {index + 1}: "
                                 "its time is by the monotonic clock, not by the thesis's")
             time_s = steady_s
+        if time_s <= 0:  # its clock is too coarse, or was moved a little
+            time_s = steady_s
         iteration = runs.Iteration(time_s=time_s, ram_bytes=rss())
         if vram == "gputil":
             iteration.vram_device_bytes = gputil_memory_used()

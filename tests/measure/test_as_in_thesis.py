@@ -82,3 +82,9 @@ def test_a_clock_that_is_set_meanwhile_costs_no_iteration_and_is_said(tmp_path, 
     assert 0 <= run.iterations[0].time_s < 0.2 and run.iterations[1].time_s == 0.25 and 0 <= run.iterations[2].time_s < 0.2
     assert [warning.partition(":")[0] for warning in run.warnings] == [
         "the clock was set by -3600 s during iteration 1", "the clock was set by +3600 s during iteration 3"]
+
+
+def test_a_clock_too_coarse_to_see_an_iteration_costs_no_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(as_in_thesis, "time", SimpleNamespace(time=lambda: 1.0, perf_counter=time.perf_counter))
+    measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=2, results=tmp_path)
+    assert (runs.load(tmp_path)["time_s"] > 0).all()
