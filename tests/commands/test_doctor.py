@@ -50,7 +50,7 @@ def test_the_command_says_machine_weights_forecast_and_what_is_missing(capsys, m
         assert len(re.findall(r"\d m?\w+ an image, \S+ \w+, [\d.]+ GiB", line)) == 2, out
 
 
-@pytest.mark.parametrize("module, package", [("torch", "torch"), ("skimage", "scikit-image")])
+@pytest.mark.parametrize("module, package", [("torch", "torch"), pytest.param("skimage", "scikit-image", marks=pytest.mark.slow)])
 def test_a_package_that_nothing_works_without_is_said_with_the_command_that_installs_it(module, package):
     hidden = f"import sys\nsys.modules[{module!r}] = None\nfrom importlib import util\nfind = util.find_spec\n" \
              f"util.find_spec = lambda name: None if name == {module!r} else find(name)\n" \

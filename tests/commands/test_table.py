@@ -90,6 +90,7 @@ def test_the_table_command_takes_a_zip_and_writes_the_audit(tmp_path, capsys):
     assert "Перевірка показників" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_commands_at_once_on_the_same_folders_leave_whole_files_and_nothing_else(results, tmp_path):
     """Also while a run is being written, which they do not show yet."""
     out = tmp_path / "out"

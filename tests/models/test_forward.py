@@ -223,6 +223,7 @@ def test_nothing_that_is_recorded_touches_the_host(size):
         torch.zeros(1) + torch.zeros(1)
 
 
+@pytest.mark.slow
 def test_the_networks_compile_whole():
     """Torch's compiler need not leave any part of them to Python. What it makes of them needs a GPU."""
     pipe, G = stable_diffusion.load("demo"), stylegan2.load("demo")

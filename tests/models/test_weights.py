@@ -125,7 +125,7 @@ def server(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.answers, server.asked, server.promises = {"/a/network.pkl": b"first"}, [], 0
     server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # seconds until it notices its end
     yield server
     server.shutdown(), server.server_close()
 

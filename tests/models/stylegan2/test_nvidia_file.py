@@ -505,6 +505,7 @@ def read_in_a_new_process(*paths) -> list[tuple[float, float, float]]:
     return [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 @needs_proc
 def test_reading_a_file_of_full_size_takes_little_more_memory_than_its_generator(tmp_path):
     with torch.device("meta"):
@@ -536,6 +537,7 @@ BOMBS = {  # would fill memory or take long; appended to a good file's dict
 }
 
 
+@pytest.mark.slow
 @needs_proc
 def test_bombs_take_little_time_and_at_most_twice_the_files_size_and_64_mib(tmp_path):
     contents = {name: appended(bomb) for name, bomb in BOMBS.items()}
