@@ -71,7 +71,7 @@ def test_a_download_at_the_end_is_what_notebook_4_uploads_on_another_machine(col
 
 
 def test_on_a_laptop_the_end_of_a_notebook_says_where_the_runs_lie_without_the_owners_name(tmp_path, monkeypatch, capsys):
-    notebooks = tmp_path / "olena" / "notebooks"
+    notebooks = tmp_path / "somebody" / "notebooks"
     notebooks.mkdir(parents=True)
     monkeypatch.setattr(notebook, "here", lambda: notebooks)
     for results, shown in (notebooks.parent / "results", "../results"), (notebooks / "a" / "b", "a/b"), (tmp_path / "results", "…/results"):
@@ -225,7 +225,7 @@ def test_if_that_fails_its_own_last_line_is_the_reason(tmp_path, commands):
 
 
 def test_what_it_prints_is_passed_on_whatever_its_encoding_and_without_paths(tmp_path, monkeypatch, capsys):
-    results = tmp_path / "olena" / "results"
+    results = tmp_path / "somebody" / "results"
     fake = tmp_path / "python"
     fake.write_text(f"#!/bin/sh\nprintf 'runs \\377 {results}/<machine> — ґ\\n'; printf 'genlib: {results} is full'; exit 1")
     fake.chmod(0o755)

@@ -162,15 +162,15 @@ results"""
 
 @pytest.mark.parametrize("last", ["print('done')", "open(results / 'nowhere')"], ids=["to its end", "to an error"])
 def test_the_executed_copy_and_its_page_have_no_paths_of_the_machine(capsys, project, monkeypatch, last):
-    results = project / "home" / "olena" / "my results"
-    monkeypatch.setenv("HOME", str(project / "home" / "olena"))
-    cells(project, "1_stable_diffusion", PRINTS, last, papermill={"input_path": str(results)}, kernelspec={"name": "olenas-own"})
+    results = project / "home" / "somebody" / "my results"
+    monkeypatch.setenv("HOME", str(project / "home" / "somebody"))
+    cells(project, "1_stable_diffusion", PRINTS, last, papermill={"input_path": str(results)}, kernelspec={"name": "somebodys-own"})
     call(capsys, "run", "--only", "1", "--results", results)
     [copy] = (results / "notebooks").glob("*.ipynb")
     for file in (copy, *(results / "notebooks").glob("*.html")):
         text = file.read_text()
         assert "the runs lie in my results" in text and "models/mine" in text
-        assert not [secret for secret in ("olena", str(project), sys.prefix, str(Path.cwd())) if secret in text]
+        assert not [secret for secret in ("somebody", str(project), sys.prefix, str(Path.cwd())) if secret in text]
     assert ("FileNotFoundError" in copy.read_text()) == (last != "print('done')")
 
 
@@ -186,12 +186,12 @@ def test_a_link_in_the_place_of_an_executed_copy_is_replaced_and_what_it_points_
 
 
 def test_the_kernel_is_of_this_python_whatever_kernel_the_user_calls_python3(capsys, project, monkeypatch):
-    for name in "python3", "olenas-own":
+    for name in "python3", "somebodys-own":
         spec = project / "jupyter" / "kernels" / name / "kernel.json"
         spec.parent.mkdir(parents=True)
         spec.write_text(json.dumps({"argv": ["/nowhere/python", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(project / "jupyter"))
-    cells(project, "1_stable_diffusion", "import sys\nprint('it is', sys.executable)", kernelspec={"name": "olenas-own"})
+    cells(project, "1_stable_diffusion", "import sys\nprint('it is', sys.executable)", kernelspec={"name": "somebodys-own"})
     monkeypatch.setattr(run, "_public", lambda book, results: book)
     status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
     assert status == 0, err
