@@ -12,7 +12,7 @@ from genlib import places
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A home folder whose name is a person's."""
-    folder = tmp_path / "home" / "somebody"
+    folder = tmp_path / "home" / "anyone"
     folder.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(folder))
     return folder
@@ -20,8 +20,8 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("written, meant", [
     ("results", "base/results"), ("../results", "results"), ("./a/../b/", "base/b"), ("..\\results", "results"), (".", "base"),
-    ("~", "home/somebody"), ("~/results", "home/somebody/results"), ("$HOME/results", "home/somebody/results"), ("${HOME}/r", "home/somebody/r"),
-    ("  results \n", "base/results"), ('"my results"', "base/my results"), ("'~/r' ", "home/somebody/r"), ("результати", "base/результати"),
+    ("~", "home/anyone"), ("~/results", "home/anyone/results"), ("$HOME/results", "home/anyone/results"), ("${HOME}/r", "home/anyone/r"),
+    ("  results \n", "base/results"), ('"my results"', "base/my results"), ("'~/r' ", "home/anyone/r"), ("результати", "base/результати"),
     ("$NOBODY_SET_THIS/r", "base/$NOBODY_SET_THIS/r"), (Path("results"), "base/results")])
 def test_each_way_of_writing_a_folder_has_one_meaning(tmp_path, home, written, meant):
     assert places.resolve(written, tmp_path / "base") == tmp_path / meant
@@ -36,7 +36,7 @@ def test_links_are_followed_once(tmp_path):
 
 @pytest.mark.parametrize("written, said", [
     ("", "names no folder"), ("  ", "names no folder"), ("''", "names no folder"), ("https://drive.google.com/drive/x", "an address"),
-    ("file:///home/x", "an address"), (Path("https://x/y"), "an address"), ("C:\\Users\\somebody\\results", "a folder of Windows"),
+    ("file:///home/x", "an address"), (Path("https://x/y"), "an address"), ("C:\\Users\\anyone\\results", "a folder of Windows"),
     ("d:/results", "a folder of Windows"), ("\\\\server\\share\\results", "a folder of Windows"), ("~nobody-of-this-name/r", "home folder"),
     ("a\0b", "is no path")])
 def test_what_is_no_folder_of_this_machine_is_one_sentence_with_what_to_do(tmp_path, written, said):
@@ -47,7 +47,7 @@ def test_what_is_no_folder_of_this_machine_is_one_sentence_with_what_to_do(tmp_p
 
 def test_folders_of_this_machine_become_names_and_other_text_stays(tmp_path, home, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setenv("HF_HOME", "/media/somebody/disk")
+    monkeypatch.setenv("HF_HOME", "/media/anyone/disk")
     monkeypatch.setenv("HF_HUB_CACHE", "a")
     results = home / "thesis" / "results"
     names = {results: "results", home / "thesis": "project"}
@@ -55,7 +55,7 @@ def test_folders_of_this_machine_become_names_and_other_text_stays(tmp_path, hom
             (f"the runs lie in {results}", "the runs lie in results"), (f"'{results}/a.json'", "'results/a.json'"),
             (f"\x1b[32m{home}/thesis/genlib/x.py:3\x1b[39m", "\x1b[32mproject/genlib/x.py:3\x1b[39m"), (f"file://{home}/x", "file://~/x"),
             (f"{sys.prefix}/lib/a.py", "python/lib/a.py"), (f"{home}s are many", f"{home}s are many"), (f"a{home}", f"a{home}"),
-            (f"{tempfile.gettempdir()}/other", "tmp/other"), ("/media/somebody/disk/hub/a", "$HF_HOME/hub/a"),
+            (f"{tempfile.gettempdir()}/other", "tmp/other"), ("/media/anyone/disk/hub/a", "$HF_HOME/hub/a"),
             ("https://github.com/owner/name", "https://github.com/owner/name")]:
         assert places.without_paths(text, names) == public
 
