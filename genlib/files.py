@@ -149,7 +149,7 @@ def _explained(error: OSError, folder: Path) -> str | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = "the disk is full" if error.errno == errno.ENOSPC else "your share of the disk (quota) is used up"
         with suppress(OSError):
-            full += f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB free on it)"
+            full += f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB free)"
         return f"{full}: free some space and run again; what was measured so far is kept and will be continued"
     if error.errno == errno.EROFS:
         return f"this disk can only be read: choose another folder; {kept}"

@@ -21,7 +21,7 @@ MB = 1024**2
 def measured(call, times: int) -> tuple[float, int]:
     """Median time of a call, after one that warms up, and its peak of memory: the GPU's or the process's."""
     call()
-    taken = [measure_once(lambda index: [call()], 0)[0] for _ in range(times)]
+    taken = [measure_once(lambda index, made=[]: made.append(call()), 0)[0] for _ in range(times)]
     return median(i.time_s for i in taken), max(i.vram_peak_bytes or i.ram_peak_bytes for i in taken)
 
 
