@@ -237,13 +237,15 @@ def _git(*question: str) -> bytes:
 
 def _is_blob(path: Path, name: str) -> bool:
     """Whether a file is the one that git calls by this hash, whichever line ends it has here."""
-    algorithm = "sha1" if len(name) == 40 else "sha256"
+    def is_named(text: bytes) -> bool:
+        algorithm = "sha1" if len(name) == 40 else "sha256"
+        return hashlib.new(algorithm, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest() == name
+
     try:
         data = path.read_bytes()
     except OSError:
         return False
-    return any(hashlib.new(algorithm, b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest() == name
-               for text in (data, data.replace(b"\r\n", b"\n")))
+    return is_named(data) or is_named(data.replace(b"\r\n", b"\n"))
 
 
 def _precision() -> dict[str, bool | str]:

@@ -22,6 +22,11 @@ def make_folder(path) -> Path:
     return Path(path)
 
 
+def nearest(path: Path) -> Path:
+    """The path itself or, where nothing is there, the closest above it: a folder, a file or a link."""
+    return next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+
+
 @contextmanager
 def replacing(path):
     """A binary file to write, which takes the place of `path` once the block has ended without an error.
@@ -159,8 +164,7 @@ def _explained(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.EISDIR and error.filename2:
         return f"a folder has the name of the file {Path(error.filename2).name}: rename it, or choose another folder"
     if not folder.is_dir():
-        there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-        if not there.is_dir():
+        if not (there := nearest(folder)).is_dir():
             what = "a link to a folder that is not there: mount the drive" if there.is_symlink() else "a file and no folder: move it"
             return f"{there} is {what}, or choose another RESULTS"
         return (f"the folder is no longer there ({error.strerror}): mount the drive again, or choose another RESULTS, and run again; "

@@ -8,6 +8,7 @@ from urllib.request import getproxies
 
 from genlib import notebook
 from genlib.experiments import EXPERIMENTS, STEPS, Experiment
+from genlib.files import nearest
 
 AROUND_S = 15  # of a notebook, beside its images: the kernel, loading, tables
 PUBLISHED_BYTES = 4.3e9  # of v1-4 in float32
@@ -71,8 +72,7 @@ def _published() -> str:
     if not weights.hub_answers():
         through = " through the proxy that the environment names" if getproxies() else ""
         return f"cannot be had now: {trouble.wrong_proxy() or f'the model hub does not answer{through}'}"
-    cache = Path(constants.HF_HUB_CACHE).absolute()
-    there = next(folder for folder in (cache, *cache.parents) if os.path.lexists(folder))
+    there = nearest(Path(constants.HF_HUB_CACHE))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         return f"cannot be downloaded: {there} cannot be written; set HF_HOME to a folder of yours"
     if (free := shutil.disk_usage(there).free) < PUBLISHED_BYTES:

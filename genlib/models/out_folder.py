@@ -8,7 +8,6 @@
 import hashlib
 import io
 import json
-import os
 import re
 import stat
 from contextlib import suppress
@@ -17,7 +16,7 @@ from pathlib import Path, PureWindowsPath
 
 from PIL import Image
 
-from genlib.files import explain_storage, hold, read_regular, replacing_unsynced, write_atomically
+from genlib.files import explain_storage, hold, nearest, read_regular, replacing_unsynced, write_atomically
 from genlib.models import SEEDS
 from genlib.models.trouble import without_secrets
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE
@@ -34,12 +33,12 @@ def claim(out: Path, make: bool) -> bool:
     OSError if it cannot be made.
     """
     if not out.is_dir():
-        lowest = next(path for path in (out, *out.absolute().parents) if os.path.lexists(path))
-        if not lowest.is_dir():
-            raise ValueError(f"--out {lowest} is no folder: choose another one")
+        there = nearest(out)
+        if not there.is_dir():
+            raise ValueError(f"--out {there} is no folder: choose another one")
         if not make:
             return False
-        with explain_storage(lowest):
+        with explain_storage(there):
             out.mkdir(parents=True, exist_ok=True)
     if not hold(out):
         raise ValueError(f"{out} is being filled by another launch: wait until it has ended, or choose another --out")

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from urllib.parse import urlsplit
 
-from genlib.files import explain_storage
+from genlib.files import explain_storage, nearest
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a network never answers with one of these
 OF_A_FOLDER = (errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
@@ -78,7 +78,7 @@ def _of_storage(error: BaseException | None, outermost: bool = True) -> int | No
 
 
 def _storage(number: int, cache: Path, variable: str) -> OSError:
-    folder = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    folder = nearest(cache)
     elsewhere = f"the environment variable {variable} names another folder for downloads"
     if number in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
         return OSError(number, f"a file is where the folder of downloads should be: delete or rename it; {elsewhere}", str(folder))

@@ -60,9 +60,8 @@ def names(found: pd.DataFrame) -> list[str]:
 
 def origins(report) -> list[str]:
     """Where the runs are from, if own ones stand beside others, or some count instead of others' runs."""
-    rows, sentences = report.summary, []
-    if rows["origin"].nunique() > 1 and any(run.archive is None for run in rows["run"]):
-        sentences.append(report.say("The runs come from several places: {places}.", places=places(report, rows)))
+    rows = report.summary
+    sentences = several_places(report, rows) if any(run.archive is None for run in rows["run"]) else []
     for origin, others in dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in rows["run"] if run.displaced):
         sentences.append(report.say(
             "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: what started last counts, "
@@ -70,10 +69,12 @@ def origins(report) -> list[str]:
     return sentences
 
 
-def places(report, rows: pd.DataFrame) -> str:
-    """Each folder or archive that runs are from, with their experiments."""
-    return "; ".join(f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
-                     for origin, group in rows.groupby("origin"))
+def several_places(report, rows: pd.DataFrame) -> list[str]:
+    """The sentence that names each folder or archive that runs are from, with their experiments; none for
+    one."""
+    names = [f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
+             for origin, group in rows.groupby("origin")]
+    return [report.say("The runs come from several places: {places}.", places="; ".join(names))] if len(names) > 1 else []
 
 
 def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:

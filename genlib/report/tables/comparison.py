@@ -27,7 +27,7 @@ def results(report) -> tuple[pd.DataFrame, str]:
             row[report.say(READINGS[name].heading)] = cells.mean(report, report.rows.loc[slug], name) if measured else MISSING
         rows.append(row)
     return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_the_thesis(report), *_without_entry(report),
-                                    *_origins(report)])
+                                    *choice.several_places(report, report.rows)])
 
 
 def nothing(report) -> str:
@@ -46,14 +46,6 @@ def _without_entry(report) -> list[str]:
     known = [entry.slug for entry in experiments.EXPERIMENTS]
     return [report.say("{experiment} is no experiment that genlib knows: it is shown under the name in its record.", experiment=slug)
             for slug in report.rows.index if slug not in known]
-
-
-def _origins(report, of_one: bool = False) -> list[str]:
-    """From which folders or archives the runs are: if they are several, or also if it is one."""
-    origins = report.rows["origin"].unique()
-    if len(origins) > 1:
-        return [report.say("The runs come from several places: {places}.", places=choice.places(report, report.rows))]
-    return [report.say("The runs are from “{origin}”.", origin=origins[0])] if of_one else []
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
@@ -96,7 +88,9 @@ def readings(report) -> tuple[pd.DataFrame, str]:
     for name in ["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]:
         row = {report.say(cells.READING): _reading_name(report, name)}
         rows.append(row | {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()})
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_origins(report, of_one=True)])
+    origins = choice.several_places(report, report.rows) or [
+        report.say("The runs are from “{origin}”.", origin=report.rows["origin"].iloc[0])]
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *origins])
 
 
 def _reading_name(report, name: str) -> str:
