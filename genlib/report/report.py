@@ -81,11 +81,12 @@ class Report:
     def table(self, name: str) -> Table:
         """A table by its name; empty, with a note that says why, where these runs have nothing for it."""
         kind = _named(TABLES, name, "table")
-        (data, note), caption = self._cells(kind), self.say(kind.title)
+        (data, note), title = self._cells(kind), self.say(kind.title)
+        caption = title
         if len(data) and self._first_number:
             places = sum(len(self._cells(earlier)[0]) > 0 for earlier in TABLES[:TABLES.index(kind)])
-            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=caption)
-        return Table(name, data, caption, note, kind.file or name, self.decimal_sign)
+            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=title)
+        return Table(name, data, title, caption, note, kind.file or name, self.decimal_sign)
 
     def _cells(self, kind) -> tuple[pd.DataFrame, str]:
         """A table's data and note, made once."""
