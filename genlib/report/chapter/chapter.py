@@ -1,4 +1,4 @@
-"""The chapter as Markdown: what a report has to say, in a template of its language.
+"""The chapter: what a report has to say, in a template of its language, as Word, LaTeX and HTML.
 
 A template is genlib/locale/<code>/chapter.md or a user's own: pandoc's Markdown with Jinja2. What it prints
 is escaped, so that no name in a record begins a link, a picture or a formula. Its names are the attributes of
@@ -6,19 +6,22 @@ Contents.
 """
 import json
 import re
+from collections.abc import Iterable
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from genlib import escape
 from genlib.experiments import find
-from genlib.locale import N_
 from genlib.locale.numbers import span
-from genlib.record import Run
+from genlib.record import ONCE, Run
 from genlib.report import cells, warnings
-from genlib.report.chapter import sources
+from genlib.report.chapter import documents, sources
+from genlib.report.chapter.form import Listing, Parts
 
 MAY_MEAN_SOMETHING = re.compile(r"([!-/:-@\[-`{-~])")  # in Markdown; a backslash makes a letter of each
 READINGS = """torch.cuda.reset_peak_memory_stats()
@@ -36,31 +39,31 @@ class Markdown(str):
     """Text that is Markdown already, and is not escaped again."""
 
 
-class Listing(NamedTuple):
-    """A piece of a program with its caption."""
-    caption: str
-    text: str
+def write(report, folder: Path, number: str, template: Path | None = None, only: Iterable[str] = ()) -> list[Path]:
+    """Write chapter.docx, chapter.tex with its figures, and chapter.html; returns the files.
 
-
-def markdown(report, template: Path | None = None) -> str:
-    """The chapter's text, by a template of one's own if one is given.
-
-    Raises ValueError, with the template's line, for what it names and there is not.
+    number: the chapter's, a whole number as text. template: a text of one's own. only: the names of tables
+    and figures, for these without a text; "growth" is both, "figure:growth" the figure alone. Raises
+    ValueError for a number, a name or a template that will not do; then nothing is written.
     """
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    path = template or report.chapter_template
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_escaped)
+    if not str(number).isdecimal():
+        raise ValueError(f"the chapter's number is {number!r}: use a whole number, as in 3")
     contents = Contents(report)
+    text = contents.only(only) if only else markdown(contents, template or report.chapter_template)
+    return documents.write(text, contents.parts, report, folder, int(number))
+
+
+def markdown(contents: "Contents", template: Path) -> str:
+    """The text that a template gives. Raises ValueError, with the template's line, for what is not there."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_escaped)
     names = {name: getattr(contents, name) for name in dir(contents) if not name.startswith("_")}
     try:
-        return environment.from_string(path.read_text(encoding="utf-8-sig")).render(names)
+        return environment.from_string(template.read_text(encoding="utf-8-sig")).render(names)
     except UnicodeDecodeError:
-        raise ValueError(f"the template {path} is not in UTF-8: save it as UTF-8") from None
+        raise ValueError(f"the template {template} is not in UTF-8: save it as UTF-8") from None
     except TemplateError as error:
         line = f", line {error.lineno}" if hasattr(error, "lineno") else ""
-        raise ValueError(f"the template {path}{line}: {error}") from None
+        raise ValueError(f"the template {template}{line}: {error}") from None
 
 
 def _escaped(value) -> str:
@@ -79,35 +82,18 @@ class Contents:
     """What a template can print, ask and place."""
 
     def __init__(self, report):
-        self._report = report
-        rows = report.rows
+        self._report, rows = report, report.rows
         weights = set(rows["weights"])
         self.demo, self.random, self.has_vram = "demo" in weights, "random" in weights, bool(rows["vram_peak_bytes"].notna().any())
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
         self.iterations, self.few = span(sorted(set(rows["n"]))), bool((rows["n"] < warnings.FEW).any())
         self.warmup = any(run.warmup for run in rows["run"])
-        self.conclusions, self.doubts = report.conclusions(), warnings.doubts(report)
-        self.licences = sources.licences(report)
-
-    @cached_property
-    def models(self) -> list[dict]:
-        """What is known of each model of the main table, in its order."""
-        return [self._model(row) for _, row in self._report.rows.iterrows()]
-
-    @property
-    def labels(self) -> str:
-        """The names of the models."""
-        return ", ".join(model["label"] for model in self.models)
-
-    @property
-    def families(self) -> set[str]:
-        """The kinds of the models, in English."""
-        return {find(slug).family for slug in self._report.rows.index}
-
-    @property
-    def from_a_prompt(self) -> str:
-        """The names of the models whose time begins at the prompt, since their call contains another's."""
-        return ", ".join(model["label"] for model in self.models if find(model["slug"]).contains)
+        self.models = [self._model(row) for _, row in rows.iterrows()]
+        self.labels = ", ".join(model["label"] for model in self.models)
+        self.families = {find(slug).family for slug in rows.index}  # in English
+        # The models whose call contains another's, so that their time begins at the prompt.
+        self.from_a_prompt = ", ".join(report.text(find(slug).label) for slug in rows.index if find(slug).contains)
+        self.conclusions, self.doubts, self.licences = report.conclusions(), warnings.doubts(report), sources.licences(report)
 
     def _model(self, row: pd.Series) -> dict:
         report, entry, run = self._report, find(row["experiment"]), row["run"]
@@ -115,13 +101,25 @@ class Contents:
         settings = [_code(f"{name} = {json.dumps(value, ensure_ascii=False)}") for name, value in sorted(run.settings.items())]
         return dict(slug=entry.slug, label=report.text(entry.label), family=report.text(entry.family), name=row["model"],
                     dtype=row["dtype"], weights=report.say(weights), settings=Markdown(", ".join(settings)),
-                    parameters=cells.figure(report, row["parameters"], cells.PARAMETERS) if row["parameters"] else "",
+                    parameters=cells.figure(report, row["parameters"], ONCE["parameters"]) if row["parameters"] else "",
                     one_picture=_draws_one_picture(run))
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The tables and figures with something in them, the listings and the sources."""
+        report, drawn = self._report, map(self._report.figure, self._report.figures)
+        return Parts({name: report.table(name) for name in report.tables}, {figure.name: figure for figure in drawn if not figure.empty},
+                     _listings(report), sources.sources(report))
 
     def has(self, place: str) -> bool:
         """Whether there is such a table ("table:growth"), figure or listing, with something in it."""
         kind, _, name = place.partition(":")
-        return name in {"table": self._report.tables, "figure": self._figures, "listing": self.listings}[kind]
+        return name in self.parts.of(kind)
+
+    def place(self, place: str) -> Markdown:
+        """Where a table, figure or listing stands; nothing where there is none."""
+        kind, _, name = place.partition(":")
+        return Markdown(f"::: {{.{kind} name={name}}}\n:::\n" if self.has(place) else "")
 
     def ref(self, place: str) -> Markdown:
         """The number of a table, figure or listing."""
@@ -131,28 +129,22 @@ class Contents:
         """The numbers of sources."""
         return Markdown(", ".join(self.ref(f"source:{key}") for key in keys))
 
-    def place(self, place: str) -> Markdown:
-        """Where a table, figure or listing stands; nothing where there is none."""
-        kind, _, name = place.partition(":")
-        return Markdown(f"::: {{.{kind} name={name}}}\n:::\n" if self.has(place) else "")
-
-    @property
-    def _figures(self) -> list[str]:
-        return [name for name in self._report.figures if not self._report.figure(name).empty]
-
-    @cached_property
-    def listings(self) -> dict[str, Listing]:
-        """How memory and time are read, and the call of each run that kept its text."""
-        return listings(self._report)
+    def only(self, names: Iterable[str]) -> str:
+        """Tables and figures without a text. Raises ValueError, saying which there are, for another name."""
+        there = [f"table:{name}" for name in self.parts.tables] + [f"figure:{name}" for name in self.parts.figures]
+        found = {name: [place for place in there if name in (place, place.partition(":")[2])] for name in names}
+        if unknown := [name for name, places in found.items() if not places]:
+            raise ValueError(f"there is no table or figure {unknown[0]!r} in this report: use some of {', '.join(there)}")
+        return "\n".join(self.place(place) for place in dict.fromkeys(chain(*found.values())))
 
 
-def listings(report) -> dict[str, Listing]:
+def _listings(report) -> dict[str, Listing]:
     """How time and memory are read, and the call of each model whose run kept its text."""
     has_gpu = report.rows["vram_peak_bytes"].notna().any()
     read = "\n".join(line for line in READINGS.split("\n") if has_gpu or OF_A_GPU not in line)
     calls = {slug: Listing(report.say("The measured call of {model}", model=report.text(find(slug).label)), row["run"].call)
              for slug, row in report.rows.iterrows() if row["run"].call}
-    return {"readings": Listing(report.say(N_("How an iteration is read", "caption")), read)} | calls
+    return {"readings": Listing(report.say("How an iteration is read"), read)} | calls
 
 
 def _draws_one_picture(run: Run) -> bool:
