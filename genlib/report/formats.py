@@ -67,15 +67,15 @@ def to_latex(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     row, since a page could end between a longtable and what follows it. It is laid out for lines of 16.5 cm.
     """
     caption = escape.latex(caption)
-    note = f"\\fontsize{{10}}{{12}}\\selectfont\\raggedright {escape.latex(note)}"
+    note = f"\\fontsize{{10}}{{12}}\\selectfont\\raggedright {escape.latex(layout.unbroken(note))}"
     if frame.empty:
         return f"{{\\raggedright {caption}\\par}}\\smallskip\n{{{note}\\par}}\n"
     size, shares, lefts, whole = layout.lay_out(frame, font=layout.COMPUTER_MODERN)
     columns = "\n".join(map(_latex_column, shares, lefts))
     heads, *rows = [" & ".join(escape.latex(layout.unbroken(str(cell))) for cell in row) for row in (frame.columns, *frame.to_numpy())]
-    end_of_row = "\\\\*\n" if whole else "\\\\\n"
+    end_of_row = ("\\\\*" if whole else "\\\\") + "\\addlinespace\n"
     head = f"\\toprule\n{heads} \\\\\n\\midrule\n"
-    return f"""{{\\fontsize{{{size}}}{{{1.2 * size:g}}}\\selectfont
+    return f"""{{\\defaultaddspace2pt\\linespread{{1}}\\fontsize{{{size}}}{{{1.2 * size:g}}}\\selectfont
 \\begin{{longtable}}{{{columns}}}
 \\caption{{{caption}}}\\label{{table:{name}}}\\\\
 {head}\\endfirsthead
@@ -113,7 +113,7 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
         add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
     paragraph = document.add_paragraph()
     paragraph.paragraph_format.space_before = Pt(6)
-    paragraph.add_run(escape.plain(note)).font.size = Pt(11)
+    paragraph.add_run(layout.unbroken(note)).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)
     return data.getvalue()

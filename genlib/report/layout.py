@@ -7,13 +7,17 @@ from typing import NamedTuple
 import pandas as pd
 
 from genlib import escape
+from genlib.locale.numbers import MISSING
 
 TEXT_WIDTH_PT = 467  # of an A4 page with margins of 2.5 and 2 cm
 STAYS_WHOLE_PT = 220  # tables up to this height, a third of a page, are not parted by its end
 LINE_HEIGHT = 1.3  # of the size of print, with a part of the space above and below a row
-SENTENCE = 30  # letters; a column with longer texts is set at the left
+SENTENCE = 30  # letters; a column with longer texts is set at the left, and one without figures
+FIGURE = re.compile(rf"[−-]?\d|{MISSING}")
 PADDING_PT = 12  # of a cell, left and right together, with its border
-TIMES, COMPUTER_MODERN = 1.03, 1.16  # by how much these fonts' words may be wider than those that are measured here
+# By how much these fonts' words may be wider than those that are measured here, by size of print.
+TIMES = dict.fromkeys((12, 10, 9, 8, 7), 1.03)
+COMPUTER_MODERN = {12: 1.15, 10: 1.17, 9: 1.2, 8: 1.24, 7: 1.33}
 FIGURE_AND_UNIT = re.compile(r"(?<=[\d²³]) (?=(?:%|[^\W\d]{1,3})(?!\w))")  # a unit has few letters in any language
 BETWEEN_WORDS = re.compile(r"(?<![±…]) +(?![±…])|\n+")
 SYMBOL_AND_FIGURE = re.compile(r"\b([^\W\d]) = (?=\d)")  # n = 5
@@ -35,7 +39,7 @@ def unbroken(text: str) -> str:
     return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text).replace(" ± ", "\N{NO-BREAK SPACE}± ")
 
 
-def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, font: float = TIMES) -> Layout:
+def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, font: dict[int, float] = TIMES) -> Layout:
     """Print of 12, or of 10 with many columns or sentences; smaller if the longest words need it.
 
     font: TIMES or COMPUTER_MODERN. Longer texts get more room, and more lines too. No word is broken: a
@@ -46,18 +50,21 @@ def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, font: flo
     longest = [max(map(len, column)) for column in columns]
     lefts = is_left(frame)
     sizes = [10, 9, 8, 7] if len(columns) > 4 or sum(lefts) > 1 else [12, 10, 9, 8, 7]
-    for size in sizes:
-        for breaks in BETWEEN_WORDS, MAY_BREAK:
-            needed = [font * size * _longest_em(column, breaks) + PADDING_PT for column in columns]
-            if sum(needed) <= text_width_pt:
-                shares = _shares(needed, [length**0.5 for length in longest], text_width_pt)
-                return Layout(size, shares, lefts, _height_pt(columns, shares, size, text_width_pt, font) <= STAYS_WHOLE_PT)
-    return Layout(sizes[-1], [width / sum(needed) for width in needed], lefts, False)  # too many columns: words have to break
+    for breaks, size in [(BETWEEN_WORDS, size) for size in sizes if size >= 9] + [(MAY_BREAK, size) for size in sizes]:
+        needed = [font[size] * size * _longest_em(column, breaks) + PADDING_PT for column in columns]
+        if sum(needed) <= text_width_pt:
+            shares = _shares(needed, [length**0.5 for length in longest], text_width_pt)
+            return Layout(size, shares, lefts, _height_pt(columns, shares, font[size] * size, text_width_pt) <= STAYS_WHOLE_PT)
+    return Layout(size, [width / sum(needed) for width in needed], lefts, False)  # too many columns: words have to break
 
 
 def is_left(frame: pd.DataFrame) -> list[bool]:
-    """Whether each column is set flush left, as names and sentences are."""
-    return [not i or max(map(len, map(str, [name, *frame[name]]))) > SENTENCE for i, name in enumerate(frame.columns)]
+    """Whether each column is set flush left: the first, and those of names and sentences."""
+    def has_text(name) -> bool:
+        cells = [str(cell) for cell in frame[name]]
+        return not any(map(FIGURE.match, cells)) or max(map(len, [str(name), *cells])) > SENTENCE
+
+    return [not i or has_text(name) for i, name in enumerate(frame.columns)]
 
 
 def _shares(needed: list[float], wanted: list[float], text_width_pt: float) -> list[float]:
@@ -76,10 +83,10 @@ def _longest_em(column: list[str], breaks: re.Pattern) -> float:
     return max(_width_em(part) for cell in column for part in breaks.split(cell))
 
 
-def _height_pt(columns: list[list[str]], shares: list[float], size: int, text_width_pt: float, font: float) -> float:
+def _height_pt(columns: list[list[str]], shares: list[float], size: float, text_width_pt: float) -> float:
     """About how high the table is: each row as high as the longest text in it."""
     def lines(text: str, share: float) -> int:
-        return ceil(font * size * _width_em(text) / (text_width_pt * share - PADDING_PT)) or 1
+        return ceil(size * _width_em(text) / (text_width_pt * share - PADDING_PT)) or 1
 
     rows = zip(*columns, strict=True)
     return sum(LINE_HEIGHT * size * max(map(lines, row, shares)) for row in rows)

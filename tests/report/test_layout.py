@@ -12,7 +12,7 @@ from genlib.report.tables import TABLES, Table
 
 
 def word_file(frame, folder):
-    [path] = Table("t", frame, "Table 1", "note", "t").save(folder, ["docx"])
+    [path] = Table("t", frame, "Title", "Table 1", "note", "t").save(folder, ["docx"])
     return path
 
 
@@ -49,10 +49,10 @@ def test_no_word_of_any_table_is_wider_than_its_column(tmp_path, language):
 def test_a_long_word_beside_sentences_has_its_room_and_the_print_becomes_smaller_where_all_are_long(tmp_path):
     sentence = "one word after another " * 20
     frame = pd.DataFrame({"a": [sentence], "відношення": ["1\N{NARROW NO-BREAK SPACE}000\N{NARROW NO-BREAK SPACE}000"], "b": [sentence]})
-    assert not broken_words(frame, tmp_path) and layout.size_pt(frame) == 10
+    assert not broken_words(frame, tmp_path) and layout.lay_out(frame).size_pt == 10
     long = pd.DataFrame({f"{'Відеопам’ять'}{i}": ["1"] for i in range(7)})
-    assert not broken_words(long, tmp_path) and layout.size_pt(long) == 8
-    assert sum(layout.shares(pd.DataFrame({f"{i}{'w' * 40}": ["1"] for i in range(9)}))) == pytest.approx(1), "wider than any page"
+    assert not broken_words(long, tmp_path) and layout.lay_out(long).size_pt == 8
+    assert sum(layout.lay_out(pd.DataFrame({f"{i}{'w' * 40}": ["1"] for i in range(9)})).shares) == pytest.approx(1), "wider than any page"
 
 
 def test_a_figure_stays_with_its_unit_and_its_plus_minus():
