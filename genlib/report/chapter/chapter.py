@@ -102,7 +102,7 @@ class Contents:
         return dict(slug=entry.slug, label=report.text(entry.label), family=report.text(entry.family), name=row["model"],
                     dtype=row["dtype"], weights=report.say(weights), settings=Markdown(", ".join(settings)),
                     parameters=cells.figure(report, row["parameters"], ONCE["parameters"]) if row["parameters"] else "",
-                    one_picture=_draws_one_picture(run))
+                    one_picture=_draws_one_picture(run), sources=entry.papers)
 
     @cached_property
     def parts(self) -> Parts:
@@ -126,8 +126,9 @@ class Contents:
         return Markdown(f"[](#{place})")
 
     def cite(self, *keys: str) -> Markdown:
-        """The numbers of sources."""
-        return Markdown(", ".join(self.ref(f"source:{key}") for key in keys))
+        """The numbers of sources, by their keys: one key's alone, or of all that begin with it."""
+        found = [name for key in keys for name in self.parts.sources if name == key or re.fullmatch(rf"{key}\d+", name)]
+        return Markdown(", ".join(self.ref(f"source:{name}") for name in found))
 
     def only(self, names: Iterable[str]) -> str:
         """Tables and figures without a text. Raises ValueError, saying which there are, for another name."""
