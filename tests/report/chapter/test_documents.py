@@ -1,11 +1,15 @@
 """The chapter's documents: numbers, places, and text that stays text."""
+import os
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
+import latex
 import pandas as pd
 import pytest
 from docx import Document
@@ -14,7 +18,7 @@ from hostile import TEXTS
 from PIL import Image
 
 from genlib import escape
-from genlib.locale import Language
+from genlib.locale import Language, languages
 from genlib.report.chapter import documents, pandoc
 from genlib.report.chapter.form import Listing, Parts
 from genlib.report.tables import Table
@@ -250,3 +254,53 @@ def test_captions_are_in_the_reports_language(tmp_path):
     assert "Table 2.1 – Назва results" in texts(Document(tmp_path / "chapter.docx"))
     assert "[english]{babel}" in (tmp_path / "chapter.tex").read_text(encoding="utf-8")
     assert '<html lang="en">' in (tmp_path / "chapter.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module", params=languages())
+def long(request, tmp_path_factory):
+    """A chapter, in each language, with a table of several pages and letters of any kind."""
+    folder = tmp_path_factory.mktemp("long")
+    words = " ".join(text for text in TEXTS.values() if len(text) < 1000)
+    given = parts(words, "\n".join([PROGRAM, words, *map(str, range(70))]))
+    given.tables["results"] = table("results", words)
+    rows = pd.DataFrame({"Модель": [f"{n} {words[:300]}" for n in range(12)], "Час": ["довге речення про час вимірювання"] * 12})
+    given.tables["audit"] = Table("audit", rows, "Перевірка", "Перевірка", "Примітка.", "audit")
+    documents.write(TEXT, given, report(request.param), folder, 3)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", latex.ENGINES)
+def test_the_document_compiles_as_it_is_and_numbers_as_word_does(engine, long):
+    source = (long / "chapter.tex").read_text(encoding="utf-8")
+    log, labels = latex.compiled(source, engine, long)
+    assert not [fault for fault in latex.FAULTS.findall(log) if not fault.startswith("Overfull")]  # of words that no line can hold
+    places = {label: labels[label] for label in ("table:results", "table:audit", "figure:bars", "listing:vae")}
+    assert {label: number for label, (number, _) in places.items()} == {"table:results": "3.1", "table:audit": "3.2", "figure:bars": "3.1",
+                                                                         "listing:vae": "3.1"}
+    assert places["table:results"][1] <= places["table:audit"][1] <= places["figure:bars"][1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", latex.ENGINES)
+def test_long_lines_of_programs_and_long_addresses_end_within_the_lines_of_latex(engine, tmp_path):
+    program = f"{PROGRAM}\n    f({'довгий_параметр=1, ' * 12})\n{'«—» 中' * 30}"
+    given = parts(program=program)
+    given.sources["last"] = f"URL: https://a.example/{'довгий/шлях-' * 9}.html (дата звернення: 12.11.2018)."
+    given.listings["vae"] = Listing("Дуже довга назва " * 9, program)
+    documents.write(TEXT, given, report(), tmp_path, 3)
+    log, _ = latex.compiled((tmp_path / "chapter.tex").read_text(encoding="utf-8"), engine, tmp_path)
+    assert not latex.FAULTS.findall(log)
+
+
+@pytest.mark.slow
+def test_libreoffice_opens_the_word_file_with_its_captions(made, tmp_path):
+    for program in "soffice", "pdftotext":
+        if not shutil.which(program):
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{program} is not installed: see .ci/run")
+    profile = f"-env:UserInstallation=file://{tmp_path}/profile"  # of its own, since two cannot run with one
+    subprocess.run(["soffice", profile, "--headless", "--convert-to", "pdf", "--outdir", tmp_path, made / "chapter.docx"], check=True,
+                   capture_output=True)
+    said = subprocess.run(["pdftotext", "-layout", tmp_path / "chapter.pdf", "-"], check=True, capture_output=True, text=True).stdout
+    for caption in "3 РЕСУРСИ", "Лістинг 3.1 – Назва", "Таблиця 3.2 – Назва audit", "Рисунок 3.1 – Назва", "2. Перше Назва":
+        assert caption in said
