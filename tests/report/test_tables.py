@@ -237,6 +237,10 @@ def test_only_the_formats_asked_for_are_written_and_an_unknown_one_is_refused(fo
 
 SENTENCES = pd.DataFrame({"Verdict": ["cannot be judged here"] * 60, "Evidence": ["A sentence that takes several lines. " * 4] * 60})
 
+WIDE = pd.DataFrame({"Device": ["NVIDIA GeForce RTX 3060 Laptop GPU", "NVIDIA A100-SXM4-80GB"], "Weights": "демонстраційні ваги",
+                     "Precision": "float16", "Час (с)": "0,00699 ± 0,00040", "Відеопам’ять (МБ)": "1000,0 ± 0,1",
+                     "Оперативна пам’ять (МБ)": "548,0 ± 0,1", "Енергія (Дж)": "360", "Відношення": "0,79"})
+
 
 def test_in_latex_pages_end_with_one_rule_and_begin_with_the_heads_and_nothing_floats():
     source = formats.to_latex(SENTENCES, "t", "Title", "Note")
@@ -252,7 +256,8 @@ def test_every_engine_sets_a_reports_tables_within_the_page_in_their_order_with_
     for n in 2, 4:
         save_run(folder, "stylegan2-ada", [0.02 * n], variant=f"batch-{n}", settings=dict(steps=50, batch_size=n))
     report = Report(folder, language=language)
-    tables = [report.table(name) for name in report.tables] + [Table("long", SENTENCES, "Long", "Long", "Note.", "long")]
+    tables = [report.table(name) for name in report.tables]
+    tables += [Table(name, frame, name, name, "Note.", name) for name, frame in (("wide", WIDE), ("long", SENTENCES))]
     body = "\\chapter{X}"
     for table in tables:
         body += "A line of the text. " * 80 + "\n\n" + formats.to_latex(table.data, table.name, table.title, table.note)
@@ -270,9 +275,9 @@ def test_the_file_of_each_table_says_in_comments_all_that_it_needs(folder, tmp_p
     report = Report(folder, language=language)
     for name, engine in zip(report.tables, cycle(latex.ENGINES)):
         [tex] = report.table(name).save(tmp_path, ["tex"])
-        preamble = re.findall("^% (.*)", tex.read_text(encoding="utf-8"), re.MULTILINE)
+        said, *preamble = re.findall("^% (.*)", tex.read_text(encoding="utf-8"), re.MULTILINE)
         log, labels = latex.compiled(latex.document(f"\\input{{{tex.name}}}", "\n".join(preamble)), engine, tmp_path)
-        assert latex.FAULTS.findall(log) == [] and f"table:{name}" in labels
+        assert said == "In the preamble:" and latex.FAULTS.findall(log) == [] and f"table:{name}" in labels
 
 
 @pytest.mark.parametrize("sign, separator", [(".", ","), (",", ";")])

@@ -42,7 +42,8 @@ class Table:
             print(f"{self.file}.docx left out: it needs `pip install python-docx`")
             kinds = [kind for kind in kinds if kind != "docx"]
         parts = self.data, self.caption, self.note
-        tex = textwrap.indent(formats.LATEX_PREAMBLE, "% ") + formats.to_latex(self.data, self.name, self.title, self.note)
+        tex = "% In the preamble:\n" + textwrap.indent(formats.LATEX_PREAMBLE, "% ")
+        tex += formats.to_latex(self.data, self.name, self.title, self.note)
         write = {"csv": lambda: formats.to_csv(self.data, self.decimal_sign), "md": lambda: formats.to_markdown(*parts).encode(),
                  "tex": tex.encode, "docx": lambda: formats.to_docx(*parts)}
         folder = make_folder(folder)
