@@ -21,7 +21,7 @@ NOT_WRITTEN = ("folder", "archive", "origin", "displaced", "reference")  # field
 # What the models say of a picture that shows nothing: the value of DOUBT in the `info` of a PIL picture.
 DOUBT = "doubt"
 NOT_FINITE = N_("the picture has values that are NaN or infinite (dtype='float32' helps where those of half precision grow too large)")
-BLACKENED = "the safety checker turned a picture black, so that it does not show what the model drew: try another prompt or seed"
+BLACKENED = N_("the safety checker turned a picture black, so that it does not show what the model drew: try another prompt or seed")
 OUT_OF_MEMORY = "out of memory"
 
 MB = 1024**2
