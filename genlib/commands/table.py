@@ -16,6 +16,8 @@ def add(commands):
     parser.add_argument("--format", type=_formats, metavar="LIST", help="formats of the files, as in docx,tex (default: all)")
     parser.add_argument("--number", default="1",
                         help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
+    parser.add_argument("--reproduced", default="", metavar="PHRASE",
+                        help="where the published figures are given, as in 'in the thesis of A. Kovalenko'")
     parser.add_argument("--out", type=a_path, default=Path("results/tables"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser
@@ -29,7 +31,7 @@ def run(options) -> int:
     if missing := [path for path in options.results if not path.exists()]:
         raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
     report = Report(options.results, machine=options.machine, weights=options.weights, profile=options.profile,
-                    language=options.language, number=options.number)
+                    language=options.language, number=options.number, reproduced=options.reproduced)
     paths = [path for name in report.tables for path in report.table(name).save(options.out, options.format or FORMATS)]
     doubts = warnings.doubts(report)
     doubts = [report.say("What makes these figures doubtful:"), *doubts] if doubts else report.doubts()

@@ -30,8 +30,10 @@ class Report:
     reference: a folder of runs to compare with; they never fill in for runs of one's own. machine, weights,
     profile: which runs; by default those of the newest run that Table 1 can show. language: one of
     `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the others count on;
-    without it captions have no numbers. price_per_hour, price_per_kwh, deadline_h: of a device and of energy,
-    and the hours that many images may take. Raises ValueError, saying what there is, if no run fits.
+    without it captions have no numbers. reproduced: where the published figures are given, as a phrase that
+    can follow "as" ("in the thesis of A. Kovalenko"); by default "in the reproduced thesis". price_per_hour,
+    price_per_kwh, deadline_h: of a device and of energy, and the hours that many images may take. Raises
+    ValueError, saying what there is, if no run fits.
 
     Attributes, DataFrames with a row for each run (see `summary.summarize`): `everything`, all runs that were
     read; `summary`, those of this machine, weights and profile, with every variant and method; `rows`, those
@@ -39,10 +41,11 @@ class Report:
     """
 
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
-                 number: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
+                 number: str = "", reproduced: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
         words = Language(language)
         self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
         self.decimal_sign = words.decimal_sign
+        self.reproduced = escape.plain(reproduced) or self.say("in the reproduced thesis")
         if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
             raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
                              "use a deadline above 0, prices from 0 up")

@@ -44,7 +44,7 @@ def bars_of(report, ax, name: str) -> None:
         ax.annotate(text, (x, values[slug] + spread[slug]), (0, 2), textcoords="offset points", ha="center", fontsize=8)
         if comparable(run, name):
             published = find(slug).published.averages[name] / reading.scale
-            ax.hlines(published, x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.THESIS))
+            ax.hlines(published, x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.PUBLISHED))
     ax.margins(y=0.15)
     names = [_label(report, slug).replace(" ", "\n") for slug in runs.index]
     ax.set_xticks(range(len(values)), names, fontsize=8, rotation=90)

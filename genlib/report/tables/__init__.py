@@ -18,10 +18,10 @@ class Kind(NamedTuple):
 
 TABLES = [
     Kind("results", N_("Comparison of the results"), comparison.results, file="table1"),
-    Kind("beside_thesis", N_("This run beside the thesis’s published figures"), comparison.beside_thesis),
+    Kind("beside_thesis", N_("These runs beside the published figures"), comparison.beside_thesis),
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),
-    Kind("audit", N_("The thesis’s figures under audit"), audit.audit),
+    Kind("audit", N_("The published figures under audit"), audit.audit),
     Kind("cost", N_("Cost of many images"), comparison.cost),
 ]
