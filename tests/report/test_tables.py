@@ -135,7 +135,7 @@ def test_the_full_table_has_a_row_a_reading_and_a_column_a_model_with_dashes_for
 def test_the_full_table_shows_quality_where_it_was_measured_and_says_how_many_iterations_failed(tmp_path):
     save_run(tmp_path, "stylegan2-ada", [1.0, 1.1], errors=1, quality=dict(sharpness=12.34))
     full = data(tmp_path, "readings", language="uk").set_index("Показник")["StyleGAN2-ADA"]
-    assert full["Ітерації (невдалі)"] == "2 (1)" and full["Різкість"] == "12,3"
+    assert full["Кількість ітерацій (невдалих)"] == "2 (1)" and full["Різкість"] == "12,3"
     assert "SSIM" not in full.index
 
 
