@@ -15,6 +15,7 @@ from genlib.checks import ITERATIONS, RECORD_BYTES, parse
 from genlib.files import explain_storage, hold, read_regular
 from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
+from genlib.remarks import CLOCK_SET_BACK
 
 __all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",
            "variant_of", "when", "winners"]
@@ -93,8 +94,7 @@ def _start(run: Run, before: list[Run]) -> None:
     newest = max(map(when, before), default=0.0)
     if newest >= now.timestamp():
         run.started = datetime.fromtimestamp(newest + 2, UTC).isoformat(timespec="microseconds")  # some disks' times are even seconds
-        run.warnings.append(f"the clock stood at {now:%Y-%m-%d %H:%M}, before the start of an earlier run: it was set back, and this run "
-                            "is dated just after that one; set the clock")
+        run.warnings.append(CLOCK_SET_BACK.format(now=f"{now:%Y-%m-%d %H:%M}"))
 
 
 def _unfinished(run: Run, before: list[Run], iterations: int | None) -> Run | None:

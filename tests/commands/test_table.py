@@ -79,7 +79,7 @@ def test_the_table_command_says_what_makes_every_run_doubtful_that_it_used(tmp_p
     assert main(call) == 0
     assert "What makes these figures doubtful:\nStable Diffusion (guidance-1): n = 2 is too few" in capsys.readouterr().out
     assert main([*call, "--language", "uk"]) == 0
-    assert "Що ставить ці дані під сумнів:\nStable Diffusion (guidance-1): n = 2 – замало" in capsys.readouterr().out
+    assert "Що ставить ці результати під сумнів:\nStable Diffusion (guidance-1): n = 2 – замало" in capsys.readouterr().out
 
 
 def test_the_table_command_takes_a_zip_and_writes_the_audit(tmp_path, capsys):

@@ -39,7 +39,7 @@ def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp
     assert "Stable Diffusion (4 steps)" in readings and "VAE (+SD) (20 steps)" in readings
     assert "Stable Diffusion (4 steps)" in set(cost["Model"])
     assert list(Report(tmp_path, language="uk").table("results").data["Модель"])[:3] == [
-        "Stable Diffusion (4 кроки)", "Variational Autoencoders (20 кроків)", "Лише VAE (обличчя: 20 кроків)"]
+        "Stable Diffusion (4 кроки)", "Variational Autoencoders (20 кроків)", "Лише VAE (обличчя за 20 кроків)"]
     text = concluded(tmp_path)
     assert "differ in their number of steps, so that nothing is ranked: Stable Diffusion (4 steps); VAE alone (faces of 20 steps)" in text
     assert not re.search("Fastest|Smallest|stable than|told apart|the highest", text)
@@ -108,7 +108,7 @@ def test_ram_is_ranked_by_table_1s_reading_without_the_vae_whose_process_ran_the
     assert "these fit: Stable Diffusion, StyleGAN2-ADA. MB of RAM at the peak: Stable Diffusion 1000; StyleGAN2-ADA 800." in text
     assert "651" not in text and "1302" not in text
     assert "RAM is what the process holds at the end of an iteration" in Report(tmp_path).table("results").note
-    assert "на піку" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
+    assert "(пікове значення)" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
 
 
 def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):

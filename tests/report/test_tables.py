@@ -135,7 +135,7 @@ def test_the_full_table_has_a_row_a_reading_and_a_column_a_model_with_dashes_for
 def test_the_full_table_shows_quality_where_it_was_measured_and_says_how_many_iterations_failed(tmp_path):
     save_run(tmp_path, "stylegan2-ada", [1.0, 1.1], errors=1, quality=dict(sharpness=12.34))
     full = data(tmp_path, "readings", language="uk").set_index("Показник")["StyleGAN2-ADA"]
-    assert full["Ітерації (невдалі)"] == "2 (1)" and full["Різкість"] == "12,3"
+    assert full["Кількість ітерацій (невдалих)"] == "2 (1)" and full["Різкість"] == "12,3"
     assert "SSIM" not in full.index
 
 
@@ -315,7 +315,7 @@ def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(folder, tmp_path)
 def test_ukrainian_tables_have_decimal_commas_and_no_english(folder, tmp_path):
     table = Report(folder, language="uk", number="1").table("results")
     text = " ".join([*table.data.columns, *table.data.to_numpy().ravel(), table.caption, table.note])
-    assert "Таблиця 1 – Порівняльна таблиця результатів" in text and "8,10 ± 0,10" in text and not re.search(r"\d\.\d", text)
+    assert "Таблиця 1 – Порівняння результатів" in text and "8,10 ± 0,10" in text and not re.search(r"\d\.\d", text)
     names = {"Stable", "Diffusion", "Variational", "Autoencoders", "Generative", "Adversarial", "Networks", "VAE", "SD", "StyleGAN", "ADA",
              "VRAM", "RAM", "MB", "Tesla", "thesis", "float", "T", "n"}  # names that the thesis leaves in English, and values of the record
     assert set(re.findall(r"[A-Za-z]+", text)) <= names
@@ -333,4 +333,4 @@ def test_each_row_says_the_folder_or_archive_that_it_is_from_and_the_note_where_
     pack(tmp_path / "friend").rename(tmp_path / "mine" / "friend.zip")
     for said in note(tmp_path / "mine"), Report(tmp_path / "mine").table("readings").note:
         assert "The runs come from several places: friend.zip (StyleGAN2-ADA); mine (Stable Diffusion)." in said
-    assert "взято з кількох місць: friend.zip (StyleGAN2-ADA); " in note(tmp_path / "mine", "uk")
+    assert "взято з кількох джерел: friend.zip (StyleGAN2-ADA); " in note(tmp_path / "mine", "uk")

@@ -130,8 +130,8 @@ def test_energy_of_windows_shorter_than_a_second_is_flagged_and_of_longer_ones_n
 
 
 @pytest.mark.parametrize("errors, english, ukrainian", [
-    (1, "1 of 3 iterations ran out of memory and is not in the averages", "1 ітерації з 3 забракло пам’яті"),
-    (2, "2 of 4 iterations ran out of memory and are not in the averages", "2 ітераціям із 4 забракло пам’яті")])
+    (1, "1 of 3 iterations ran out of memory and is not in the averages", "для 1 ітерації з 3 не вистачило пам’яті"),
+    (2, "2 of 4 iterations ran out of memory and are not in the averages", "для 2 ітерацій із 4 не вистачило пам’яті")])
 def test_iterations_out_of_memory_are_said(tmp_path, errors, english, ukrainian):
     readings = dict(error=[None, None] + ["out of memory: 2 GiB"] * errors)
     assert english in warned(tmp_path / "a", [1.0, 1.0] + [9.0] * errors, **readings)[0]
@@ -139,9 +139,10 @@ def test_iterations_out_of_memory_are_said(tmp_path, errors, english, ukrainian)
 
 
 @pytest.mark.parametrize("errors, english, ukrainian", [
-    ([NOT_FINITE], "1 of 3 iterations failed and is not in the averages: the picture has values that are NaN", "1 ітерація з 3 не вдалася"),
-    ([NOT_FINITE] * 2, "2 of 4 iterations failed and are not in the averages: the picture", "у зображенні є значення NaN"),
-    (["<b>"], "1 of 3 iterations failed and is not in the averages: run.json says why", "причину названо в run.json")])
+    ([NOT_FINITE], "1 of 3 iterations failed and is not in the averages: the picture has values that are NaN",
+     "невдалих ітерацій – 1 із 3"),
+    ([NOT_FINITE] * 2, "2 of 4 iterations failed and are not in the averages: the picture", "зображення містить нечислові (NaN)"),
+    (["<b>"], "1 of 3 iterations failed and is not in the averages: run.json says why", "причину зазначено у файлі run.json")])
 def test_iterations_that_failed_otherwise_are_not_said_to_need_memory(tmp_path, errors, english, ukrainian):
     readings = dict(error=[None, None, *errors])
     said = warned(tmp_path / "a", [1.0, 1.0] + [9.0] * len(errors), **readings)[0]
