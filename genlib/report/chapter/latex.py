@@ -16,8 +16,7 @@ DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run 
 \IfFontExistsTF{%(font)s}{\setmainfont{%(font)s}}{}
 \IfFontExistsTF{Courier New}{\setmonofont{Courier New}}{\IfFontExistsTF{Liberation Mono}{\setmonofont{Liberation Mono}}{}}\fi
 \usepackage[%(language)s]{babel}
-\usepackage{amsmath,amssymb,graphicx,xcolor,framed,fancyhdr,indentfirst,setspace,titlesec}
-\usepackage[section]{placeins}
+\usepackage{amsmath,amssymb,graphicx,xcolor,framed,fancyhdr,float,indentfirst,setspace,titlesec}
 \setstretch{%(stretch).2f}
 \setlength{\parindent}{%(indent)gmm}
 \emergencystretch=3em
@@ -32,11 +31,12 @@ DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run 
 \DeclareCaptionType[within=chapter]{listing}[%(listing)s]
 \captionsetup{labelsep=endash}
 \captionsetup[table]{name={%(table)s}}
-\captionsetup[figure]{name={%(figure)s}}
+\captionsetup[figure]{name={%(figure)s},justification=centering}
 \captionsetup[listing]{position=above,singlelinecheck=false,justification=raggedright,hypcap=false}
 \definecolor{shadecolor}{gray}{0.92}
 \newenvironment{gap}{\begin{shaded}\setlength{\parindent}{0pt}\setlength{\parskip}{0.5ex}\setstretch{1}}{\end{shaded}}
-\newenvironment{captioned}{}{\par}
+\newenvironment{captioned}{\par\medskip}{\par}
+\newenvironment{sources}{\par\raggedright\setlength{\parindent}{%(indent)gmm}}{\par}
 \newenvironment{program}{\par\nobreak\setstretch{1}\ttfamily\fontsize{10}{12}\selectfont\raggedright\setlength{\parindent}{0pt}}{\par}
 \providecommand{\tightlist}{\setlength{\itemsep}{0pt}\setlength{\parskip}{0pt}}
 \usepackage[hidelinks]{hyperref}
@@ -46,7 +46,7 @@ DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run 
 \end{document}
 """
 LIGATURE = re.compile("([-,'`<>])(?=\\1)|[?!](?=`)")  # letters that TeX's fonts join into another one
-PIECE = re.compile(r"\w{1,30}|\W")  # behind which a long word may be broken
+PIECE = re.compile(r"\w{1,30}\W{0,3}|\W{1,3}")  # behind which a long word may be broken
 
 
 class Latex(Form):
@@ -83,10 +83,11 @@ class Latex(Form):
         return raw("latex", f"\\ref{{{label}}}", block=False)
 
     def table(self, label, table):
-        return [raw("latex", f"{{\\setstretch{{1}}%\n{formats.to_latex(table.data, table.name, table.title, table.note)}}}")]
+        return [raw("latex", formats.to_latex(table.data, table.name, table.title, table.note))]
 
     def figure(self, label, figure):
-        return [raw("latex", f"""\\begin{{figure}}[!htbp]
+        """Where the text has it: LaTeX puts a float below the page that ends with a longtable."""
+        return [raw("latex", f"""\\begin{{figure}}[H]
 \\centering
 \\includegraphics[width=\\linewidth,height={HIGHEST}\\textheight,keepaspectratio]{{figures/{figure.name}.pdf}}
 \\caption{{{text(figure.caption)}}}\\label{{{label}}}
@@ -99,6 +100,9 @@ class Latex(Form):
     def program(self, lines: list[str]) -> str:
         """A program with each line a paragraph, by which nothing in it can end it."""
         return "\n".join(["\\begin{program}", *(f"\\strut {program(line)}\\par" for line in lines), "\\end{program}"])
+
+    def sources(self):
+        return [raw("latex", "\\begin{sources}"), *super().sources(), raw("latex", "\\end{sources}")]
 
     def source(self, entry):
         return paragraph(raw("latex", text(entry), block=False))

@@ -62,7 +62,7 @@ def reference(pandocs: bytes, page: Page) -> bytes:
     heading = dict(line_spacing=page.line_spacing, keep_with_next=True, space_after=Pt(page.size_pt / 2))
     below_above = dict(space_before=Pt(page.size_pt / 2))
     styles = {  # Normal: what is in cells; Compact: items of lists, which have an indent of their own
-        "Normal": {}, "Body Text": indented, "First Paragraph": indented, SOURCE: indented, "Compact": text,
+        "Normal": {}, "Body Text": indented, "First Paragraph": indented, SOURCE: indented | dict(alignment=ALIGN.LEFT), "Compact": text,
         "Heading 1": heading | dict(alignment=ALIGN.CENTER, page_break_before=True),
         "Heading 2": heading | below_above | dict(first_line_indent=Mm(page.indent_mm)),
         "Heading 3": heading | below_above | dict(first_line_indent=Mm(page.indent_mm)),

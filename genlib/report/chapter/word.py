@@ -24,6 +24,7 @@ class Word(Form):
 
     def document(self, tree):
         from docx import Document
+        from docx.oxml.ns import qn
 
         with TemporaryDirectory() as folder:
             reference = f"{folder}/reference.docx"
@@ -35,6 +36,8 @@ class Word(Form):
         for place in [each for each in document.paragraphs if each.style.name == styles.PLACE]:
             kind, _, name = place.text.partition(":")
             getattr(self, f"_put_{kind}")(document, place, self.parts.of(kind)[name])
+        for indent in document.part.numbering_part.element.iter(qn("w:ind")):
+            indent.set(qn("w:hanging"), "560")  # 1 cm: the numbers of lists, from 10 on, are wider than pandoc thinks
         return _undated(document)
 
     def reference(self, label, text):
@@ -78,6 +81,8 @@ class Word(Form):
             picture = place.add_run().add_picture(str(path), width=Mm(self.page.text_mm[0]))
         smaller = min(1, Mm(HIGHEST * self.page.text_mm[1]) / picture.height)
         picture.width, picture.height = int(picture.width * smaller), int(picture.height * smaller)
+        for side in "distT", "distB", "distL", "distR":
+            picture._inline.set(side, "0")  # without it LibreOffice leaves 3 mm
         place.style = styles.FIGURE
 
 

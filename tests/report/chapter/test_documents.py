@@ -283,12 +283,16 @@ def test_the_document_compiles_as_it_is_and_numbers_as_word_does(engine, long):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", latex.ENGINES)
-def test_long_lines_of_programs_and_long_addresses_end_within_the_lines_of_latex(engine, tmp_path):
+def test_programs_addresses_and_figures_stay_on_the_pages_of_latex(engine, tmp_path):
     program = f"{PROGRAM}\n    f({'довгий_параметр=1, ' * 12})\n{'«—» 中' * 30}"
     given = parts(program=program)
     given.sources["last"] = f"URL: https://a.example/{'довгий/шлях-' * 9}.html (дата звернення: 12.11.2018)."
     given.listings["vae"] = Listing("Дуже довга назва " * 9, program)
-    documents.write(TEXT, given, report(), tmp_path, 3)
+    places = []
+    for n in range(8):
+        given.tables[f"t{n}"], given.figures[f"f{n}"] = table(f"t{n}"), Picture(f"f{n}", "Назва")
+        places += [f"::: {{.table name=t{n}}}\n:::\n\nТекст.\n\n::: {{.figure name=f{n}}}\n:::\n"]
+    documents.write(TEXT + "\n" + "\n".join(places), given, report(), tmp_path, 3)
     log, _ = latex.compiled((tmp_path / "chapter.tex").read_text(encoding="utf-8"), engine, tmp_path)
     assert not latex.FAULTS.findall(log)
 
