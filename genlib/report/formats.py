@@ -60,17 +60,18 @@ def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
     return "\n".join([f"**{escape.markdown(caption)}**", "", *table, escape.markdown(note), ""])
 
 
-def to_latex(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
+def to_latex(frame: pd.DataFrame, name: str, caption: str, note: str, text_width_pt: float = layout.TEXT_WIDTH_PT) -> str:
     """The table as LaTeX, in the order of the text and with its heads on each page; needs LATEX_PREAMBLE.
 
     LaTeX numbers it before its caption, and the text refers to it by \\ref{table:name}. The note is its last
-    row, since a page could end between a longtable and what follows it. It is laid out for lines of 16.5 cm.
+    row, since a page could end between a longtable and what follows it. It is laid out for lines of
+    `text_width_pt`.
     """
     caption = escape.latex(caption)
     note = f"\\fontsize{{10}}{{12}}\\selectfont\\raggedright {escape.latex(layout.unbroken(note))}"
     if frame.empty:
         return f"{{\\raggedright {caption}\\par}}\\smallskip\n{{{note}\\par}}\n"
-    size, shares, lefts, whole = layout.lay_out(frame, font=layout.COMPUTER_MODERN)
+    size, shares, lefts, whole = layout.lay_out(frame, text_width_pt, layout.COMPUTER_MODERN)
     columns = "\n".join(map(_latex_column, shares, lefts))
     heads, *rows = [" & ".join(escape.latex(layout.unbroken(str(cell))) for cell in row) for row in (frame.columns, *frame.to_numpy())]
     end_of_row = ("\\\\*" if whole else "\\\\") + "\\addlinespace\n"

@@ -246,6 +246,7 @@ def test_in_latex_pages_end_with_one_rule_and_begin_with_the_heads_and_nothing_f
     source = formats.to_latex(SENTENCES, "t", "Title", "Note")
     heads = "\\toprule\nVerdict & Evidence \\\\\n\\midrule\n"
     assert f"{heads}\\endhead\n\\bottomrule\n\\endfoot\n\\endlastfoot" in source
+    assert "\\\\*\n\\bottomrule\\noalign{\\unskip\\nobreak" in source, "between which no page may end"
     assert source.count("rule\n") == 2 * 2 + 1 and source.count("\\bottomrule") == 2 and "{table}" not in source
 
 
