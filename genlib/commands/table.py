@@ -17,7 +17,7 @@ def add(commands):
     parser.add_argument("--number", default="1",
                         help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
     parser.add_argument("--reproduced", default="", metavar="PHRASE",
-                        help="where the published figures are given, as in 'in the thesis of A. Kovalenko'")
+                        help="where the published figures are given, as in 'in the master’s thesis of 2025'")
     parser.add_argument("--out", type=a_path, default=Path("results/tables"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser

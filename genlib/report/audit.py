@@ -46,7 +46,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
     """
     here, rows = _Here(report), []
     for suspect in SUSPECTS:
-        here.other_steps, here.found = set(), False
+        here.other_steps, here.lacks_run = set(), False
         verdict, values = suspect.judge(here)
         reasons = [] if suspect.read == PUBLICATION else here.reasons_for(verdict, suspect.needs_gpu)
         verdict = report.say("cannot be judged here ({reason})", reason="; ".join(reasons)) if reasons else report.say(verdict)
@@ -88,8 +88,8 @@ def _shown(report, value, key: str) -> str:
 class _Here:
     """The runs that can be held against the published ones: of that model and number of steps.
 
-    other_steps: the numbers of steps of runs that were asked for, but are there only with those. found:
-    whether a run that was asked for is there.
+    other_steps: the numbers of steps of runs that were asked for, but are there only with those.
+    lacks_run: whether one that was asked for is not there at all.
     """
 
     def __init__(self, report):
@@ -99,7 +99,7 @@ class _Here:
         steps = runs["steps"].fillna(STEPS)
         loops = runs["variant"].str.match("(steps|batch)-")  # which vary the steps on purpose
         self.runs, self.left_out = runs[steps == STEPS], runs[(steps != STEPS) & ~loops]
-        self.other_steps, self.found = set(), False
+        self.other_steps, self.lacks_run = set(), False
         weights, profile = report.summary["weights"].iloc[0], report.summary["profile"].iloc[0]
         found = {N_("demonstration weights"): weights not in ("published", "random"), NO_GPU: runs["vram_peak_bytes"].isna().all(),
                  N_("other settings than the published ones"): profile != "thesis"}
@@ -113,7 +113,7 @@ class _Here:
 
         if (found := matching(self.runs)).empty:
             self.other_steps |= set(matching(self.left_out)["steps"].astype(int))
-        self.found |= len(found) > 0
+        self.lacks_run |= found.empty
         return found
 
     def mean(self, entry: Experiment, reading: str, method: str = "genlib", variant: str = "") -> float:
@@ -131,7 +131,7 @@ class _Here:
             reason = self.report.count("{steps} step instead of {published}", "{steps} steps instead of {published}", given[-1],
                                        steps=", ".join(map(str, given)), published=STEPS)
             return [*reasons, reason]
-        return reasons or [self.report.say("no such reading") if self.found else self.report.say("no such run")]
+        return reasons or [self.report.say("no such run") if self.lacks_run else self.report.say("no such reading")]
 
 
 def _reproduces(entry: Experiment, reading: str, tolerance: float):
@@ -179,7 +179,8 @@ def _vae_time(here: _Here):
 def _vae_vram(here: _Here):
     published = VAE_AS_IN_THESIS.published.averages["vram_peak_bytes"]
     weights, gputil = here.mean(VAE_AS_IN_THESIS, "weights_bytes"), here.mean(VAE_AS_IN_THESIS, "vram_device_bytes", "thesis")
-    weights /= 2 if "float32" in set(here.of(VAE_AS_IN_THESIS)["dtype"].tail(1)) else 1  # the published precision may have been half
+    if "float32" in set(here.of(VAE_AS_IN_THESIS, "genlib", "")["dtype"].tail(1)):
+        weights /= 2  # the published precision may have been half
     verdict = None if isnan(gputil) else IMPOSSIBLE if min(weights, gputil) > published else NOT_SHOWN
     return verdict, dict(published_mb=published, weights_mb=weights, gputil_mb=gputil,
                          allocator_mb=here.mean(VAE_AS_IN_THESIS, "vram_peak_bytes"))

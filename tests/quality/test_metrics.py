@@ -40,6 +40,11 @@ def test_sharpness_and_diversity_are_zero_for_flat_and_for_equal_pictures():
     assert quality.diversity([flat, flat]) == 0 < quality.diversity([flat, noise(0)])
 
 
+@pytest.mark.parametrize("pictures", [[noise(0)], [noise(0), noise(0)]])
+def test_of_fewer_than_two_different_pictures_no_diversity_is_told(pictures):
+    assert set(quality.of_pictures(pictures)) == {"sharpness"}
+
+
 def clip_of_torchmetrics(monkeypatch, module):
     monkeypatch.setitem(sys.modules, "torchmetrics", types.ModuleType("torchmetrics"))
     monkeypatch.setitem(sys.modules, "torchmetrics.multimodal", module)

@@ -120,7 +120,7 @@ def test_tables_are_numbered_on_from_the_first_over_those_that_are_filled(tmp_pa
     assert [name for name in report.tables if name in ("growth", "precisions")] == [], "no loop and no other precision"
     assert report.table("results").caption == f"Table {first} – Comparison of the results"
     assert report.table(report.tables[3]).caption.startswith(f"Table {fourth} – ")
-    assert report.table("growth").caption == "How time grows" and Report(tmp_path).table("audit").caption.startswith("The thesis")
+    assert report.table("growth").caption == "How time grows" and Report(tmp_path).table("audit").caption.startswith("The published")
 
 
 def test_a_new_table_or_figure_is_an_entry(tmp_path, monkeypatch):
