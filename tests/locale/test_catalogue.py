@@ -72,6 +72,13 @@ def ukrainian():
     return [(english[0], re.sub(r"{\w*}", "№", text)) for _, english, translated in messages("uk") for text in translated]
 
 
+@pytest.mark.parametrize("code", TRANSLATIONS)
+def test_no_sentence_is_translated_twice(code):
+    text = (FOLDER / code / "LC_MESSAGES" / "genlib.po").read_text(encoding="utf-8")
+    joined = [entry.replace('"\n"', "") for entry in re.findall(r'^(?:msgctxt .*\n)?msgid (?:".*"\n)+', text, re.M)]
+    assert len(joined) > 150 and len(joined) == len(set(joined))
+
+
 def test_ukrainian_holds_no_foreign_words_but_names():
     words = [re.findall(r"[A-Za-z][\w.'=-]*", text) for english, text in ukrainian() if english not in HEADINGS | ROWS]
     assert {word.rstrip(".") for found in words for word in found} - NAMES == set()
