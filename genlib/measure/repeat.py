@@ -14,6 +14,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from genlib import device, nvml, runs
+from genlib.measure import source
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE1
@@ -45,7 +46,7 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
-                              variant=variant), results, iterations)
+                              variant=variant, call=source.of_call(generate)), results, iterations)
     done = len(run.iterations)
     device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:

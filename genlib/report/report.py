@@ -1,5 +1,6 @@
 """A report: the runs that count, summarised once, in the reader's language, with numbered tables."""
 import re
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Report:
                  number: str = "", reproduced: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
         words = Language(language)
         self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
-        self.decimal_sign = words.decimal_sign
+        self.language, self.chapter_template, self.decimal_sign = words.code, words.chapter, words.decimal_sign
         self.reproduced = escape.plain(reproduced) or self.say("in the reproduced thesis")
         if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
             raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
@@ -84,11 +85,12 @@ class Report:
     def table(self, name: str) -> Table:
         """A table by its name; empty, with a note that says why, where these runs have nothing for it."""
         kind = _named(TABLES, name, "table")
-        (data, note), caption = self._cells(kind), self.say(kind.title)
+        (data, note), title = self._cells(kind), self.say(kind.title)
+        caption = title
         if len(data) and self._first_number:
             places = sum(len(self._cells(earlier)[0]) > 0 for earlier in TABLES[:TABLES.index(kind)])
-            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=caption)
-        return Table(name, data, caption, note, kind.file or name, self.decimal_sign)
+            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=title)
+        return Table(name, data, title, caption, note, kind.file or name, self.decimal_sign)
 
     def _cells(self, kind) -> tuple[pd.DataFrame, str]:
         """A table's data and note, made once."""
@@ -108,6 +110,16 @@ class Report:
         folder = Path(folder)
         return [path for kind in TABLES for path in self.table(kind.name).save(folder / "tables")] + \
                [path for name in self.figures for path in self.figure(name).save(folder / "figures")]
+
+    def save_chapter(self, folder, number: str = "3", *, template=None, only: Iterable[str] = ()) -> list[Path]:
+        """Write the chapter of a thesis as .docx, .tex and .html into a folder; returns the files.
+
+        number: the chapter's, from which its tables count. template: a text of one's own (see
+        `chapter.markdown`). only: names of tables and figures, for these without the text.
+        """
+        from genlib.report.chapter import chapter  # loads Jinja2
+
+        return chapter.write(self, Path(folder), number, template, only)
 
     def doubts(self) -> list[str]:
         """What makes the figures doubtful, and what helps; one sentence that says so if nothing does."""
