@@ -13,7 +13,9 @@ ROWS = {"Variational Autoencoders", "Generative Adversarial Networks"}  # of Tab
 NAMES = {
     "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA",  # of models and measures
     "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "C",  # that stand in tables and formulas
-    "GPUtil", "PyTorch", "genlib", "nvidia-smi", "run.json", "float16", "float32", "dtype='float32'"}  # of programs and files
+    "GPUtil", "PyTorch", "genlib", "nvidia-smi", "run.json", "float16", "float32", "dtype='float32'",  # of programs and files
+    "NVIDIA", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
+    *"CreativeML Open RAIL-M Source Code License".split()}
 OTHER_WORDS = {  # calques and second names, and what a thing is called instead
     "машин": "комп’ютер", r"тут\b": "на цьому комп’ютері, once for all rows", r"(?:пік|піку)\b": "пікове значення",
     "розподілювач": "розподільник пам’яті", "забрак": "нестача пам’яті", "латент(?!н)": "латентний вектор", "промпт|підказк": "запит",
@@ -72,13 +74,20 @@ def ukrainian():
     return [(english[0], re.sub(r"{\w*}", "№", text)) for _, english, translated in messages("uk") for text in translated]
 
 
+@pytest.mark.parametrize("code", TRANSLATIONS)
+def test_no_sentence_is_translated_twice(code):
+    text = (FOLDER / code / "LC_MESSAGES" / "genlib.po").read_text(encoding="utf-8")
+    joined = [entry.replace('"\n"', "") for entry in re.findall(r'^(?:msgctxt .*\n)?msgid (?:".*"\n)+', text, re.M)]
+    assert len(joined) > 150 and len(joined) == len(set(joined))
+
+
 def test_ukrainian_holds_no_foreign_words_but_names():
     words = [re.findall(r"[A-Za-z][\w.'=-]*", text) for english, text in ukrainian() if english not in HEADINGS | ROWS]
     assert {word.rstrip(".") for found in words for word in found} - NAMES == set()
 
 
 def test_ukrainian_has_ukrainian_signs():
-    wrong = re.compile(r"""[А-яіїєґ]['`][А-яіїєґ]|"|“|”|(?<=\s)[-—](?=\s)|\.\.\.|(?<=\d)\.(?=\d)|\d%|\s[,.;:]|  """)
+    wrong = re.compile(r"""[А-яіїєґ]['`][А-яіїєґ]|"|“|”|(?<=\s)[-—](?=\s)|\.\.\.|\d%|\s[,.;]|  """)
     assert [text for _, text in ukrainian() if wrong.search(text.replace("dtype='float32'", "№"))] == []
 
 
