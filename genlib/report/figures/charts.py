@@ -153,7 +153,7 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
         figure.text(0.5, 0.4, report.say("no loop over conditions was measured"), ha="center")
     for place, (entry, loop, found) in enumerate(panels, 1):
         _growth_of(report, figure.add_subplot(rows, min(len(panels), 3), place), entry, loop, found)
-    return figure, report.summary
+    return figure, report.summary if panels else report.summary.iloc[:0]
 
 
 def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -> None:
