@@ -184,7 +184,7 @@ def _wanted(archive: Path, file: zipfile.ZipFile) -> Members:
         else:
             wanted[PurePosixPath(*parts)] = member
     if odd:
-        say(f"{archive}: left out {len(odd)} files with names that not every system can store, such as {odd[0]!r:.200}: rename them")
+        say(f"{archive}: left out what has a name that not every system can store ({len(odd)}), such as {odd[0]!r:.200}: rename it")
     return wanted
 
 

@@ -4,7 +4,7 @@ To add an experiment, add an entry to EXPERIMENTS and measure a call under its s
 conclusions, the commands and the doctor then show it.
 """
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from genlib.locale import N_
 from genlib.record import MB
@@ -45,6 +45,7 @@ class Experiment:
     marker: str = "s"
     table: str = "results"  # its main table: "results" is Table 1
     takes_text: bool = False
+    variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
     own_ram: bool = True  # False: its process has run another model before, whose memory may still count
@@ -87,6 +88,7 @@ def _images_of_stylegan2(p: Mapping) -> float:
 STABLE_DIFFUSION = Experiment(
     "stable-diffusion", label=N_("Stable Diffusion"), family=N_("diffusion model"), notebook="1_stable_diffusion",
     colour="#0072B2", hatch="", marker="o", takes_text=True, prompted_variant="face-prompt",
+    variants={"face-prompt": N_("with a prompt"), "guidance-1": N_("without guidance")},
     loops=(Loop("steps", N_("steps", "unit of a line")), Loop("batch_size", N_("images in a batch"))),
     published=Published(
         dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB), model="Stable Diffusion v1-4",
@@ -109,6 +111,7 @@ VAE_AS_IN_THESIS = Experiment(
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
     colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from="photograph",
+    variants={"photograph": N_("of a photograph")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
     parts=lambda steps: {"encoder": 1, "decoder": 1}, papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
 

@@ -20,8 +20,8 @@ NOT_WRITTEN = ("folder", "archive", "origin", "displaced", "reference")  # field
 
 # What the models say of a picture that shows nothing: the value of DOUBT in the `info` of a PIL picture.
 DOUBT = "doubt"
-NOT_FINITE = N_("the picture has values that are NaN or infinite (dtype='float32' helps where those of half precision grow too large)")
-BLACKENED = "the safety checker turned a picture black, so that it does not show what the model drew: try another prompt or seed"
+NOT_FINITE = "the picture has values that are NaN or infinite (dtype='float32' helps where those of half precision grow too large)"
+BLACKENED = N_("the safety checker turned a picture black, so that it does not show what the model drew: try another prompt or seed")
 OUT_OF_MEMORY = "out of memory"
 
 MB = 1024**2
@@ -87,7 +87,8 @@ class Iteration:
     cpu_time_s: float | None = _seconds(N_("Processor time"))  # of the whole process, all threads
     # The allocator's peak since the start, with what CUDA graphs keep; on Apple's GPU the highest sample.
     vram_peak_bytes: int | None = _megabytes(
-        N_("VRAM, allocator’s peak"), short=N_("VRAM", "reading"), heading=N_("VRAM use (MB)"), phrase=N_("of VRAM at the peak"))
+        N_("VRAM, allocator’s peak"), short=N_("VRAM", "reading"), heading=N_("VRAM use (MB)"),
+        phrase=N_("of VRAM by the allocator’s peak"))
     vram_reserved_bytes: int | None = _megabytes(N_("VRAM, reserved"))  # the most that the allocator held from the driver
     vram_device_bytes: int | None = _megabytes(N_("VRAM, whole device"))  # by all processes, highest sample
     vram_process_start_bytes: int | None = _megabytes(N_("VRAM, this process, before"), shown=False)
@@ -95,7 +96,7 @@ class Iteration:
     vram_source: str | None = None  # who told vram_device_bytes: nvml, GPUtil, torch
     ram_bytes: int | None = _megabytes(  # RSS
         N_("RAM, at the end"), short=N_("RAM", "reading"), heading=N_("RAM use (MB)"), phrase=N_("of RAM at the end of an iteration"))
-    ram_peak_bytes: int | None = _megabytes(N_("RAM, peak"), phrase=N_("of RAM at the peak"))  # highest RSS while it ran
+    ram_peak_bytes: int | None = _megabytes(N_("RAM, peak"))  # highest RSS while it ran
     # RSS that no file backs and nobody shares: without mapped weights.
     ram_private_bytes: int | None = _megabytes(N_("RAM, private"))
     # In use on the device beyond this process's share when the call began.

@@ -43,8 +43,11 @@ def diversity(images) -> float:
 
 
 def of_pictures(images, clip: bool = False) -> dict[str, float]:
-    """Mean sharpness and diversity of pictures; with `clip` also mean CLIP-IQA, where it is available."""
-    found = {"sharpness": float(np.mean([sharpness(image) for image in images])), "diversity": diversity(images)}
+    """Mean sharpness of pictures, and their diversity if two of them differ; with `clip` also mean CLIP-IQA,
+    where it is available."""
+    found = {"sharpness": float(np.mean([sharpness(image) for image in images]))}
+    if apart := diversity(images):
+        found["diversity"] = apart
     if clip and (value := clip_iqa(images)) is not None:
         found["clip_iqa"] = value
     return found
@@ -56,7 +59,7 @@ def of_reconstructions(originals, reconstructions) -> dict[str, float]:
     Raises ValueError if there are more pictures than originals.
     """
     if len(reconstructions) > len(originals):
-        raise ValueError(f"{len(reconstructions)} pictures came from {len(originals)} originals: give the original of each")
+        raise ValueError(f"there are more pictures ({len(reconstructions)}) than originals ({len(originals)}): give the original of each")
     pairs = list(zip(originals, reconstructions, strict=False))
     return {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in {"psnr_db": psnr, "ssim": ssim}.items()}
 

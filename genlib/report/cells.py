@@ -1,13 +1,17 @@
 """What stands in cells, heads and notes of tables: figures with their spread, names with their steps."""
 import pandas as pd
 
-from genlib import experiments
+from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
-from genlib.record import READINGS, Reading, Run
+from genlib.record import READINGS, Iteration, Reading, Run
+from genlib.runs import variant_of
 
 MODEL, READING = N_("Model", "column"), N_("Reading", "column")
-THESIS, RATIO = N_("thesis", "column"), N_("ratio", "column")
+PUBLISHED, RATIO = N_("published", "column"), N_("ratio", "column")
+MEANS, ONLY_MEANS = N_("Mean ± standard deviation"), N_("Means", "of iterations")
+RESUMED = "*"  # behind the name of what was interrupted and taken up again
+PROFILES = {"thesis": N_("settings as published"), "tuned": N_("tuned settings"), "none": ""}
 WEIGHTS = {  # what they are called, and what has to be said of their figures
     "demo": (N_("demonstration weights"),
              N_("These are small models for trying things out: their figures say nothing of the published ones.")),
@@ -30,13 +34,18 @@ def short_head(report, name: str) -> str:
 
 def mean(report, row: pd.Series, name: str) -> str:
     """A reading's mean in a run ± its standard deviation, both to the place where they begin to vary."""
+    text, spread = like_mean(report, row, name, row[name]), row[f"{name}_sd"]
+    return text if MISSING in (text, like_mean(report, row, name, spread)) else f"{text} ± {like_mean(report, row, name, spread)}"
+
+
+def like_mean(report, row: pd.Series, name: str, value) -> str:
+    """A value of a reading in the unit of its mean in a run, and with as many decimals."""
     reading = READINGS[name]
-    value, spread = row[name] / reading.scale, row[f"{name}_sd"] / reading.scale
     if is_missing(value):
         return MISSING
-    decimals = decimals_of(value, reading.digits) if reading.digits else 1 if spread < 0.5 else 0
-    text = report.rounded(value, decimals)
-    return text if is_missing(spread) else f"{text} ± {report.rounded(spread, decimals)}"
+    spread = row[f"{name}_sd"] / reading.scale
+    decimals = decimals_of(row[name] / reading.scale, reading.digits) if reading.digits else 1 if spread < 0.5 else 0
+    return report.rounded(value / reading.scale, decimals)
 
 
 def figure(report, value, reading: Reading) -> str:
@@ -49,7 +58,12 @@ def figure(report, value, reading: Reading) -> str:
 
 def failure(report, run: Run) -> str:
     """Why a run has no figure, in a word or two."""
-    return report.say("out of memory") if any(i.out_of_memory for i in run.iterations) else report.say(N_("failed", "run"))
+    return failure_of(report, next((i for i in run.iterations if i.out_of_memory), Iteration()))
+
+
+def failure_of(report, iteration: Iteration) -> str:
+    """Why an iteration has no figure."""
+    return report.say("out of memory") if iteration.out_of_memory else report.say(N_("failed", "run"))
 
 
 def interval(report, row: pd.Series) -> str:
@@ -59,6 +73,16 @@ def interval(report, row: pd.Series) -> str:
 
 
 def name(report, experiment: str, *, in_table1: bool = False) -> str:
+    """An experiment's name in tables: `with_steps`, and a mark if its run was taken up again."""
+    return with_steps(report, experiment, in_table1) + mark(report.rows.loc[report.rows.index == experiment])
+
+
+def mark(rows: pd.DataFrame) -> str:
+    """RESUMED if one of the runs was taken up again."""
+    return RESUMED if any(run.resumed for run in rows["run"]) else ""
+
+
+def with_steps(report, experiment: str, in_table1: bool = False) -> str:
     """An experiment's label, with its number of steps where the report's rows differ in it."""
     entry, steps = experiments.find(experiment), report.rows["steps"].dropna()
     label = report.text(entry.name_in_table1 if in_table1 else entry.label)
@@ -83,11 +107,39 @@ def steps_text(report, steps: list[float]) -> str:
     return report.count("{steps} step", "{steps} steps", int(steps[-1]), steps=span([f"{number:g}" for number in steps]))
 
 
-def note(report, rows: pd.DataFrame, figures: str = N_("Mean ± standard deviation")) -> str:
+def variant(report, run: Run) -> str:
+    """What tells a run from its experiment's own, in words; "" for that one."""
+    entry = experiments.find(run.experiment)
+    if run.method == "thesis":
+        return report.say("by the published method")
+    if run.variant in entry.variants:
+        return report.say(entry.variants[run.variant])
+    if run.model and run.variant.startswith(variant_of("precision")):
+        return escape.plain(run.model.dtype)
+    loop = next((loop for loop in entry.loops if run.variant.startswith(variant_of(loop.setting))), None)
+    value = loop and run.settings.get(loop.setting)
+    if not isinstance(value, int):
+        return run.variant and f"“{escape.plain(run.variant)}”"
+    if loop.setting == "steps":
+        return steps_text(report, [value])
+    return report.say("{side} px", side=value) if loop.is_side else report.count("batch of {n} image", "batch of {n} images", value)
+
+
+def profile(report, name: str) -> str:
+    """What a profile is called."""
+    return report.say(PROFILES[name]) if name in PROFILES else report.say("profile “{profile}”", profile=name)
+
+
+def given(report) -> str:
+    """The sentence that says whose the published figures are."""
+    return report.say("Published figures are those given {reproduced}.", reproduced=report.reproduced)
+
+
+def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = True) -> str:
     """What a reader has to know of a table of these runs.
 
-    Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; the
-    unit; and what the figures cannot tell. "" without runs.
+    Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; with
+    `memory` the unit and what is read of it; and what the figures cannot tell. "" without runs.
     """
     def values(column):
         return ", ".join(map(str, dict.fromkeys(rows[column])))
@@ -96,13 +148,16 @@ def note(report, rows: pd.DataFrame, figures: str = N_("Mean ± standard deviati
         return ""
 
     weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
-    steps = sorted(set(rows["steps"].dropna()))
-    conditions = "; ".join([values("dtype"), *([steps_text(report, steps)] if steps else [])])
+    steps, counts = sorted(set(rows["steps"].dropna())), sorted(set(rows["n"]))
+    conditions = [values("device"), report.say(weights), profile(report, rows["profile"].iloc[0]), values("dtype"),
+                  steps_text(report, steps) if steps else ""]
+    alone = figures == MEANS and counts[-1] == 1
     return " ".join(filter(None, [
-        report.say("{device}; {weights}; profile “{profile}”; {conditions}.", device=values("device"), weights=report.say(weights),
-                   profile=values("profile"), conditions=conditions),
-        report.say("{figures}, n = {n}.", figures=report.say(figures), n=span(sorted(set(rows["n"])))),
-        report.say("1 MB = 1024² bytes."), *_of_other_models(report, rows), _of_memory(report, rows), doubt and report.say(doubt)]))
+        f"{'; '.join(filter(None, conditions))}.",
+        report.say("A single iteration, so that no deviation is known.") if alone else
+        report.say("{figures}, n = {n}.", figures=report.say(figures), n=span(counts)),
+        *_of_other_models(report, rows), memory and _of_memory(report, rows),
+        mark(rows) and report.say("{mark} The run was interrupted and taken up again.", mark=RESUMED), doubt and report.say(doubt)]))
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
@@ -123,4 +178,4 @@ def _of_memory(report, rows: pd.DataFrame) -> str:
         report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
     vram = report.say("This machine has no GPU, hence no VRAM.") if rows["vram_peak_bytes"].isna().all() else \
         report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
-    return f"{ram} {vram}"
+    return f"{report.say('1 MB = 1024² bytes.')} {ram} {vram}"

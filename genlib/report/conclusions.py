@@ -3,10 +3,12 @@ import numpy as np
 import pandas as pd
 
 from genlib.experiments import find
+from genlib.locale import N_
 from genlib.locale.numbers import span
 from genlib.record import MB, QUALITIES, READINGS
 from genlib.report import cells
 from genlib.report.summary import readings
+from genlib.runs import Run
 
 REAL_TIME_S = 1 / 25  # an image of film; slower is seen as single pictures
 WEAK_BYTES = 4 * 1024**3  # memory of a small graphics card
@@ -18,16 +20,16 @@ def conclude(report) -> list[str]:
     """Sentences with their figures: the fastest, smallest and most stable model, quality, which model for
     which use.
 
-    Models whose 95 % intervals overlap are not ranked in time, nor those in stability whose spreads no test
-    can tell apart; with unlike numbers of steps nothing is ranked. A figure that no run has gives no
-    sentence. The last sentence says what the figures cannot tell. Of an experiment that contains another,
-    only the other counts.
+    Models whose 95 % intervals overlap or are unknown are not ranked in time, nor those in stability whose
+    spreads no test can tell apart; with unlike numbers of steps nothing is ranked. A figure that no run has
+    gives no sentence. The last sentence says what the figures cannot tell. Of an experiment that contains
+    another, only the other counts.
     """
     alone = [slug for slug in report.rows.index if not find(slug).contains]
     runs = report.rows.loc[alone].dropna(subset=["time_s"])
     if runs.empty:
         return [report.say("No measurement succeeded, so there is nothing to conclude.")]
-    unlike = [cells.name(report, slug) for slug in runs.index if cells.name(report, slug) != _name(report, slug)]  # in steps
+    unlike = [name for slug in runs.index if (name := cells.with_steps(report, slug)) != _name(report, slug)]
     if unlike:
         ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models="; ".join(unlike))]
     else:
@@ -38,7 +40,8 @@ def conclude(report) -> list[str]:
 
 def _limits(report, runs: pd.DataFrame) -> str:
     doubt = cells.WEIGHTS[runs["weights"].iloc[0]][1]
-    sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0], n=runs["n"].min())
+    sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
+                          n=span(sorted(set(runs["n"]))))
     return f"{sentence} {report.say(doubt)}" if doubt else sentence
 
 
@@ -55,35 +58,37 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
     if len(ranked) < 2:
         return []
     first, second, last = ranked.iloc[0], ranked.iloc[1], ranked.iloc[-1]
-    if not first["time_s_high"] < second["time_s_low"]:  # also where n = 1 leaves no interval
-        return [report.say("{first} ({first_s} s) and {second} ({second_s} s) cannot be told apart in time: the 95 % intervals overlap "
-                           "or are unknown.", first=_name(report, first.name), second=_name(report, second.name),
-                           first_s=_interval(report, first), second_s=_interval(report, second))]
-    return [report.say("Fastest is {model}: {time} s an image; {slowest} takes {slowest_s} s, {times} times as long.",
+    if ranked["time_s_low"].isna().any():
+        times = "; ".join(f"{_name(report, slug)} {report.significant(time, 3)}" for slug, time in ranked["time_s"].items())
+        return [report.say("Of one iteration no interval is known, so that times are not ranked. Seconds an image: {figures}.",
+                           figures=times)]
+    if not first["time_s_high"] < second["time_s_low"]:
+        return [report.say("{first} ({first_s} s) and {second} ({second_s} s) cannot be told apart in time: the 95 % intervals overlap.",
+                           first=_name(report, first.name), second=_name(report, second.name),
+                           first_s=cells.interval(report, first), second_s=cells.interval(report, second))]
+    times = last["time_s"] / first["time_s"]
+    longer = report.say(N_("{times} times as long", "fraction"), times=report.rounded(times, 1)) if times < 10 else \
+        report.count("{n} times as long", "{n} times as long", round(times))
+    return [report.say("Fastest is {model}: {time} s an image; {slowest} takes {slowest_s} s, {longer}.",
                        model=_name(report, first.name), time=report.significant(first["time_s"], 3), slowest=_name(report, last.name),
-                       slowest_s=report.significant(last["time_s"], 3), times=report.significant(last["time_s"] / first["time_s"], 2))]
-
-
-def _interval(report, run: pd.Series) -> str:
-    return report.significant(run["time_s"], 3) if pd.isna(run["time_s_low"]) else cells.interval(report, run)
-
-
-def _memory(runs: pd.DataFrame, ram: str) -> pd.Series:
-    """VRAM where all have it; else this reading of RAM, without experiments whose RAM is not their own."""
-    if runs["vram_peak_bytes"].notna().all():
-        return runs["vram_peak_bytes"]
-    return runs[ram][[find(slug).own_ram for slug in runs.index]].dropna()
+                       slowest_s=report.significant(last["time_s"], 3), longer=longer)]
 
 
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
-    """By Table 1's readings: VRAM's peak, or RAM at the end."""
-    sizes = _memory(runs, "ram_bytes").sort_values()
+    """By Table 1's readings: VRAM's peak, or RAM at the end where it is the experiment's own."""
+    in_vram = runs["vram_peak_bytes"].notna().all()
+    sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()
+    sizes = sizes.sort_values()
     if len(sizes) < 2:
         return []
     return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
                        model=_name(report, sizes.index[0]), mb=report.rounded(sizes.iloc[0] / MB, 0),
                        memory=report.say(READINGS[sizes.name].phrase), largest=_name(report, sizes.index[-1]),
                        largest_mb=report.rounded(sizes.iloc[-1] / MB, 0))]
+
+
+def _own_ram(runs: pd.DataFrame) -> list[bool]:
+    return [find(slug).own_ram for slug in runs.index]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
@@ -113,20 +118,23 @@ def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
 
 
 def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
-    sentences = []
+    sentences, shown = [], set()
     for name, reading in QUALITIES.items():
-        if not reading.ranked or f"quality.{name}" not in runs:
+        values = runs[f"quality.{name}"].dropna().sort_values(ascending=False) if f"quality.{name}" in runs else []
+        if not reading.ranked or not len(values):
             continue
-        values = runs[f"quality.{name}"].dropna().sort_values(ascending=False)
+        shown.add(name)
         figures = "; ".join(f"{_name(report, slug)} {cells.figure(report, value, reading)}" for slug, value in values.items())
         if ranked and len(values) > 1:
             sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=cells.head(report, reading),
                                         figures=figures, model=_name(report, values.index[0])))
-        elif len(values):
+        else:
             sentences.append(f"{cells.head(report, reading)}: {figures}.")
-    limits = report.say("What these figures cannot tell: sharpness and diversity do not say whether a picture shows a face, PSNR and SSIM "
-                        "compare a picture with its own original only, and five pictures say little of a model’s range.")
-    return sentences + [limits] * bool(sentences)
+    limits = {"sharpness": N_("sharpness does not say whether a picture shows a face"),
+              "diversity": N_("diversity is that of a few pictures and says little of a model’s range"),
+              "psnr_db": N_("PSNR and SSIM compare a picture with its own original only")}
+    said = "; ".join(report.say(limit) for name, limit in limits.items() if name in shown)
+    return sentences + [report.say("What these figures cannot tell: {limits}.", limits=said)] * bool(said)
 
 
 def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
@@ -139,19 +147,30 @@ def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
-    """Whether a model fits is judged by its peak."""
-    sentences, peaks = [], _memory(runs, "ram_peak_bytes")
-    light = peaks[peaks <= WEAK_BYTES]
-    sizes = "; ".join(f"{_name(report, slug)} {report.rounded(peak / MB, 0)}" for slug, peak in peaks.items())
-    if sizes:
-        values = dict(models=_names(report, light.index), figures=sizes, memory=report.say(READINGS[peaks.name].phrase))
-        sentences = [report.say("On a weak machine (4 GB) these fit: {models}. MB {memory}: {figures}.", **values) if len(light) else
-                     report.say("On a weak machine (4 GB) none fits. MB {memory}: {figures}.", **values)]
-    left_out = [slug for slug in runs.index if not find(slug).own_ram and slug not in peaks]
-    if left_out:
-        sentences.append(report.say("The RAM of {models} is left out: its process may hold what ran in it before.",
-                                    models=_names(report, left_out)))
-    return sentences
+    """On a GPU by what the device held, since a process takes more than its allocator; else by the process's
+    peak."""
+    if runs["vram_peak_bytes"].notna().any():
+        peaks = pd.Series({slug: _held_by_device(run) for slug, run in runs["run"].items()})
+        fits = N_("Weak machines: within 4 GB of VRAM stay {models}. The device held at most, in MB: {figures}.")
+        none = N_("Weak machines: none stays within 4 GB of VRAM. The device held at most, in MB: {figures}.")
+        unknown, why = peaks.index[peaks.isna()], N_(
+            "Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.")
+    else:
+        peaks = runs["ram_peak_bytes"][_own_ram(runs)]
+        fits = N_("Weak machines: within 4 GB of RAM stay {models}. The process held at most, in MB: {figures}.")
+        none = N_("Weak machines: none stays within 4 GB of RAM. The process held at most, in MB: {figures}.")
+        unknown, why = runs.index.difference(peaks.index), N_(
+            "The RAM of {models} is left out: its process may hold what ran in it before.")
+    peaks = peaks.dropna()
+    light = peaks.index[peaks <= WEAK_BYTES]
+    figures = "; ".join(f"{_name(report, slug)} {report.rounded(peak / MB, 0)}" for slug, peak in peaks.items())
+    return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
+        [report.say(why, models=_names(report, unknown))] * bool(len(unknown))
+
+
+def _held_by_device(run: Run) -> float:
+    """The most that the GPU held during an iteration, without what other processes held; NaN if unknown."""
+    return (readings(run.good, "vram_device_bytes") - readings(run.good, "vram_others_bytes").fillna(0)).max()
 
 
 def _by_text(report, runs: pd.DataFrame) -> list[str]:

@@ -21,7 +21,7 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
       deviation over the mean;
     - flops_per_s, reached at the mean time, and machine_share, what it is of the best matmul_flops_per_s
       among runs of the same machine, profile and dtype (every process measures that rate, and some are slowed
-      down).
+      down); NaN above 1, where all were slowed down, or the clock rose after the rate was measured.
 
     Energy and work are those of a call: divide by the batch size for an image. Failed iterations are counted,
     not averaged; a reading that some iterations lack is averaged over the others.
@@ -30,11 +30,12 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
     frame = pd.DataFrame(rows or [_row(Run("", Machine("")))])
     frame["matmul_flops_per_s"] = frame["matmul_flops_per_s"].astype(float)
     best = frame.groupby(ONE_RATE, dropna=False)["matmul_flops_per_s"].transform("max")
-    return frame.assign(machine_share=frame["flops_per_s"] / best).iloc[:len(rows)]
+    share = frame["flops_per_s"] / best
+    return frame.assign(machine_share=share.where(share <= 1)).iloc[:len(rows)]
 
 
 def _row(run: Run) -> dict:
-    row = facts(run) | {"run": run, "when": when(run), "steps": as_number(run.settings.get("steps")), "n": len(run.good),
+    row = _of_several(facts(run), run) | {"run": run, "when": when(run), "steps": as_number(run.settings.get("steps")), "n": len(run.good),
                         "failed": len(run.iterations) - len(run.good)}
     for name in SHOWN:
         values = readings(run.good, name).dropna()
@@ -44,6 +45,11 @@ def _row(run: Run) -> dict:
     work = np.nan if run.flops_per_image is None else run.flops_per_image
     return row | {"time_s_median": times.median(), "time_s_low": times.mean() - half, "time_s_high": times.mean() + half,
                   "time_s_cv": times.std() / times.mean(), "flops_per_s": work / times.mean()}
+
+
+def _of_several(row: dict, run: Run) -> dict:
+    """The facts without what needs two pictures that differ: the diversity that older records give of one."""
+    return {name: value for name, value in row.items() if name != "quality.diversity" or value > 0}
 
 
 def readings(iterations: list[Iteration], name: str) -> pd.Series:

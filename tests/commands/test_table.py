@@ -12,7 +12,8 @@ from genlib.report.tables import TABLES
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
-FILES = [kind.file or kind.name for kind in TABLES if kind.name not in ("growth", "precisions")]  # of these runs: no loop, one precision
+FILES = [kind.file or kind.name for kind in TABLES if kind.name not in ("growth", "precisions", "machines")]  # of these runs, of one kind
+FILES += [f"iterations-{experiment}" for experiment in TIMES]
 
 
 @pytest.fixture
@@ -77,9 +78,16 @@ def test_the_table_command_says_what_makes_every_run_doubtful_that_it_used(tmp_p
     assert "\nNothing was seen that makes these figures doubtful.\n" in capsys.readouterr().out
     save_run(tmp_path / "runs", "stable-diffusion", [1.0] * 2, variant="guidance-1")
     assert main(call) == 0
-    assert "What makes these figures doubtful:\nStable Diffusion (guidance-1): n = 2 is too few" in capsys.readouterr().out
+    assert "What makes these figures doubtful:\nFewer than 5 iterations show neither a drift nor an outlier: Stable " \
+        "Diffusion (without guidance, n = 2)." in capsys.readouterr().out
     assert main([*call, "--language", "uk"]) == 0
-    assert "Що ставить ці дані під сумнів:\nStable Diffusion (guidance-1): n = 2 – замало" in capsys.readouterr().out
+    assert "Stable Diffusion (без керування запитом (guidance), n = 2). Виміряйте щонайменше 5." in capsys.readouterr().out
+
+
+def test_the_published_figures_are_of_the_work_that_the_command_is_told(results, tmp_path):
+    out = tmp_path / "out"
+    assert main(["table", str(results), "--reproduced", "in the master’s thesis of 2025", "--format", "md", "--out", str(out)]) == 0
+    assert "Published figures are those given in the master’s thesis of 2025." in (out / "beside_thesis.md").read_text(encoding="utf-8")
 
 
 def test_the_table_command_takes_a_zip_and_writes_the_audit(tmp_path, capsys):
@@ -87,7 +95,7 @@ def test_the_table_command_takes_a_zip_and_writes_the_audit(tmp_path, capsys):
     archive = pack(tmp_path / "colab")
     assert main(["table", str(archive), "--out", str(tmp_path / "out"), "--format", "md", "--language", "uk"]) == 0
     assert "1,50 ± 0,71" in capsys.readouterr().out
-    assert "Перевірка показників" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+    assert "Перевірка опублікованих показників" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

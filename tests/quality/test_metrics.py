@@ -30,7 +30,7 @@ def test_reconstructions_are_judged_by_the_means_over_pairs_and_each_needs_its_o
         assert found.pop(name) == pytest.approx((metric(noise(0), noise(1)) + metric(noise(2), noise(3))) / 2)
     assert not found
     assert quality.of_reconstructions([noise(0), noise(2)], [noise(1)])["psnr_db"] == quality.psnr(noise(0), noise(1)), "one failed"
-    with pytest.raises(ValueError, match="2 pictures came from 1 originals"):
+    with pytest.raises(ValueError, match="more pictures \\(2\\) than originals \\(1\\)"):
         quality.of_reconstructions([noise(0)], [noise(0), noise(1)])
 
 
@@ -38,6 +38,11 @@ def test_sharpness_and_diversity_are_zero_for_flat_and_for_equal_pictures():
     flat = Image.new("RGB", (32, 32), "grey")
     assert quality.sharpness(flat) == 0 < quality.sharpness(noise(0))
     assert quality.diversity([flat, flat]) == 0 < quality.diversity([flat, noise(0)])
+
+
+@pytest.mark.parametrize("pictures", [[noise(0)], [noise(0), noise(0)]])
+def test_of_fewer_than_two_different_pictures_no_diversity_is_told(pictures):
+    assert set(quality.of_pictures(pictures)) == {"sharpness"}
 
 
 def clip_of_torchmetrics(monkeypatch, module):

@@ -33,13 +33,14 @@ def broken_words(frame, folder):
 
 
 def every_table(folder, language):
+    save_run(folder, "stable-diffusion", [8.1, 8.2], settings=dict(steps=50), machine="another")
     for experiment, time in ("stable-diffusion", 8.1), ("vae-as-in-thesis", 8.4), ("vae-round-trip", 0.123), ("stylegan2-ada", 0.0123):
         save_run(folder, experiment, [time, time * 1.1], settings=dict(steps=50))
     for n in 2, 4:
         save_run(folder, "stylegan2-ada", [0.02 * n], settings=dict(steps=50, batch_size=n), variant=f"batch-{n}")
     save_run(folder, "stylegan2-ada", [0.03], settings=dict(steps=50), variant="precision-bfloat16", dtype="bfloat16")
     report = Report(folder, price_per_hour=1.0, language=language)
-    assert report.tables == [kind.name for kind in TABLES]
+    assert report.tables[:len(TABLES)] == [kind.name for kind in TABLES]
     return [report.table(name).data for name in report.tables]
 
 

@@ -75,7 +75,7 @@ def test_a_good_iteration_without_a_time_is_left_out_of_the_times(tmp_path):
     run.iterations[2].time_s = None
     run.save()
     everything(Report(tmp_path))
-    assert any("time_s (4)" in doubt for doubt in Report(tmp_path).doubts())
+    assert any("(Time: 4 of 5)" in doubt for doubt in Report(tmp_path).doubts())
 
 
 def test_a_finished_run_without_iterations_is_no_run(tmp_path):
@@ -94,7 +94,7 @@ def test_a_publication_need_not_have_every_reading(tmp_path, monkeypatch):
     save_run(tmp_path, "half-published", [0.5, 0.5], vram=100 * MB)
     report = Report(tmp_path)
     everything(report)
-    assert report.table("beside_thesis").data[["thesis", "ratio"]].to_numpy().tolist() == [["1.00", "0.50"], ["—", "—"], ["—", "—"]]
+    assert report.table("beside_thesis").data[["published", "ratio"]].to_numpy().tolist() == [["1.00", "0.50"], ["—", "—"], ["—", "—"]]
 
 
 def test_a_quality_without_a_name_shows_no_catalogue(tmp_path):

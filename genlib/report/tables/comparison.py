@@ -1,4 +1,4 @@
-"""The models side by side: Table 1, the thesis's figures beside it, all readings, the cost of many images."""
+"""The models side by side: Table 1, the published figures beside it, all readings, cost of many images."""
 from math import ceil, floor, log10
 
 import pandas as pd
@@ -39,7 +39,7 @@ def _names_of_the_thesis(report) -> list[str]:
     """Which of the other tables' names the thesis's names of the rows stand for."""
     pairs = [report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
              for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label]
-    return [report.say("The rows are named as in the thesis: {pairs}.", pairs=", ".join(pairs))] if pairs else []
+    return [report.say("The rows are named as {reproduced}: {pairs}.", reproduced=report.reproduced, pairs=", ".join(pairs))] * bool(pairs)
 
 
 def _without_entry(report) -> list[str]:
@@ -57,11 +57,14 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
             reading, there = READINGS[name], published and published.averages.get(name)
             ratio = report.significant(row[name] / there, 2) if comparable(row, name) and not is_missing(row[name]) else MISSING
             rows.append({
-                report.say(cells.MODEL): cells.name(report, slug), report.say(cells.READING): report.say(reading.heading),
-                report.say("this run"): cells.mean(report, row, name),
-                report.say(cells.THESIS): report.rounded(there and there / reading.scale, 2 if reading.digits else 0),
+                report.say(cells.MODEL): cells.name(report, slug), report.say(cells.READING): cells.short_head(report, name),
+                report.say(N_("measured", "column")): cells.mean(report, row, name),
+                report.say(cells.PUBLISHED): report.rounded(there and there / reading.scale, 2 if reading.digits else 0),
                 report.say(cells.RATIO): ratio})
-    return pd.DataFrame(rows), cells.note(report, report.rows) if rows else nothing(report)
+    if not rows:
+        return pd.DataFrame(), nothing(report)
+    like = report.say("A ratio is given of weights at full size, with the same model, number of steps and way of reading.")
+    return pd.DataFrame(rows), f"{cells.given(report)} {like} {cells.note(report, report.rows)}"
 
 
 def comparable(row: pd.Series, name: str) -> bool:
@@ -90,7 +93,15 @@ def readings(report) -> tuple[pd.DataFrame, str]:
         rows.append(row | {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()})
     origins = choice.several_places(report, report.rows) or [
         report.say("The runs are from “{origin}”.", origin=report.rows["origin"].iloc[0])]
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *origins])
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_of_shares(report), *origins])
+
+
+def _of_shares(report) -> list[str]:
+    """Why a run whose rate and whose machine's rate are known has no share."""
+    rows = report.rows
+    withheld = rows["flops_per_s"].notna() & rows["matmul_flops_per_s"].notna() & rows["machine_share"].isna()
+    return [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
+                       "the clock rose after it.")] if withheld.any() else []
 
 
 def _reading_name(report, name: str) -> str:
@@ -123,9 +134,9 @@ def cost(report) -> tuple[pd.DataFrame, str]:
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
         precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # False without an interval
         rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
-    note = report.say("At the measured mean time an image, rounded to the digits that its 95 % interval bears; it is assumed that every "
-                      "image takes as long and that devices share the work without loss.")
-    return pd.DataFrame(rows), f"{note} {cells.note(report, report.rows)}" if rows else nothing(report)
+    note = report.say("At the measured mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in "
+                      "two; it is assumed that every image takes as long and that devices share the work without loss.")
+    return pd.DataFrame(rows), f"{note} {cells.note(report, report.rows, cells.ONLY_MEANS, memory=False)}" if rows else nothing(report)
 
 
 def _cost_of(report, name: str, run: pd.Series, images: int, digits: int) -> dict[str, str]:

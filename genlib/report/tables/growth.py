@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from genlib.experiments import EXPERIMENTS, Experiment, Loop, find
+from genlib.experiments import EXPERIMENTS, VAE_ROUND_TRIP, Experiment, Loop, find
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of
 from genlib.record import QUALITIES, TABLE1
@@ -80,14 +80,14 @@ def growth(report) -> tuple[pd.DataFrame, str]:
     for entry, loop, found in loops(report.summary):
         line, failed = line_through(found), found[found["time_s"].isna()]["run"]
         out = sum(any(i.out_of_memory for i in run.iterations) for run in failed)
-        name, counted = report.text(entry.label), unit(report, loop, found)
+        name, counted = report.text(entry.label) + cells.mark(found), unit(report, loop, found)
         rows.append({
             report.say(cells.MODEL): name, report.say(N_("Unit", "column")): counted,
             report.say("Fixed time (s)"): _with_error(report, line.fixed_s, line.fixed_error),
             report.say("Time a unit (s)"): _with_error(report, line.unit_s, line.unit_error), "R²": report.rounded(line.r2, 3),
             report.say(N_("Conditions", "column")): str(len(found) - len(failed)), report.say("Out of memory"): str(out)})
         used.append(found[found["n"] > 0])
-        below += [f"{name}, {counted}"] if line.below_zero else []
+        below += [f"{report.text(entry.label)}, {counted}"] if line.below_zero else []
     if not rows:
         return pd.DataFrame(), report.say("no loop over conditions was measured")
     sentences = [report.say("Time ≈ fixed time + time a unit × units, by least squares over three conditions or more (few leave a wide "
@@ -95,7 +95,7 @@ def growth(report) -> tuple[pd.DataFrame, str]:
     if below:
         sentences.append(report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero "
                                     "units ({rows}).", rows="; ".join(below)))
-    note = cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"))
+    note = cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)
     return pd.DataFrame(rows), " ".join(filter(None, [*sentences, note]))
 
 
@@ -131,8 +131,8 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
     if not rows:
         return pd.DataFrame(), report.say("no run in another precision was measured")
     note = report.say("The ratio is the time over that of the model’s first row, the precision of its other runs; PSNR holds the picture "
-                      "of the same latent, of the VAE of the same photograph, against that row’s. RAM is of the whole process, with "
-                      "what ran in it before.")
+                      "of the same latent ({model}: of the same photograph) against that row’s. RAM is of the whole process, with what "
+                      "ran in it before.", model=report.text(VAE_ROUND_TRIP.label))
     used = pd.concat(used)
     return pd.DataFrame(rows), f"{note} {cells.note(report, used[used['n'] > 0])}".strip()
 
@@ -143,6 +143,7 @@ def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
         means[cells.short_head(report, "time_s")] = cells.failure(report, run["run"])
     (time_head, time), *memories = means.items()
     psnr = MISSING if run["run"] is own["run"] else cells.figure(report, run.get("quality.psnr_db"), QUALITIES["psnr_db"])
-    return {report.say(cells.MODEL): report.text(find(run["experiment"]).label), report.say(N_("Precision", "column")): run["dtype"],
+    name = report.text(find(run["experiment"]).label) + cells.mark(run.to_frame().T)
+    return {report.say(cells.MODEL): name, report.say(N_("Precision", "column")): run["dtype"],
             "n": str(run["n"]), time_head: time, report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),
             **dict(memories), cells.head(report, QUALITIES["psnr_db"]): psnr}
