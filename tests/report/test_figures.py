@@ -78,7 +78,7 @@ def test_bars_show_the_means_and_the_deviations(tmp_path):
     assert panel(report, "ram_bytes").get_yscale() == "linear"
 
 
-@pytest.mark.parametrize("weights, expected", [("published", ["дипломна робота"]), ("demo", [])])
+@pytest.mark.parametrize("weights, expected", [("published", ["опубліковано"]), ("demo", [])])
 def test_the_dashed_line_of_the_thesis_has_one_entry_in_the_legend_where_it_is_drawn(tmp_path, weights, expected):
     figure = Report(save_runs(tmp_path, weights=weights), language="uk").figure("bars").canvas
     assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == expected
