@@ -20,7 +20,8 @@ NOT_IN_PDFLATEX = frozenset("¤¦ÐðÞþĐđĦħĸĿŀŉŊŋŦŧſ")
 LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {c: f"{{{c}}}" for c in "[]*"} | {  # [ and * mean something behind \\
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}",
     "|": "\\textbar{}", '"': "\\symbol{34}", "²": "\\textsuperscript{2}", "³": "\\textsuperscript{3}", "±": "$\\pm$", "−": "$-$",
-    "×": "$\\times$", "≈": "$\\approx$", "∞": "$\\infty$", "≤": "$\\le$", "≥": "$\\ge$", THIN_SPACE: "\\,"}
+    "×": "$\\times$", "≈": "$\\approx$", "∞": "$\\infty$", "≤": "$\\le$", "≥": "$\\ge$", THIN_SPACE: "\\,",
+    "\N{NO-BREAK SPACE}": "~"}
 
 
 def plain(text: str) -> str:
@@ -51,6 +52,11 @@ def csv(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """For LaTeX; of a letter that pdfLaTeX lacks it prints the number, and other engines print the letter."""
-    return "".join(LATEX.get(c) or (c if PDFLATEX.match(c) and c not in NOT_IN_PDFLATEX else
-                                    f"\\ifdefined\\Umathchar {c}\\else{{[}}U+{ord(c):04X}{{]}}\\fi{{}}") for c in plain(text))
+    """For LaTeX; of a letter that pdfLaTeX or another engine's font lacks the number is printed."""
+    return "".join(LATEX.get(c) or (c if PDFLATEX.match(c) and c not in NOT_IN_PDFLATEX else _latex_if_there(c)) for c in plain(text))
+
+
+def _latex_if_there(letter: str) -> str:
+    """Counted by tens, since " may be active under babel."""
+    number = f"{{[}}U+{ord(letter):04X}{{]}}"
+    return f"\\ifdefined\\Umathchar\\iffontchar\\font{ord(letter)} {letter}\\else{number}\\fi\\else{number}\\fi{{}}"

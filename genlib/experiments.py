@@ -54,6 +54,7 @@ class Experiment:
     loops_from: str = ""  # the variant from which the loops set out
     published: Published | None = None
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
+    papers: tuple[str, ...] = ()  # that describe it, by their keys in genlib/report/chapter/sources.py
     # Whole images that its notebook draws, by its parameters, with device.precisions for PRECISIONS_TRIED.
     images: Callable[[Mapping], float] | None = None
 
@@ -93,7 +94,7 @@ STABLE_DIFFUSION = Experiment(
         dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB), model="Stable Diffusion v1-4",
         times_s=(7.79, 7.83, 7.94, 8.06, 8.05), vram_bytes=round(5619.66 * MB),
         ram_bytes=round(4278.79 * MB)),  # so printed, though its table says 4271
-    parts=_diffusion, images=_images_of_stable_diffusion)
+    parts=_diffusion, papers=("rombach2022", "radford2021", "ho2022", "liu2022"), images=_images_of_stable_diffusion)
 
 VAE_AS_IN_THESIS = Experiment(
     "vae-as-in-thesis", label=N_("VAE (+SD)"), family=N_("variational autoencoder"),
@@ -104,6 +105,7 @@ VAE_AS_IN_THESIS = Experiment(
         read_otherwise=frozenset({"vram_peak_bytes"}),  # GPUtil: the whole device, read once after the iteration
         times_s=(7.86, 7.88, 8.07, 8.09, 7.94)),
     parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
+    papers=("kingma2014", "rombach2022", "radford2021", "ho2022", "liu2022", "wang2004"),
     images=lambda p: 2 * p["ITERATIONS"] + 2)
 
 VAE_ROUND_TRIP = Experiment(
@@ -111,7 +113,7 @@ VAE_ROUND_TRIP = Experiment(
     colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from="photograph",
     variants={"photograph": N_("of a photograph")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
-    parts=lambda steps: {"encoder": 1, "decoder": 1}, images=_round_trips)
+    parts=lambda steps: {"encoder": 1, "decoder": 1}, papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
 
 STYLEGAN2_ADA = Experiment(
     "stylegan2-ada", label=N_("StyleGAN2-ADA", "model"), family=N_("generative adversarial network"),
@@ -121,7 +123,8 @@ STYLEGAN2_ADA = Experiment(
            Loop("resolution", N_("megapixels", "unit of a line"), is_side=True, renames_model=True)),
     published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB),  # averages only
                         read_otherwise=frozenset({"time_s", "ram_bytes"})),  # until the call returns; divided by 1024³, printed as MB
-    parts=lambda steps: {"generator": 1}, images=_images_of_stylegan2)
+    parts=lambda steps: {"generator": 1}, papers=("goodfellow2014", "karras2019", "karras2020", "karras2020ada"),
+    images=_images_of_stylegan2)
 
 EXPERIMENTS = [STABLE_DIFFUSION, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, STYLEGAN2_ADA]  # in the thesis's order
 

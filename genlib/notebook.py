@@ -25,6 +25,7 @@ NEEDED = {  # modules that a run imports, and the packages that bring them
     "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
     "pynvml": "nvidia-ml-py", "docx": "python-docx", "babel": "Babel", "GPUtil": "GPUtil", "nbclient": "nbclient",
     "nbconvert": "nbconvert", "ipykernel": "ipykernel"}
+FOR_CHAPTER = {"pypandoc.files": "pypandoc_binary"}  # pypandoc alone would take Colab's own pandoc, which is too old
 NOT_ON_COLAB = ("GPUtil", "docx", "babel")  # and without which most of a notebook works
 
 
@@ -63,12 +64,14 @@ def _literal(expression: ast.expr):
         return None
 
 
-def install_missing() -> None:
-    """Install what Colab or Kaggle lacks; a line names what could not be installed."""
-    for module in NOT_ON_COLAB:
-        command = [sys.executable, "-m", "pip", "install", "-q", NEEDED[module]]
-        if not find_spec(module) and subprocess.run(command).returncode:
-            print(f"{NEEDED[module]} could not be installed: what needs it is left out")
+def install_missing(for_chapter: bool = False) -> None:
+    """Install what Colab or Kaggle lacks, and what the chapter needs if one is asked for; a line names what
+    could not be installed."""
+    wanted = {module: NEEDED[module] for module in NOT_ON_COLAB} | (FOR_CHAPTER if for_chapter else {})
+    for module, package in wanted.items():
+        is_there = find_spec(module.partition(".")[0]) and find_spec(module)
+        if not is_there and subprocess.run([sys.executable, "-m", "pip", "install", "-q", package]).returncode:
+            print(f"{package} could not be installed: what needs it is left out")
 
 
 def here() -> Path:

@@ -188,6 +188,7 @@ class Run:
     flops_per_image: float | None = None
     quality: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    call: str | None = None  # the source text of what was measured
     weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
     profile: str = "none"
     schema: int = SCHEMA

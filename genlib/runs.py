@@ -6,6 +6,7 @@ pictures beside it. Folders are only ever added. record.py says what a record ho
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -15,9 +16,10 @@ from genlib.checks import ITERATIONS, RECORD_BYTES, parse
 from genlib.files import explain_storage, hold, read_regular
 from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
+from genlib.remarks import CLOCK_SET_BACK
 
-__all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "load", "parse", "read", "read_all", "slug",
-           "variant_of", "when", "winners"]
+__all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "group_of", "load", "odd_pictures", "parse",
+           "read", "read_all", "slug", "variant_of", "when", "winners"]
 
 
 def slug(text: str) -> str:
@@ -44,7 +46,7 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     it, as an unmounted drive does.
     """
     results = Path(results)
-    names = (run.machine.slug, run.experiment, "-".join(filter(None, (run.weights, run.profile, run.variant))))
+    names = group_of(run)
     if odd := [name for name in names if not pictures.is_plain(name)]:
         raise ValueError(f"{odd[0]!r} is to be a folder's name: use letters, digits, dots and dashes, and fewer than 256")
     if iterations is not None and iterations > ITERATIONS:
@@ -74,6 +76,11 @@ def begin(run: Run, results, iterations: int | None = None) -> Run:
     return run
 
 
+def group_of(run: Run) -> tuple[str, str, str]:
+    """The names of the folders, below the results, in which the runs of its kind lie."""
+    return run.machine.slug, run.experiment, "-".join(filter(None, (run.weights, run.profile, run.variant)))
+
+
 def _read_group(group: Path) -> list[Run]:
     """The runs in a folder of runs of one kind, newest first; what is a link or cannot be read is no run."""
     found = []
@@ -93,14 +100,13 @@ def _start(run: Run, before: list[Run]) -> None:
     newest = max(map(when, before), default=0.0)
     if newest >= now.timestamp():
         run.started = datetime.fromtimestamp(newest + 2, UTC).isoformat(timespec="microseconds")  # some disks' times are even seconds
-        run.warnings.append(f"the clock stood at {now:%Y-%m-%d %H:%M}, before the start of an earlier run: it was set back, and this run "
-                            "is dated just after that one; set the clock")
+        run.warnings.append(CLOCK_SET_BACK.format(now=f"{now:%Y-%m-%d %H:%M}"))
 
 
 def _unfinished(run: Run, before: list[Run], iterations: int | None) -> Run | None:
     for earlier in before:
         too_many = iterations is not None and len(earlier.iterations) > iterations
-        if earlier.finished is None and not too_many and _same(earlier, run) and _has_pictures(earlier) and hold(earlier.folder):
+        if earlier.finished is None and not too_many and _same(earlier, run) and not any(odd_pictures(earlier)) and hold(earlier.folder):
             earlier.resumed, earlier.warmup = True, []
             if run.model:  # the name of a folder, where an earlier version wrote its whole path
                 earlier.model.source, earlier.model.sha256 = run.model.source, run.model.sha256
@@ -108,17 +114,18 @@ def _unfinished(run: Run, before: list[Run], iterations: int | None) -> Run | No
     return None
 
 
-def _has_pictures(run: Run) -> bool:
-    """Whether each picture that the record names is there as it was drawn, for its quality to be judged."""
+def odd_pictures(run: Run) -> Iterator[str]:
+    """What is wrong with each picture that the record names: it is missing, or is not as it was drawn."""
     for picture in (picture for iteration in run.iterations for picture in iteration.images):
         path = pictures.beside(run.folder, picture.file)
         try:
             data = path and read_regular(path, pictures.PICTURE_BYTES)
         except (ValueError, OSError):
-            return False
-        if not data or not data.startswith(pictures.SIGNATURE) or hashlib.sha256(data).hexdigest() != picture.sha256:
-            return False
-    return True
+            data = b""
+        if data is None:
+            yield f"{picture.file} is not there, or is no plain .png file"
+        elif not data.startswith(pictures.SIGNATURE) or hashlib.sha256(data).hexdigest() != picture.sha256:
+            yield f"{picture.file} is not the picture that was drawn: its bytes have changed"
 
 
 def _same(earlier: Run, run: Run) -> bool:

@@ -44,7 +44,8 @@ def test_a_new_entry_with_a_saved_run_is_in_every_table_and_figure_of_the_models
     assert results[results.iloc[:, 0] == "Tidal flow"].iloc[0, 1] in ("2.10 ± 0.10", "2,10 ± 0,10")
     assert "Tidal flow" in report.table("readings").data.columns
     assert "Tidal flow" in set(report.table("cost").data.iloc[:, 0])
-    for name in "bars", "iterations", "time_against_memory", "pictures", "machines":
+    assert "Tidal flow" in report.table("iterations-tidal-flow").caption
+    for name in "bars", "iterations", "time_against_memory", "pictures", "machines", "pictures-tidal-flow":
         assert "Tidal flow" in texts(report.figure(name)), name
     conclusions = " ".join(report.conclusions())
     assert re.search("Fastest is Tidal flow|Найшвидша модель – Tidal flow", conclusions)

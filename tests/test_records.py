@@ -172,8 +172,8 @@ def test_each_row_says_which_folder_or_archive_it_is_from_and_names_no_path(tmp_
 @pytest.mark.parametrize("language, beside, instead", [
     ("en", "come from several places: results (StyleGAN2-ADA); theirs (Stable Diffusion).",
      "Runs of theirs count here instead of runs of results"),
-    ("uk", "з кількох місць: results (StyleGAN2-ADA); theirs (Stable Diffusion).",
-     "Запуски з theirs враховано замість запусків з results")])
+    ("uk", "з кількох джерел: results (StyleGAN2-ADA); theirs (Stable Diffusion).",
+     "враховано взяті з «theirs», а не з інших джерел (results)")])
 def test_a_report_says_where_another_s_run_counts_instead_of_one_s_own_or_beside_it(tmp_path, language, beside, instead):
     save_run(tmp_path / "results", "stable-diffusion", [1.0])
     save_run(tmp_path / "results", "stylegan2-ada", [1.0])

@@ -1,6 +1,7 @@
 """The reader's language. English is the text in the code; every other language is a catalogue in this folder.
 
-A catalogue is `<code>/LC_MESSAGES/genlib.po` in gettext's format. A further language is one more such file;
+A catalogue is `<code>/LC_MESSAGES/genlib.po` in gettext's format, and beside LC_MESSAGES lies chapter.md, the
+template of the chapter. A further language is one more such folder;
 tests/locale/test_language.py names the sentences that a catalogue lacks, and those that nothing says any
 more.
 """
@@ -13,6 +14,7 @@ from genlib.locale import numbers
 
 FOLDER = Path(__file__).parent
 ENGLISH = "en"
+CHAPTER = "chapter.md"
 
 
 class Message(str):
@@ -41,6 +43,12 @@ class Language:
             raise ValueError(f"language is {code!r}: use one of {', '.join(languages())}")
         self.code = code
         self._catalogue = _catalogue(FOLDER / code / "LC_MESSAGES" / "genlib.po") if code != ENGLISH else gettext.NullTranslations()
+
+    @property
+    def chapter(self) -> Path:
+        """The template of the chapter, in English where this language has none."""
+        path = FOLDER / self.code / CHAPTER
+        return path if path.exists() else FOLDER / ENGLISH / CHAPTER
 
     def say(self, text: str, /, **values) -> str:
         """The sentence in this language, with its {places} filled."""

@@ -13,6 +13,7 @@ from genlib.measure.readings import rss
 from genlib.measure.repeat import check_iterations, describe, doubts, finish
 from genlib.measure.work import takes_index
 from genlib.record import MB, NOT_FINITE, OUT_OF_MEMORY
+from genlib.remarks import CLOCK_SET
 
 TIMEOUT_S = 20
 CLOCK_WAS_SET_S = 0.5  # two clocks that only run apart differ by less in hours
@@ -50,8 +51,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
             break
         time_s, steady_s = time.time() - start, time.perf_counter() - steady_start
         if abs(time_s - steady_s) > CLOCK_WAS_SET_S:
-            run.warnings.append(f"the clock was set by {time_s - steady_s:+.0f} s during iteration {index + 1}: "
-                                "its time is by the monotonic clock, not by the thesis's")
+            run.warnings.append(CLOCK_SET.format(seconds=f"{time_s - steady_s:+.0f}", iteration=index + 1))
             time_s = steady_s
         if time_s <= 0:  # its clock is too coarse, or was moved a little
             time_s = steady_s

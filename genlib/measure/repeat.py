@@ -14,9 +14,11 @@ from collections.abc import Callable
 from PIL import Image
 
 from genlib import device, nvml, runs
+from genlib.measure import source
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE1
+from genlib.remarks import NO_DRIVER, NO_QUALITY
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
@@ -44,7 +46,7 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
-                              variant=variant), results, iterations)
+                              variant=variant, call=source.of_call(generate)), results, iterations)
     done = len(run.iterations)
     device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:
@@ -86,7 +88,7 @@ def judge(run: runs.Run, quality) -> None:
         run.quality = {name: float(value) for name, value in quality(pictures).items()}
     except Exception as error:  # whatever it is: it must not cost what was measured
         reason = first_line(error).replace(f"{run.folder}/", "")
-        run.warnings.append(f"the quality of the pictures is missing: {type(error).__name__}: {reason}")
+        run.warnings.append(NO_QUALITY.format(error=f"{type(error).__name__}: {reason}"))
         print(run.warnings[-1])
 
 
@@ -104,8 +106,7 @@ def check_iterations(iterations) -> None:
 def finish(run: runs.Run) -> runs.Run:
     """Mark the run as finished, save it, and print its averages."""
     if nvml.hangs():
-        run.warnings.append(f"the GPU's driver gave no answer within {nvml.TIMEOUT_S} s and was not asked again: "
-                            "readings of the whole GPU are missing; check whether nvidia-smi answers")
+        run.warnings.append(NO_DRIVER.format(seconds=nvml.TIMEOUT_S))
     run.finish()
     if not run.good:
         remedy = ": a smaller batch, fewer pixels or dtype='float16' need less memory" * run.iterations[-1].out_of_memory

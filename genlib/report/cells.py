@@ -4,7 +4,7 @@ import pandas as pd
 from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
-from genlib.record import READINGS, Reading, Run
+from genlib.record import READINGS, Iteration, Reading, Run
 from genlib.runs import variant_of
 
 MODEL, READING = N_("Model", "column"), N_("Reading", "column")
@@ -34,13 +34,18 @@ def short_head(report, name: str) -> str:
 
 def mean(report, row: pd.Series, name: str) -> str:
     """A reading's mean in a run ± its standard deviation, both to the place where they begin to vary."""
+    text, spread = like_mean(report, row, name, row[name]), row[f"{name}_sd"]
+    return text if MISSING in (text, like_mean(report, row, name, spread)) else f"{text} ± {like_mean(report, row, name, spread)}"
+
+
+def like_mean(report, row: pd.Series, name: str, value) -> str:
+    """A value of a reading in the unit of its mean in a run, and with as many decimals."""
     reading = READINGS[name]
-    value, spread = row[name] / reading.scale, row[f"{name}_sd"] / reading.scale
     if is_missing(value):
         return MISSING
-    decimals = decimals_of(value, reading.digits) if reading.digits else 1 if spread < 0.5 else 0
-    text = report.rounded(value, decimals)
-    return text if is_missing(spread) else f"{text} ± {report.rounded(spread, decimals)}"
+    spread = row[f"{name}_sd"] / reading.scale
+    decimals = decimals_of(row[name] / reading.scale, reading.digits) if reading.digits else 1 if spread < 0.5 else 0
+    return report.rounded(value / reading.scale, decimals)
 
 
 def figure(report, value, reading: Reading) -> str:
@@ -53,7 +58,12 @@ def figure(report, value, reading: Reading) -> str:
 
 def failure(report, run: Run) -> str:
     """Why a run has no figure, in a word or two."""
-    return report.say("out of memory") if any(i.out_of_memory for i in run.iterations) else report.say(N_("failed", "run"))
+    return failure_of(report, next((i for i in run.iterations if i.out_of_memory), Iteration()))
+
+
+def failure_of(report, iteration: Iteration) -> str:
+    """Why an iteration has no figure."""
+    return report.say("out of memory") if iteration.out_of_memory else report.say(N_("failed", "run"))
 
 
 def interval(report, row: pd.Series) -> str:

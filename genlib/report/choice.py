@@ -31,26 +31,52 @@ def groups(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(started=found["started"].str[:19])[[*GROUP, "reference", "started", "experiments"]]
 
 
-def choose(rows: pd.DataFrame, machine: str, weights: str, profile: str) -> pd.DataFrame:
-    """All runs of the best group that fits what is asked for; "" fits anything.
+def machines(rows: pd.DataFrame, asked: str) -> dict[str, int]:
+    """The machines that are asked for, each with the place at which `asked` names it; all, at 0, if it is "".
+
+    `asked` is a slug, a device's name or any part of one, or several, separated by commas; a part stands for
+    every machine that it fits, a whole name for that machine alone. Raises ValueError, naming the runs that
+    there are, for what fits none.
+    """
+    slugs = groups(rows)["machine"].drop_duplicates().tolist()
+    if asked in slugs:  # even with a comma in it
+        return {asked: 0}
+    known = {slug: {slug.lower(), *rows.loc[rows["machine"] == slug, "device"].str.lower()} for slug in slugs}
+    found: dict[str, int] = {}
+    for place, part in enumerate(filter(None, (part.strip().lower() for part in asked.split(",")))):
+        whole = [slug for slug in slugs if part in known[slug]]
+        fitting = whole or [slug for slug in slugs if any(part in name for name in known[slug])]
+        if slugs and not fitting:
+            raise _nothing_of(part, rows)
+        found = dict.fromkeys(fitting, place) | found
+    return found or dict.fromkeys(slugs, 0)
+
+
+def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.DataFrame:
+    """All runs of the best group that fits what is asked for, of the machine named first; "" fits any.
 
     A warning tells of more than MOST experiments. Raises ValueError, naming the groups that there are, if
     none fits.
     """
-    found = groups(rows)
-    if found.empty:
-        raise ValueError("there are no finished runs in what was given: run notebooks 1 to 3 first, or give the folder of their results")
-    wanted = found
-    for name, value in zip(GROUP, (machine, weights, profile), strict=True):
-        wanted = wanted[wanted[name] == value] if value else wanted
+    wanted = groups(rows)
     if wanted.empty:
-        asked = SEPARATOR.join(filter(None, (machine, weights, profile)))
-        raise ValueError(f"there is no run of {asked}; there are: {'; '.join(names(found))}. Run notebooks 1 to 3, or choose another")
+        raise ValueError("there are no finished runs in what was given: run notebooks 1 to 3 first, or give the folder of their results")
+    for name, value in ("weights", weights), ("profile", profile):
+        wanted = wanted[wanted[name] == value] if value else wanted
+    named = machines(rows, asked)
+    wanted = wanted.assign(place=wanted["machine"].map(named)).dropna(subset=["place"]).sort_values("place", kind="stable")
+    if wanted.empty:
+        raise _nothing_of(SEPARATOR.join(filter(None, (asked, weights, profile))), rows)
     same = [*GROUP, "reference"]
     chosen = rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
     if (number := main_rows(chosen)["experiment"].nunique()) > MOST:
         warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=2)
     return chosen
+
+
+def _nothing_of(asked: str, rows: pd.DataFrame) -> ValueError:
+    there = "; ".join(names(groups(rows)))
+    return ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
 
 
 def names(found: pd.DataFrame) -> list[str]:

@@ -12,7 +12,14 @@ from genlib.report import layout
 
 FORMATS = ("csv", "md", "tex", "docx")
 TWIP = 635  # Word's unit of length, in python-docx's
-ESCAPE = {"html": escape.html, "csv": escape.csv, "md": escape.markdown, "tex": escape.latex}
+ESCAPE = {"html": escape.html, "csv": escape.csv, "md": escape.markdown}
+LATEX_PREAMBLE = r"""\usepackage{iftex,array,booktabs,longtable,caption}
+\ifPDFTeX\usepackage[T2A]{fontenc}\else\usepackage{fontspec}
+\IfFontExistsTF{Times New Roman}{\setmainfont{Times New Roman}}{%
+\IfFontExistsTF{Liberation Serif}{\setmainfont{Liberation Serif}}{\setmainfont{CMU Serif}}}\fi
+\captionsetup{labelsep=endash,font=normalsize}
+\captionsetup[table]{position=above,singlelinecheck=false,justification=raggedright}
+"""  # what `to_latex` needs, with letters of both alphabets under every engine, and captions as in DSTU 3008:2015
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"  # classes by which MathJax, in notebooks and their pages, leaves text alone
 
 
@@ -53,30 +60,42 @@ def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
     return "\n".join([f"**{escape.markdown(caption)}**", "", *table, escape.markdown(note), ""])
 
 
-def to_latex(frame: pd.DataFrame, caption: str, note: str) -> str:
-    """The table as LaTeX; with sentences in it as a longtable, since a float cannot be longer than a page."""
-    caption = f"{{\\raggedright {escape.latex(caption)}\\par}}\\smallskip"
-    note = f"\\par\\smallskip{{\\footnotesize\\raggedright {escape.latex(note)}\\par}}"
+def to_latex(frame: pd.DataFrame, name: str, caption: str, note: str, text_width_pt: float = layout.TEXT_WIDTH_PT) -> str:
+    """The table as LaTeX, in the order of the text and with its heads on each page; needs LATEX_PREAMBLE.
+
+    LaTeX numbers it before its caption, and the text refers to it by \\ref{table:name}. The note is its last
+    row, since a page could end between a longtable and what follows it. It is laid out for lines of
+    `text_width_pt`.
+    """
+    caption = escape.latex(caption)
+    note = f"\\fontsize{{10}}{{12}}\\selectfont\\raggedright {escape.latex(layout.unbroken(note))}"
     if frame.empty:
-        return f"{caption}\n{note}\n"
-    lefts = layout.is_left(frame)
-    columns = "".join(_latex_column(share, "right" if left else "left") for share, left in zip(layout.shares(frame), lefts, strict=True))
-    long = sum(lefts) > 1
-    style = escaped(frame, "tex").style.hide(axis="index")
-    body = style.to_latex(hrules=True, column_format=columns, environment="longtable" if long else None)
-    body = body.replace("Continued on next page", "").strip()
-    small = "\\footnotesize\\setlength{\\tabcolsep}{3pt}"
-    packages = "\\usepackage{booktabs,array" + (",longtable}" if long else "}")
-    lines = [f"% needs {packages}, and for Ukrainian with pdfLaTeX \\usepackage[T2A]{{fontenc}}"]
-    if long:
-        return "\n".join([*lines, caption, f"{{{small}", f"{body}}}", note, ""])
-    lines += ["\\begin{table}[ht]", caption, "\\centering", *([small] if len(frame.columns) > 4 else []), body, note, "\\end{table}", ""]
-    return "\n".join(lines)
+        return f"{{\\raggedright {caption}\\par}}\\smallskip\n{{{note}\\par}}\n"
+    size, shares, lefts, whole = layout.lay_out(frame, text_width_pt, layout.LATEX)
+    columns = "\n".join(map(_latex_column, shares, lefts))
+    heads, *rows = [" & ".join(escape.latex(layout.unbroken(str(cell))) for cell in row) for row in (frame.columns, *frame.to_numpy())]
+    end_of_row = ("\\\\*" if whole else "\\\\") + "\\addlinespace\n"
+    head = f"\\toprule\n{heads} \\\\\n\\midrule\n"
+    spaces = f"\\tabcolsep{layout.LATEX.padding_pt / 2}pt\\defaultaddspace2pt\\linespread{{1}}"
+    return f"""{{{spaces}\\fontsize{{{size}}}{{{1.2 * size:g}}}\\selectfont
+\\begin{{longtable}}{{{columns}}}
+\\caption{{{caption}}}\\label{{table:{name}}}\\\\
+{head}\\endfirsthead
+{head}\\endhead
+\\bottomrule
+\\endfoot
+\\endlastfoot
+{end_of_row.join(rows)}\\\\*
+\\bottomrule\\noalign{{\\unskip\\nobreak\\smallskip}}
+\\multicolumn{{{len(shares)}}}{{p{{\\dimexpr\\linewidth-2\\tabcolsep\\relax}}}}{{{note}}}\\\\
+\\end{{longtable}}}}
+"""
 
 
-def _latex_column(share: float, ragged: str) -> str:
-    """A column that wraps, of a share of the line's width."""
-    return f">{{\\ragged{ragged}\\arraybackslash}}p{{\\dimexpr {share - 5e-5:.4f}\\linewidth-2\\tabcolsep\\relax}}"
+def _latex_column(share: float, left: bool) -> str:
+    """A column that wraps between words, of a share of the line's width."""
+    ragged = "\\raggedright" if left else "\\raggedleft"
+    return f">{{{ragged}\\hyphenpenalty10000\\arraybackslash}}p{{\\dimexpr {share - 5e-5:.4f}\\linewidth-2\\tabcolsep\\relax}}"
 
 
 def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
@@ -93,32 +112,57 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
     document.add_paragraph(escape.plain(caption)).paragraph_format.keep_with_next = True
     if not frame.empty:
-        _add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
-    document.add_paragraph().add_run(escape.plain(note)).font.size = Pt(11)
+        add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
+    paragraph = document.add_paragraph()
+    paragraph.paragraph_format.space_before = Pt(6)
+    paragraph.add_run(layout.unbroken(note)).font.size = Pt(11)
     data = io.BytesIO()
     document.save(data)
     return data.getvalue()
 
 
-def _add_word_table(document, frame: pd.DataFrame, text_width: int) -> None:
-    """No row is split by the end of a page, and the heads are repeated on each page."""
+def add_word_table(document, frame: pd.DataFrame, text_width: int):
+    """Append the table, its columns laid out for lines of `text_width` (EMU), and return it; python-docx's.
+
+    No row is split by the end of a page, the heads are repeated on each page, and the last row stays with the
+    paragraph that follows, which is to be the note. Borders and paragraphs do not depend on the document's
+    styles.
+    """
     from docx.enum.table import WD_TABLE_ALIGNMENT
     from docx.enum.text import WD_ALIGN_PARAGRAPH
     from docx.oxml import OxmlElement
     from docx.shared import Pt
 
-    size, lefts = Pt(layout.size_pt(frame)), layout.is_left(frame)
-    widths = [int(text_width * share) // TWIP * TWIP for share in layout.shares(frame)]
-    table = document.add_table(rows=1, cols=len(frame.columns), style="Table Grid")
+    size, shares, lefts, whole = layout.lay_out(frame, text_width / Pt(1))
+    widths = [int(text_width * share) // TWIP * TWIP for share in shares]
+    table = document.add_table(rows=1 + len(frame), cols=len(shares))
     table.alignment, table.autofit = WD_TABLE_ALIGNMENT.CENTER, False
+    table._tbl.tblPr.insert_element_before(_borders(), "w:shd", "w:tblLayout", "w:tblCellMar", "w:tblLook")
     for column, width in zip(table.columns, widths, strict=True):
         column.width = width  # LibreOffice goes by the columns, Word by the cells
-    for cells, values in [(table.rows[0].cells, frame.columns), *((table.add_row().cells, row) for row in frame.to_numpy())]:
-        for cell, value, width, left in zip(cells, values, widths, lefts, strict=True):
-            paragraph = cell.paragraphs[0]
-            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if left else WD_ALIGN_PARAGRAPH.CENTER
-            paragraph.add_run(layout.unbroken(str(value))).font.size = size
-            cell.width = width
-    for i, row in enumerate(table.rows):
+    for i, (row, values) in enumerate(zip(table.rows, [frame.columns, *frame.to_numpy()], strict=True)):
         for rule in ["w:cantSplit"] + ["w:tblHeader"] * (i == 0):
             row._tr.get_or_add_trPr().append(OxmlElement(rule))
+        for cell, value, width, left in zip(row.cells, values, widths, lefts, strict=True):
+            cell.width = width
+            paragraph = cell.paragraphs[0]
+            paragraph.alignment = WD_ALIGN_PARAGRAPH.LEFT if left else WD_ALIGN_PARAGRAPH.CENTER
+            spaces = paragraph.paragraph_format
+            spaces.first_line_indent, spaces.line_spacing, spaces.space_before, spaces.space_after = 0, 1, Pt(1), Pt(1)
+            spaces.keep_with_next = whole or i in (0, len(frame))
+            paragraph.add_run(layout.unbroken(str(value))).font.size = Pt(size)
+    return table
+
+
+def _borders():
+    """Lines around and between a Word table's cells."""
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+
+    borders = OxmlElement("w:tblBorders")
+    for side in "top", "left", "bottom", "right", "insideH", "insideV":
+        line = OxmlElement(f"w:{side}")
+        for name, value in ("val", "single"), ("sz", "4"), ("space", "0"), ("color", "auto"):
+            line.set(qn(f"w:{name}"), value)
+        borders.append(line)
+    return borders

@@ -1,48 +1,84 @@
-"""How a table is laid out on a page: size of print, widths of columns, where lines may break."""
+"""How a table is laid out on a page: size of print, widths of columns, where lines and pages may break."""
 import re
 from functools import cache
+from math import ceil
+from typing import NamedTuple
 
 import pandas as pd
 
 from genlib import escape
+from genlib.locale.numbers import MISSING
 
 TEXT_WIDTH_PT = 467  # of an A4 page with margins of 2.5 and 2 cm
-SENTENCE = 30  # letters; a column with longer texts is set at the left
-PADDING_PT = 12  # of a cell, left and right together, with its border
-SPARE = 1.03  # Times's Cyrillic letters differ a little from those that are measured here
+STAYS_WHOLE_PT = 220  # tables up to this height, a third of a page, are not parted by its end
+LINE_HEIGHT = 1.3  # of the size of print, with a part of the space above and below a row
+SENTENCE = 30  # letters; a column with longer texts is set at the left, and one without figures
+FIGURE = re.compile(rf"[−-]?\d|{MISSING}")
 FIGURE_AND_UNIT = re.compile(r"(?<=[\d²³]) (?=(?:%|[^\W\d]{1,3})(?!\w))")  # a unit has few letters in any language
+BETWEEN_WORDS = re.compile(r"(?<![±…]) +(?![±…])|\n+")
+SYMBOL_AND_FIGURE = re.compile(r"\b([^\W\d]) = (?=\d)")  # n = 5
 MAY_BREAK = re.compile(r"[ \n]+|(?<=[-–])")  # where Word goes on with the next line
 
 
+class Program(NamedTuple):
+    """How much wider words may be than those that are measured here, by size of print; and the padding of a
+    cell, left and right together, with its border."""
+    wider: dict[int, float]
+    padding_pt: float
+
+
+WORD = Program(dict.fromkeys((12, 10, 9, 8, 7), 1.03), 12)  # Times
+LATEX = Program({12: 1.15, 10: 1.17, 9: 1.2, 8: 1.24, 7: 1.33}, 8)  # Computer Modern, the widest of its fonts
+
+
+class Layout(NamedTuple):
+    """Of a table: its size of print, each column's share of the text's width and whether it is set flush
+    left, as names and sentences are, and whether the table stays on one page."""
+    size_pt: int
+    shares: list[float]
+    lefts: list[bool]
+    whole: bool
+
+
 def unbroken(text: str) -> str:
-    """The text on one line, with spaces that do not break between a figure and its unit, and before ±."""
-    return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", escape.plain(text)).replace(" ± ", "\N{NO-BREAK SPACE}± ")
+    """The text on one line, with spaces that do not break before a figure's unit, before ± and in n = 5."""
+    text = SYMBOL_AND_FIGURE.sub("\\1\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", escape.plain(text))
+    return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text).replace(" ± ", "\N{NO-BREAK SPACE}± ")
+
+
+def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, program: Program = WORD) -> Layout:
+    """Print of 12, or of 10 with many columns or sentences; smaller if the longest words need it.
+
+    program: WORD or LATEX. Longer texts get more room, and more lines too. No word is broken: a column that
+    would be narrower than its longest word gets that width, and the others share the rest. Where there is
+    room, names with hyphens and figures with their spread stay on one line.
+    """
+    columns = [[unbroken(str(cell)) for cell in [name, *frame[name]]] for name in frame.columns]
+    longest = [max(map(len, column)) for column in columns]
+    lefts = is_left(frame)
+    sizes = [10, 9, 8, 7] if len(columns) > 4 or sum(lefts) > 1 else [12, 10, 9, 8, 7]
+    for breaks, size in [(BETWEEN_WORDS, size) for size in sizes if size >= 9] + [(MAY_BREAK, size) for size in sizes]:
+        needed = [program.wider[size] * size * _longest_em(column, breaks) + program.padding_pt for column in columns]
+        if sum(needed) <= text_width_pt:
+            shares = _shares(needed, [length**0.5 for length in longest], text_width_pt)
+            rooms = [(text_width_pt * share - program.padding_pt) / program.wider[size] for share in shares]
+            return Layout(size, shares, lefts, _height_pt(columns, rooms, size) <= STAYS_WHOLE_PT)
+    return Layout(size, [width / sum(needed) for width in needed], lefts, False)  # too many columns: words have to break
 
 
 def is_left(frame: pd.DataFrame) -> list[bool]:
-    """Whether each column is set flush left, as names and sentences are."""
-    return [not i or length > SENTENCE for i, length in enumerate(_longest(frame))]
+    """Whether each column is set flush left: the first, and those of names and sentences."""
+    def has_text(name) -> bool:
+        cells = [str(cell) for cell in frame[name]]
+        return not any(map(FIGURE.match, cells)) or max(map(len, [str(name), *cells])) > SENTENCE
+
+    return [not i or has_text(name) for i, name in enumerate(frame.columns)]
 
 
-def size_pt(frame: pd.DataFrame) -> int:
-    """The size of print: 12, or 10 with many columns or sentences; smaller if the longest words need it."""
-    large = len(frame.columns) > 4 or sum(is_left(frame)) > 1
-    sizes = [10, 9, 8, 7] if large else [12, 10, 9, 8, 7]
-    return next((size for size in sizes if sum(_needed_pt(frame, size)) <= TEXT_WIDTH_PT), sizes[-1])
-
-
-def shares(frame: pd.DataFrame) -> list[float]:
-    """Each column's share of the text's width: longer texts get more room, and more lines too.
-
-    No word is broken: a column that would be narrower than its longest word gets that width, and the others
-    share the rest.
-    """
-    needed, wanted = _needed_pt(frame, size_pt(frame)), [length**0.5 for length in _longest(frame)]
-    if sum(needed) >= TEXT_WIDTH_PT:  # too many columns: words have to break
-        return [width / sum(needed) for width in needed]
+def _shares(needed: list[float], wanted: list[float], text_width_pt: float) -> list[float]:
     narrow: set[int] = set()
     while True:
-        rest = TEXT_WIDTH_PT - sum(needed[i] for i in narrow)
+        rest = text_width_pt - sum(needed[i] for i in narrow)
         wide = sum(wish for i, wish in enumerate(wanted) if i not in narrow)
         widths = [needed[i] if i in narrow else rest * wish / wide for i, wish in enumerate(wanted)]
         more = {i for i, width in enumerate(widths) if width < needed[i]}
@@ -51,14 +87,16 @@ def shares(frame: pd.DataFrame) -> list[float]:
         narrow |= more
 
 
-def _longest(frame: pd.DataFrame) -> list[int]:
-    return [max(map(len, map(str, [name, *frame[name]]))) for name in frame.columns]
+def _longest_em(column: list[str], breaks: re.Pattern) -> float:
+    return max(_width_em(part) for cell in column for part in breaks.split(cell))
 
 
-def _needed_pt(frame: pd.DataFrame, size: int) -> list[float]:
-    """The width of each column's longest word, with the cell's padding."""
-    words = [{word for cell in [name, *frame[name]] for word in MAY_BREAK.split(unbroken(str(cell)))} for name in frame.columns]
-    return [SPARE * size * max(map(_width_em, column)) + PADDING_PT for column in words]
+def _height_pt(columns: list[list[str]], rooms: list[float], size: int) -> float:
+    """About how high the table is: each row as high as the longest text in it."""
+    def lines(text: str, room: float) -> int:
+        return ceil(size * _width_em(text) / room) or 1
+
+    return sum(LINE_HEIGHT * size * max(map(lines, row, rooms)) for row in zip(*columns, strict=True))
 
 
 @cache

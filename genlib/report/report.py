@@ -1,15 +1,16 @@
 """A report: the runs that count, summarised once, in the reader's language, with numbered tables."""
 import re
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
 import pandas as pd
 
-from genlib import escape, runs
+from genlib import escape, experiments, runs
 from genlib.locale import Language, Message
 from genlib.report import choice, conclusions, warnings
 from genlib.report.summary import summarize
-from genlib.report.tables import TABLES, Table
+from genlib.report.tables import OF_EACH, TABLES, Table, of
 
 
 class Rows(pd.DataFrame):
@@ -28,10 +29,12 @@ class Report:
     """What the runs below `results` say, a folder or .zip of runs or a list of them.
 
     reference: a folder of runs to compare with; they never fill in for runs of one's own. machine, weights,
-    profile: which runs; by default those of the newest run that Table 1 can show. language: one of
+    profile: which runs; by default those of the newest run that Table 1 can show. machine may be any part of
+    a device's name, or several with commas: the report is of the first, the tables of machines of all of
+    them. language: one of
     `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the others count on;
     without it captions have no numbers. reproduced: where the published figures are given, as a phrase that
-    can follow "as" ("in the thesis of A. Kovalenko"); by default "in the reproduced thesis". price_per_hour,
+    can follow "as" ("in the master’s thesis of 2025"); by default "in the reproduced thesis". price_per_hour,
     price_per_kwh, deadline_h: of a device and of energy, and the hours that many images may take. Raises
     ValueError, saying what there is, if no run fits.
 
@@ -44,7 +47,7 @@ class Report:
                  number: str = "", reproduced: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
         words = Language(language)
         self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
-        self.decimal_sign = words.decimal_sign
+        self.language, self.chapter_template, self.decimal_sign = words.code, words.chapter, words.decimal_sign
         self.reproduced = escape.plain(reproduced).strip() or self.say("in the reproduced thesis")
         if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
             raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
@@ -54,6 +57,7 @@ class Report:
         _number_after(self._first_number, 0)
         folders = [results] if isinstance(results, (str, PathLike)) else results
         self.everything = _without_hidden_letters(summarize(runs.read_all(*folders, reference=reference)))
+        self.machines, self.machines_named = choice.machines(self.everything, machine), bool(machine)
         self.summary = choice.choose(self.everything, machine, weights, profile)
         self.rows = choice.one_of_each(self.summary)
 
@@ -74,21 +78,35 @@ class Report:
     @property
     def tables(self) -> list[str]:
         """The names of the tables that these runs fill, in order; they are numbered consecutively."""
-        return [kind.name for kind in TABLES if len(self._cells(kind)[0])]
+        return [kind.name for kind in self._tables() if len(self._cells(kind)[0])]
 
     @property
     def figures(self) -> list[str]:
         """The names of the figures, in order."""
-        return [kind.name for kind in _figures()]
+        return [kind.name for kind in self._figures()]
 
     def table(self, name: str) -> Table:
         """A table by its name; empty, with a note that says why, where these runs have nothing for it."""
-        kind = _named(TABLES, name, "table")
-        (data, note), caption = self._cells(kind), self.say(kind.title)
+        kinds = self._tables()
+        kind = _named(kinds, name, "table")
+        (data, note), title = self._cells(kind), self.title(kind)
+        caption = title
         if len(data) and self._first_number:
-            places = sum(len(self._cells(earlier)[0]) > 0 for earlier in TABLES[:TABLES.index(kind)])
-            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=caption)
-        return Table(name, data, caption, note, kind.file or name, self.decimal_sign)
+            places = sum(len(self._cells(earlier)[0]) > 0 for earlier in kinds[:kinds.index(kind)])
+            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=title)
+        return Table(name, data, title, caption, note, kind.file or name, self.decimal_sign)
+
+    def title(self, kind) -> str:
+        """What a kind of table or figure is called, with the model's name where there is one for each."""
+        return self.say(kind.title, model=self.text(experiments.find(kind.model).label)) if kind.model else self.say(kind.title)
+
+    def _tables(self) -> list:
+        return [*TABLES, *(of(kind, experiment) for kind in OF_EACH for experiment in self.rows.index)]
+
+    def _figures(self) -> list:
+        from genlib.report import figures  # loads matplotlib, whose 20 MB would count in notebooks that measure
+
+        return [*figures.FIGURES, *(of(kind, experiment) for kind in figures.OF_EACH for experiment in self.rows.index)]
 
     def _cells(self, kind) -> tuple[pd.DataFrame, str]:
         """A table's data and note, made once."""
@@ -98,7 +116,7 @@ class Report:
 
     def figure(self, name: str):
         """A figure by its name, with its title, the device and the weights above it."""
-        return _named(_figures(), name, "figure").draw(self)
+        return _named(self._figures(), name, "figure").draw(self)
 
     def save(self, folder) -> list[Path]:
         """Write all tables into <folder>/tables and all figures into <folder>/figures; returns the files.
@@ -106,8 +124,18 @@ class Report:
         Empty tables too: else an older file would stay in their place.
         """
         folder = Path(folder)
-        return [path for kind in TABLES for path in self.table(kind.name).save(folder / "tables")] + \
+        return [path for kind in self._tables() for path in self.table(kind.name).save(folder / "tables")] + \
                [path for name in self.figures for path in self.figure(name).save(folder / "figures")]
+
+    def save_chapter(self, folder, number: str = "3", *, template=None, only: Iterable[str] = ()) -> list[Path]:
+        """Write the chapter of a thesis as .docx, .tex and .html into a folder; returns the files.
+
+        number: the chapter's, from which its tables count. template: a text of one's own (see
+        `chapter.markdown`). only: names of tables and figures, for these without the text.
+        """
+        from genlib.report.chapter import chapter  # loads Jinja2
+
+        return chapter.write(self, Path(folder), number, template, only)
 
     def doubts(self) -> list[str]:
         """What makes the figures doubtful, and what helps; one sentence that says so if nothing does."""
@@ -123,12 +151,6 @@ def _without_hidden_letters(rows: pd.DataFrame) -> Rows:
     first."""
     plain = rows.map(lambda value: escape.plain(value) if isinstance(value, str) else value).rename(columns=escape.plain)
     return Rows(plain.loc[:, ~plain.columns.duplicated()])
-
-
-def _figures() -> list:
-    from genlib.report import figures  # loads matplotlib, whose 20 MB would count in notebooks that measure
-
-    return figures.FIGURES
 
 
 def _named(kinds: list, name: str, what: str):

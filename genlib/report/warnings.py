@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from genlib import escape
+from genlib import escape, remarks
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, MEGABYTES, NOT_FINITE, READINGS, SHOWN
@@ -64,7 +64,12 @@ def of_run(report, run: Run) -> list[Doubt]:
                           remedy=report.say("Where they differ, measure again without a break.")))
     if run.good:
         seen += [*_unsteady(report, times_of(run)), *_incomplete(report, run), *_disturbed(report, run)]
-    return [*seen, *(Doubt(escape.plain(report.say(text))) for text in dict.fromkeys(run.warnings))]
+    return [*seen, *(Doubt(_remark(report, text)) for text in dict.fromkeys(run.warnings))]
+
+
+def _remark(report, text: str) -> str:
+    sentence, values = remarks.parts(text)
+    return escape.plain(report.say(sentence, **values))
 
 
 def _failed(report, run: Run) -> list[Doubt]:

@@ -9,6 +9,17 @@ from genlib.locale import ENGLISH, FOLDER, N_, Language, languages
 TRANSLATIONS = [code for code in languages() if code != ENGLISH]
 HEADINGS = {"Generation time (s)", "VRAM use (MB)", "RAM use (MB)"}  # of Table 1, which keep the thesis's own units
 EXPLAINED = {"1 MB = 1024² bytes.", "Published: {published_mb} MB, divided by 1024³ and printed as MB."}  # what those headings' MB are
+ROWS = {"Variational Autoencoders", "Generative Adversarial Networks"}  # of Table 1, which keep the thesis's names
+NAMES = {
+    "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA",  # of models and measures
+    "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "C",  # that stand in tables and formulas
+    "GPUtil", "PyTorch", "genlib", "nvidia-smi", "run.json", "float16", "float32", "dtype='float32'",  # of programs and files
+    "NVIDIA", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
+    *"CreativeML Open RAIL-M Source Code License".split()}
+OTHER_WORDS = {  # calques and second names, and what a thing is called instead
+    "машин": "комп’ютер", r"тут\b": "на цьому комп’ютері, once for all rows", r"(?:пік|піку)\b": "пікове значення",
+    "розподілювач": "розподільник пам’яті", "забрак": "нестача пам’яті", "латент(?!н)": "латентний вектор", "промпт|підказк": "запит",
+    "дипломн": "the report’s parameter"}
 
 
 def forms(text) -> tuple:
@@ -56,3 +67,30 @@ def test_a_word_is_translated_in_its_context_and_a_count_has_its_own_plural():
     counted = [ukrainian.count("{steps} step", "{steps} steps", n, steps=n) for n in (1, 2, 5, 11, 21, 22)]
     assert counted == ["1 крок", "2 кроки", "5 кроків", "11 кроків", "21 крок", "22 кроки"]
     assert [Language("en").count("{steps} step", "{steps} steps", n, steps=n) for n in (1, 2)] == ["1 step", "2 steps"]
+
+
+def ukrainian():
+    """Every Ukrainian form, with its English; a sign instead of each place."""
+    return [(english[0], re.sub(r"{\w*}", "№", text)) for _, english, translated in messages("uk") for text in translated]
+
+
+@pytest.mark.parametrize("code", TRANSLATIONS)
+def test_no_sentence_is_translated_twice(code):
+    text = (FOLDER / code / "LC_MESSAGES" / "genlib.po").read_text(encoding="utf-8")
+    joined = [entry.replace('"\n"', "") for entry in re.findall(r'^(?:msgctxt .*\n)?msgid (?:".*"\n)+', text, re.M)]
+    assert len(joined) > 150 and len(joined) == len(set(joined))
+
+
+def test_ukrainian_holds_no_foreign_words_but_names():
+    words = [re.findall(r"[A-Za-z][\w.'=-]*", text) for english, text in ukrainian() if english not in HEADINGS | ROWS]
+    assert {word.rstrip(".") for found in words for word in found} - NAMES == set()
+
+
+def test_ukrainian_has_ukrainian_signs():
+    wrong = re.compile(r"""[А-яіїєґ]['`][А-яіїєґ]|"|“|”|(?<=\s)[-—](?=\s)|\.\.\.|\d%|\s[,.;]|  """)
+    assert [text for _, text in ukrainian() if wrong.search(text.replace("dtype='float32'", "№"))] == []
+
+
+@pytest.mark.parametrize("word, instead", OTHER_WORDS.items())
+def test_a_thing_has_one_ukrainian_name(word, instead):
+    assert [text for _, text in ukrainian() if re.search(rf"(?i)\b(?:{word})", text)] == [], instead

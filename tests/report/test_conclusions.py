@@ -39,7 +39,7 @@ def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp
     assert "Stable Diffusion (4 steps)" in readings and "VAE (+SD) (20 steps)" in readings
     assert "Stable Diffusion (4 steps)" in set(cost["Model"])
     assert list(Report(tmp_path, language="uk").table("results").data["Модель"])[:3] == [
-        "Stable Diffusion (4 кроки)", "Variational Autoencoders (20 кроків)", "Лише VAE (обличчя: 20 кроків)"]
+        "Stable Diffusion (4 кроки)", "Variational Autoencoders (20 кроків)", "Лише VAE (обличчя за 20 кроків)"]
     text = concluded(tmp_path)
     assert "differ in their number of steps, so that nothing is ranked: Stable Diffusion (4 steps); VAE alone (faces of 20 steps)" in text
     assert not re.search("Fastest|Smallest|stable than|told apart|the highest", text)

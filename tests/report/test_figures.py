@@ -1,6 +1,7 @@
 """The figures of a report: what they draw, and that their files are the same each time."""
 import pytest
 from matplotlib.container import ErrorbarContainer
+from matplotlib.text import Text
 from PIL import Image
 from saved_runs import save_run
 
@@ -8,7 +9,7 @@ from genlib.locale import languages
 from genlib.report import Report
 from genlib.report.figures import FIGURES
 from genlib.report.figures.charts import bars_of
-from genlib.report.figures.figure import blank
+from genlib.report.figures.figure import blank, label
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
@@ -34,6 +35,10 @@ def texts_of(report, name):
     return [text.get_text() for text in report.figure(name).canvas.texts]
 
 
+def texts(figure):
+    return [text.get_text() for text in figure.canvas.findobj(Text)]
+
+
 def panel(report, reading):
     ax = blank().subplots()
     bars_of(report, ax, reading)
@@ -44,7 +49,8 @@ def panel(report, reading):
 def test_every_figure_fits_the_page_and_names_machine_and_weights_and_is_saved_to_the_same_bytes_each_time(folder, tmp_path, name):
     drawn = [Report(folder, language=language).figure(name) for language in languages()]
     assert all(figure.canvas.get_figwidth() <= 6.3 for figure in drawn)
-    assert "Tesla T4 · published weights" in drawn[0].canvas.get_suptitle()
+    named = drawn[0].canvas.get_suptitle() + " ".join(texts(drawn[0]))
+    assert "Tesla T4" in named and "published weights" in named and "published weights" in drawn[0].caption
     again = Report(folder, language=languages()[-1]).figure(name)
     first, second = drawn[-1].save(tmp_path / "a"), again.save(tmp_path / "b")
     assert [path.name for path in first] == [f"{name}.png", f"{name}.pdf", f"{name}.svg"]
@@ -54,7 +60,7 @@ def test_every_figure_fits_the_page_and_names_machine_and_weights_and_is_saved_t
 def test_a_figure_is_shown_in_a_notebook_as_a_picture_and_named_in_a_console(folder):
     figure = Report(folder).figure("vae")
     assert figure._repr_png_().startswith(b"\x89PNG")
-    assert repr(figure) == "figure vae: What the VAE gives back – Tesla T4 · published weights · profile “thesis”"
+    assert repr(figure) == "figure vae: What the VAE gives back – Tesla T4 · published weights · settings as published"
 
 
 def test_drawing_leaves_the_users_matplotlib_settings_alone(folder):
@@ -90,6 +96,63 @@ def test_a_panel_without_a_reading_says_so_and_the_other_figures_fall_back_to_ra
     assert "RAM" in report.figure("time_against_memory").canvas.axes[0].get_xlabel()
 
 
+@pytest.mark.parametrize("share, inside", [(0.95, False), (1.0, False), (1.06, True), (1.5, False)])
+def test_the_dashed_line_of_the_thesis_crosses_no_number(tmp_path, share, inside):
+    save_run(tmp_path, "stable-diffusion", [7.93 / share] * 2, vram=None)
+    save_run(tmp_path, "vae-round-trip", [5.0] * 2, vram=None)
+    figure = Report(tmp_path).figure("bars")
+    figure._repr_png_()
+    ax = figure.canvas.axes[0]
+    number, line = ax.texts[0].get_window_extent(), ax.transData.transform((0, 7.93))[1]
+    assert not number.y0 <= line <= number.y1
+    assert (number.y1 < ax.transData.transform((0, 7.93 / share))[1]) == inside, "a line well above a bar has not the bar's number"
+
+
+def test_points_in_one_place_are_all_seen(tmp_path):
+    for experiment in TIMES:
+        save_run(tmp_path, experiment, [1.0, 1.0])
+    ax = Report(tmp_path).figure("time_against_memory").canvas.axes[0]
+    sizes = [container.lines[0].get_markersize() for container in ax.containers]
+    assert len(sizes) == 4 and all(earlier > later for earlier, later in zip(sizes, sizes[1:], strict=False)), "drawn one upon another"
+    apart = Report(save_runs(tmp_path / "apart")).figure("time_against_memory").canvas.axes[0]
+    assert [container.lines[0].get_markersize() for container in apart.containers][2:] == [sizes[-1]] * 2
+
+
+def test_of_one_iteration_there_are_no_error_bars(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0])
+    report = Report(tmp_path)
+    assert not [c for c in panel(report, "time_s").containers if isinstance(c, ErrorbarContainer)]
+    [point] = report.figure("time_against_memory").canvas.axes[0].containers
+    assert not point.has_xerr and not point.has_yerr
+
+
+def test_an_error_bar_of_growth_is_not_cut(tmp_path):
+    for n, times in (2, [1.0, 2.0]), (4, [1.0, 9.0]):
+        save_run(tmp_path, "stylegan2-ada", times, settings=dict(batch_size=n), variant=f"batch-{n}")
+    assert Report(tmp_path).figure("growth").canvas.axes[0].get_ylim()[1] > 5 + 5.66
+
+
+@pytest.mark.parametrize("text, lines", [("Стабільна дифузія", 2), ("Автокодувально-диференційна модель", 3), ("W" * 28, 1), ("W" * 60, 2)])
+def test_a_name_is_wrapped_between_words(text, lines):
+    wrapped = label(text)
+    assert len(wrapped.split("\n")) == lines and wrapped.replace("\n", "").replace(" ", "") == text.replace(" ", "")
+    assert all(len(line) <= 30 for line in wrapped.split("\n"))
+
+
+def test_units_are_of_one_language_and_not_those_of_the_thesiss_headings(folder):
+    for name in "bars", "iterations", "time_against_memory", "growth", "machines":
+        assert not [text for text in texts(Report(folder, language="uk").figure(name)) if "сек." in text or "MB" in text], name
+
+
+def test_a_figure_is_saved_without_its_title_for_a_document_that_has_a_caption(folder, tmp_path):
+    figure = Report(folder, language="uk").figure("bars")
+    assert figure.caption == "Час і пам’ять на одне зображення (опубліковані ваги, Tesla T4)"
+    [titled], [bare] = figure.save(tmp_path / "a", ["svg"]), figure.save(tmp_path / "b", ["svg"], titled=False)
+    assert titled.read_bytes() != bare.read_bytes() and titled.read_bytes() == figure.save(tmp_path / "c", ["svg"])[0].read_bytes()
+    with pytest.raises(ValueError, match="no kind of picture 'gif': use png, pdf, svg"):
+        figure.save(tmp_path, ["gif"])
+
+
 # --- iterations, machines
 
 def test_the_first_image_is_drawn_apart_from_the_iterations(tmp_path):
@@ -99,24 +162,54 @@ def test_the_first_image_is_drawn_apart_from_the_iterations(tmp_path):
     assert first.get_ydata().tolist() == pytest.approx([0.06])
 
 
+def widths(figure):
+    """Of the bars, panel by panel."""
+    return [[bar.get_width() for bar in ax.patches] for ax in figure.canvas.axes]
+
+
+def machine_names(figure):
+    return [" ".join(label.get_text().split()) for label in figure.canvas.axes[0].get_yticklabels()]
+
+
 def test_the_figure_of_the_machines_shows_the_runs_of_table_1(tmp_path):
     for experiment in "stable-diffusion", "vae-as-in-thesis":
         run = save_run(tmp_path, experiment, [20.0] * 5, settings=dict(steps=20))
         run.started = "2021-01-01T00:00:00+00:00"
         run.save()
     save_run(tmp_path, "stable-diffusion", [4.0, 4.0], settings=dict(steps=4))
-    assert [bar.get_height() for bar in Report(tmp_path).figure("machines").canvas.axes[0].patches] == [20.0, 20.0]
+    assert widths(Report(tmp_path).figure("machines")) == [[20.0], [20.0]]
 
 
 def test_machines_stand_side_by_side_and_a_reference_run_is_marked(tmp_path):
-    for machine, weights in ("tesla-t4", "random"), ("a100", "random"), ("other", "demo"):
-        save_run(tmp_path / "own", "stable-diffusion", [1.0, 2.0], machine=machine, weights=weights)
-    save_run(tmp_path / "reference", "stable-diffusion", [3.0, 3.0], machine="a100", weights="random")
+    for machine, weights in ("a100", "random"), ("other", "demo"), ("tesla-t4", "random"):
+        save_on(tmp_path / "own", machine, [1.0, 2.0], weights=weights)
+    save_on(tmp_path / "reference", "a100", [3.0, 3.0], weights="random")
     report = Report(tmp_path / "own", reference=tmp_path / "reference", weights="random")
-    axes = report.figure("machines").canvas.axes
-    names = [label.get_text() for label in axes[0].get_xticklabels()]
-    assert sorted(names) == ["a100", "a100\n(reference)", "tesla-t4"], "no other weights"
-    assert sorted(bar.get_height() for bar in axes[0].patches) == [1.5, 1.5, 3.0]
+    figure = report.figure("machines")
+    assert machine_names(figure) == ["Device tesla-t4", "Device a100", "Device a100 (reference)"], "own first, no other weights"
+    assert widths(figure) == [[1.5, 1.5, 3.0]] and "random weights" in figure.caption
+    asked = Report(tmp_path / "own", reference=tmp_path / "reference", weights="random", machine="T4, other")
+    assert machine_names(asked.figure("machines")) == ["Device tesla-t4"]
+
+
+def save_on(folder, machine, times, device="", experiment="stable-diffusion", **changes):
+    run = save_run(folder, experiment, times, machine=machine, **changes)
+    run.machine.device = device or f"Device {machine}"
+    run.save()
+
+
+def test_eight_machines_of_long_names_do_not_overlap_and_each_is_named_once(tmp_path):
+    names = [f"NVIDIA GeForce RTX {number} Laptop GPU" for number in range(3050, 3130, 10)]
+    for name in names:
+        for experiment, times in TIMES.items():
+            save_on(tmp_path, name.lower().replace(" ", "-"), times, name, experiment, picture=False)
+    figure = Report(tmp_path).figure("machines")
+    figure._repr_png_()  # which lays it out
+    assert sorted(machine_names(figure)) == names and figure.canvas.get_figheight() < 9.7
+    boxes = [text.get_window_extent() for text in figure.canvas.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    page = figure.canvas.bbox
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes), "cut"
+    assert not [1 for i, box in enumerate(boxes) for other in boxes[i + 1:] if box.overlaps(other)]
 
 
 # --- pictures
@@ -127,6 +220,18 @@ def test_the_vaes_pictures_are_original_reconstruction_and_difference(tmp_path):
     assert shown == [10, 30, 0, 20, 40, 40], "two columns: reconstruction 0 of 10, 20 of 30; four times 10"
     save_run(tmp_path / "one", "vae-as-in-thesis", [1.0], picture=1)
     assert "there are no pictures" in texts_of(Report(tmp_path / "one"), "vae")
+
+
+def test_the_pictures_of_one_experiment_stand_above_those_that_it_drew_from_a_prompt(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0] * 3, settings=dict(prompt=""))
+    save_run(tmp_path, "stylegan2-ada", [1.0])
+    rows = [len([ax for ax in Report(tmp_path).figure("pictures-stable-diffusion").canvas.axes if ax.images])]
+    save_run(tmp_path, "stable-diffusion", [1.0] * 2, settings=dict(prompt="a face"), variant="face-prompt")
+    figure = Report(tmp_path).figure("pictures-stable-diffusion")
+    assert [*rows, len([ax for ax in figure.canvas.axes if ax.images])] == [3, 5]
+    names = [ax.get_ylabel().replace("\n", " ") for ax in figure.canvas.axes]
+    assert [name for name in names if name] == ["without a prompt", "from a prompt"]
+    assert figure.caption == "Generated images: Stable Diffusion (published weights, Tesla T4)"
 
 
 @pytest.mark.parametrize("why", ["a picture was deleted", "every iteration failed"])
@@ -143,7 +248,7 @@ def test_a_name_begins_no_formula_and_is_shown_as_it_is(tmp_path, name):
     run.experiment, run.machine.device, run.machine.slug, run.model.profile, run.profile = [name] * 5
     run.save()
     for figure in map(Report(tmp_path).figure, NAMES):
-        assert figure._repr_png_() and f"\n{name} · " in figure.canvas.get_suptitle().replace(" _", "_")
+        assert figure._repr_png_() and any(name in text for text in texts(figure))
     drawn = Report(tmp_path).figure("iterations").canvas
     assert [text.get_text().strip() for legend in drawn.legends for text in legend.get_texts()] == [name]
 

@@ -137,7 +137,7 @@ def test_a_fixed_part_below_zero_by_more_than_its_error_is_called_no_time(tmp_pa
     report = Report(batches_of_a_generator(tmp_path, times))
     note, ukrainian = report.table("growth").note, Report(tmp_path, language="uk").table("growth").note
     assert ("does not reach down to zero units (StyleGAN2-ADA, images in a batch)" in note) == below
-    assert ("не доходить до нуля одиниць" in ukrainian) == below
+    assert ("не можна продовжити до нуля одиниць" in ukrainian) == below
     fixed_s = line_through(next(loops(report.summary))[2]).fixed_s
     assert report.table("growth").data["Fixed time (s)"][0].startswith("−" if fixed_s < 0 else "0."), "a real minus"
     [ax] = report.figure("growth").canvas.axes

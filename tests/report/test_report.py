@@ -1,4 +1,5 @@
 """A report: which runs it is of, how its tables are numbered, what it writes."""
+import re
 from pathlib import Path
 
 import nbformat
@@ -69,7 +70,7 @@ def test_conditions_alone_fill_what_they_can_and_the_other_tables_say_why_they_a
     for n in 1, 2, 4:
         save(tmp_path, "stylegan2-ada", [0.1 * n] * 2, variant=f"batch-{n}", settings=dict(batch_size=n))
     report = Report(tmp_path, number="1")
-    assert report.tables == ["growth", "audit"] and report.table("growth").caption == "Table 1 – How time grows"
+    assert report.tables == ["growth", "audit", "environment"] and report.table("growth").caption == "Table 1 – How time grows"
     assert report.table("results").note == "There is no run that this table takes."
     assert report.conclusions() == ["No measurement succeeded, so there is nothing to conclude."]
     assert all(report.figure(name).canvas.get_suptitle() for name in report.figures)
@@ -131,10 +132,23 @@ def test_a_new_table_or_figure_is_an_entry(tmp_path, monkeypatch):
     save(tmp_path / "runs", "stylegan2-ada", [1.5, 1.5])
     report = Report(tmp_path / "runs", number="3.1")
     assert str(report.table("slowest")).startswith("**Table 3.1 – The slowest**") and "| 1.5 |" in str(report.table("slowest"))
-    assert report.table("results").caption.startswith("Table 3.2 – ") and report.figures[-1] == "nothing"
+    assert report.table("results").caption.startswith("Table 3.2 – ") and report.figures[-2:] == ["nothing", "pictures-stylegan2-ada"]
     assert "Nothing drawn" in report.figure("nothing").canvas.get_suptitle()
     assert main(["table", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--format", "md"]) == 0
     assert (tmp_path / "out" / "slowest.md").exists()
+
+
+def test_what_there_is_for_each_experiment_stands_behind_the_others_under_a_name_that_is_safe_in_a_file(tmp_path):
+    for folder, experiment in ("a", "stylegan2-ada"), ("b", "../away"), ("c", "A b"):
+        run = save_run(tmp_path, folder, [1.5, 1.5])
+        run.experiment = experiment
+        run.save()
+    report = Report(tmp_path, number="1")
+    names = report.tables[-3:]
+    assert names[0] == "iterations-stylegan2-ada" and all(re.fullmatch("iterations-[0-9a-f]{8}", name) for name in names[1:])
+    assert report.table(names[0]).caption == f"Table {len(report.tables) - 2} – Iterations of StyleGAN2-ADA"
+    assert {report.table(name).caption.partition(" – ")[2] for name in names[1:]} == {"Iterations of ../away", "Iterations of A b"}
+    assert [name.replace("pictures", "iterations") for name in report.figures[-3:]] == names
 
 
 def test_a_number_that_cannot_be_counted_on_is_refused(tmp_path):
@@ -159,14 +173,15 @@ def test_what_there_is_not_is_refused_with_what_there_is(tmp_path):
 def test_with_one_experiment_only_every_table_and_every_figure_is_written(tmp_path, monkeypatch):
     save(tmp_path / "runs", "stylegan2-ada", [0.1, 0.1])
     report = Report(tmp_path / "runs")
-    assert report.figures == [kind.name for kind in FIGURES] and len(report.table("audit").data) == len(SUSPECTS)
+    assert report.figures == [*(kind.name for kind in FIGURES), "pictures-stylegan2-ada"]
+    assert len(report.table("audit").data) == len(SUSPECTS)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, file, **_: file.write(canvas.get_suptitle().encode()))
     paths = report.save(tmp_path / "out")
     assert sorted(paths) == sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
-    files = {kind.name: kind.file or kind.name for kind in TABLES}
+    files = [*(kind.file or kind.name for kind in TABLES), "iterations-stylegan2-ada"]
     assert [str(path.relative_to(tmp_path / "out")) for path in paths] == [
-        *(f"tables/{file}.{kind}" for file in files.values() for kind in ("csv", "md", "tex", "docx")),
-        *(f"figures/{kind.name}.{ending}" for kind in FIGURES for ending in ("png", "pdf", "svg"))]
+        *(f"tables/{file}.{kind}" for file in files for kind in ("csv", "md", "tex", "docx")),
+        *(f"figures/{name}.{ending}" for name in report.figures for ending in ("png", "pdf", "svg"))]
 
 
 def test_notebook_4s_checks_hold_for_runs_that_fill_a_part_of_its_tables(tmp_path, monkeypatch):

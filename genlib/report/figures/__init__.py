@@ -3,27 +3,35 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from genlib.locale import N_
-from genlib.report.cells import WEIGHTS
-from genlib.report.figures import charts, pictures
+from genlib.report import cells
+from genlib.report.figures import charts, machines, pictures
 from genlib.report.figures.figure import Figure, drawable, in_our_style
 
 
 class Kind(NamedTuple):
-    """A figure that a report can draw; `make(report)` returns matplotlib's figure and the runs in it."""
+    """A figure that a report can draw.
+
+    `make(report)` returns matplotlib's figure and the runs in it; none where it says that there is nothing to
+    show.
+    """
     name: str
     title: str
     make: Callable
+    names_devices: bool = False  # on its axes
+    model: str = ""  # the experiment that it is of, where there is one for each
 
     @in_our_style
     def draw(self, report) -> Figure:
         """The figure, with what it shows, the device and the weights above it."""
         canvas, rows = self.make(report)
-        rows = rows if len(rows) else report.summary
-        device, first = ", ".join(map(drawable, dict.fromkeys(rows["device"]))), rows.iloc[0]
-        weights, _ = WEIGHTS[first["weights"]]
-        profile = report.say("profile “{profile}”", profile=drawable(first["profile"]))
-        canvas.suptitle(f"{report.say(self.title)}\n{device} · {report.say(weights)} · {profile}", fontsize=10)
-        return Figure(self.name, canvas)
+        empty, title = rows.empty, report.title(self)
+        rows = report.summary if empty else rows
+        devices, first = [] if self.names_devices else list(dict.fromkeys(rows["device"])), rows.iloc[0]
+        weights, _ = cells.WEIGHTS[first["weights"]]
+        profile = drawable(cells.profile(report, first["profile"]))
+        parts = " · ".join(filter(None, [*map(drawable, devices), report.say(weights), profile]))
+        heading = canvas.suptitle(f"{drawable(title) if self.model else title}\n{parts}", fontsize=10)
+        return Figure(self.name, canvas, heading, f"{title} ({', '.join([report.say(weights), *devices])})", empty)
 
 
 FIGURES = [
@@ -33,5 +41,6 @@ FIGURES = [
     Kind("pictures", N_("Generated images of the iterations"), pictures.pictures),
     Kind("vae", N_("What the VAE gives back"), pictures.vae),
     Kind("growth", N_("How time grows, with fitted fixed and per-unit time"), charts.growth),
-    Kind("machines", N_("The machines side by side"), charts.machines),
+    Kind("machines", N_("Time of an image by machine"), machines.machines, names_devices=True),
 ]
+OF_EACH = [Kind("pictures", N_("Generated images: {model}"), pictures.pictures_of)]  # one for each experiment of a report

@@ -1,20 +1,20 @@
 """Charts of time and memory."""
-from textwrap import fill
-
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from genlib.experiments import Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
-from genlib.report import cells, choice
-from genlib.report.figures.figure import blank, label, numbers_on
+from genlib.report import cells
+from genlib.report.figures.figure import bar_look, blank, in_lines, label, numbers_on, scale_of, spread_of
 from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
-TIME = READINGS["time_s"]
-REFERENCE = N_("reference", "machine")
-SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
+NUMBER = 0.13  # the height of a number above a bar, as a share of the panel's
+POINT, LARGER, NEAR = 8, 5, 0.06  # the size of a point, what a covered one has more, and how near it is covered, as a share
 TICKS = 25  # the most numbers below an axis
 
 
@@ -35,83 +35,52 @@ def bars(report) -> tuple[Canvas, pd.DataFrame]:
 def bars_of(report, ax, name: str) -> None:
     """A bar for each experiment; a panel without readings says so."""
     reading, runs = READINGS[name], report.rows.dropna(subset=[name])
-    if _is_missing(report, ax, name, runs[name]):
-        return
-    values, spread = runs[name] / reading.scale, (runs[f"{name}_sd"] / reading.scale).fillna(0)
-    for x, (slug, run) in enumerate(runs.iterrows()):
-        _bar(ax, x, values[slug], spread[slug], find(slug), capsize=3)
-        text = report.significant(values[slug], 2) if reading.digits else f"{values[slug]:.0f}"
-        ax.annotate(text, (x, values[slug] + spread[slug]), (0, 2), textcoords="offset points", ha="center", fontsize=8)
-        if comparable(run, name):
-            published = find(slug).published.averages[name] / reading.scale
-            ax.hlines(published, x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.PUBLISHED))
-    ax.margins(y=0.15)
-    names = [_label(report, slug).replace(" ", "\n") for slug in runs.index]
-    ax.set_xticks(range(len(values)), names, fontsize=8, rotation=90)
-    _scale(report, ax, values)
-
-
-def _is_missing(report, ax, name: str, values: pd.Series) -> bool:
-    """Whether no run has the reading, which the panel then says."""
-    ax.set_title(report.say(READINGS[name].heading), fontsize=9)
-    if values.empty:
-        ax.text(0.5, 0.5, fill(report.say("not measured on this machine"), 14), ha="center", va="center", transform=ax.transAxes)
+    ax.set_title(cells.short_head(report, name), fontsize=9)
+    if runs.empty:
+        ax.text(0.5, 0.5, in_lines(report.say("not measured on this machine"), 14), ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
-    return values.empty
+        return
+    tops, published = [], [_published(run, name) for _, run in runs.iterrows()]
+    for x, (slug, run) in enumerate(runs.iterrows()):
+        value, spread = run[name] / reading.scale, spread_of(run, name)
+        ax.bar(x, value, yerr=spread, capsize=3, **bar_look(find(slug)))
+        tops.append(value + (spread or 0))
+        if published[x] is not None:
+            ax.hlines(published[x], x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.PUBLISHED),
+                      path_effects=[withStroke(linewidth=3.5, foreground="white")])
+    names = [_label(report, slug).replace(" ", "\n") for slug in runs.index]
+    ax.set_xticks(range(len(names)), names, fontsize=8, rotation=90)
+    ax.set_yscale(scale := scale_of(runs[name]))
+    ax.margins(y=0.2)
+    ax.autoscale()
+    ax.set_xlim(-0.6, max(len(names), 4) - 0.4)  # a few bars are no wider than four
+    numbers_on(ax.yaxis, report.decimal_sign, scale == "log")
+    for x, (value, top, line) in enumerate(zip(runs[name] / reading.scale, tops, published, strict=True)):
+        text = report.significant(value, 2) if reading.digits else report.rounded(value, 0)
+        ax.annotate(text, **_clear_of(ax, x, top, line), textcoords="offset points", ha="center", fontsize=8)
 
 
-def _bar(ax, x: float, value: float, spread: float, entry: Experiment, capsize: float, width: float = 0.8, label=None) -> None:
-    ax.bar(x, value, width, yerr=spread, capsize=capsize, color=entry.colour, hatch=entry.hatch, edgecolor="black", linewidth=0.6,
-           label=label)
+def _published(run: pd.Series, name: str) -> float | None:
+    """The thesis's figure, in the reading's unit, where the two can be compared."""
+    return find(run["experiment"]).published.averages[name] / READINGS[name].scale if comparable(run, name) else None
 
 
-def _scale(report, ax, values: pd.Series) -> None:
-    logarithmic = values.max() > SPAN * values.min()
-    if logarithmic:
-        ax.set_yscale("log")
-    numbers_on(ax.yaxis, report.decimal_sign, logarithmic)
+def _clear_of(ax, x: float, top: float, line: float | None) -> dict:
+    """Where the number of a bar stands: above the bar or, if a line would cross it there, above that line.
+
+    A line far above the bar would seem to have the number: then it stands in the bar, if that is high enough.
+    """
+    def height(value):
+        return ax.transAxes.inverted().transform(ax.transData.transform((0, value)))[1]
+
+    between = np.inf if line is None else height(line) - height(top)
+    if NUMBER / 3 < between < NUMBER < height(top):
+        return dict(xy=(x, top), xytext=(0, -5), va="top", bbox=dict(facecolor="white", edgecolor="none", pad=1))
+    return dict(xy=(x, line if -0.02 < between < NUMBER else top), xytext=(0, 3))
 
 
 def _label(report, slug: str) -> str:
     return label(report.text(find(slug).label))
-
-
-def machines(report) -> tuple[Canvas, pd.DataFrame]:
-    """Time, VRAM and RAM of every machine that has runs of the report's weights and profile, side by side.
-
-    A reference run of a machine stands beside one's own.
-    """
-    every = report.everything
-    alike = every[(every["weights"] == report.summary["weights"].iloc[0]) & (every["profile"] == report.summary["profile"].iloc[0])]
-    found = [choice.one_of_each(of_one) for _, of_one in choice.main_rows(alike).groupby(["machine", "reference"], sort=False)]
-    places = {_place(report, rows.iloc[0]): rows for rows in found}
-    figure = blank(height_in=3.4)
-    for ax, name in zip(figure.subplots(1, len(TABLE1)), TABLE1, strict=True):
-        _machines_of(report, ax, places, name)
-    handles = {label: handle for handle, label in zip(*figure.axes[0].get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    return figure, pd.concat(found) if found else report.summary
-
-
-def _place(report, row: pd.Series) -> str:
-    machine = label(row["machine"])
-    return f"{machine}\n({report.say(REFERENCE)})" if row["reference"] else machine
-
-
-def _machines_of(report, ax, places: dict[str, pd.DataFrame], name: str) -> None:
-    values = pd.Series([value for rows in places.values() for value in rows[name].dropna()], dtype=float)
-    if _is_missing(report, ax, name, values):
-        return
-    slugs, scale = list(dict.fromkeys(slug for rows in places.values() for slug in rows.index)), READINGS[name].scale
-    width = 0.8 / len(slugs)
-    for x, rows in enumerate(places.values()):
-        for slug, run in rows.dropna(subset=[name]).iterrows():
-            spread = run[f"{name}_sd"] if pd.notna(run[f"{name}_sd"]) else 0
-            place = x + (slugs.index(slug) - (len(slugs) - 1) / 2) * width
-            _bar(ax, place, run[name] / scale, spread / scale, find(slug), capsize=2, width=width, label=_label(report, slug))
-    ax.set_xlim(-0.6, len(places) - 0.4)
-    ax.set_xticks(range(len(places)), places, fontsize=8, rotation=90 if len(places) > 1 else 0)
-    _scale(report, ax, values)
 
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
@@ -130,7 +99,7 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
     ax.set_xticks([0, *numbers], [report.say("first image").replace(" ", "\n"), *numbers])
     ax.set_yscale("log")
     ax.set_xlabel(report.say(N_("Iteration", "column")))
-    ax.set_ylabel(report.say(TIME.heading))
+    ax.set_ylabel(cells.short_head(report, "time_s"))
     numbers_on(ax.yaxis, report.decimal_sign, True)
     if len(report.rows):
         figure.legend(loc="outside right center", frameon=False)
@@ -138,24 +107,37 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
 
 
 def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
-    """Mean time against VRAM, or against RAM where there is no VRAM, with standard deviations."""
+    """Mean time against VRAM, or against RAM where there is no VRAM, with standard deviations.
+
+    A point that others would cover is drawn larger than they are, and beneath them.
+    """
     figure, rows = blank(), report.rows
     ax = figure.subplots()
     name = "vram_peak_bytes" if rows["vram_peak_bytes"].notna().any() else "ram_bytes"
-    scale = READINGS[name].scale
+    scale, points, handles = READINGS[name].scale, [], []
     for slug, run in rows.iterrows():
-        entry = find(slug)
-        ax.errorbar(run[name] / scale, run["time_s"], run["time_s_sd"], run[f"{name}_sd"] / scale, capsize=3, markersize=9,
-                    color=entry.colour, ecolor="black", marker=entry.marker, markeredgecolor="black", ls="none",
-                    label=_label(report, slug))
+        look = dict(color=find(slug).colour, marker=find(slug).marker, markeredgecolor="black", ls="none")
+        points += ax.errorbar(run[name] / scale, run["time_s"], spread_of(run, "time_s"), spread_of(run, name), capsize=3, ecolor="black",
+                              **look)[:1]
+        handles.append(Line2D([], [], markersize=POINT, label=_label(report, slug), **look))
     ax.set_yscale("log")
     ax.margins(0.15)
-    ax.set_xlabel(report.say(READINGS[name].heading))
-    ax.set_ylabel(report.say(TIME.heading))
+    _enlarge_covered(ax, points)
+    ax.set_xlabel(cells.short_head(report, name))
+    ax.set_ylabel(cells.short_head(report, "time_s"))
     numbers_on(ax.yaxis, report.decimal_sign, True)
     if len(rows):
-        figure.legend(loc="outside right center", frameon=False)
+        figure.legend(handles=handles, loc="outside right center", frameon=False)
     return figure, rows
+
+
+def _enlarge_covered(ax, points: list) -> None:
+    """Give each point the size at which it is seen behind those that are drawn after it nearby."""
+    ax.autoscale_view()
+    places = [ax.transAxes.inverted().transform(ax.transData.transform(point.get_xydata()))[0] for point in points]
+    for i, point in enumerate(points):
+        above = sum(abs(places[i] - other).max() < NEAR for other in places[i + 1:])
+        point.set_markersize(POINT + LARGER * min(above, 5))
 
 
 def growth(report) -> tuple[Canvas, pd.DataFrame]:
@@ -171,7 +153,7 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
         figure.text(0.5, 0.4, report.say("no loop over conditions was measured"), ha="center")
     for place, (entry, loop, found) in enumerate(panels, 1):
         _growth_of(report, figure.add_subplot(rows, min(len(panels), 3), place), entry, loop, found)
-    return figure, report.summary
+    return figure, report.summary if panels else report.summary.iloc[:0]
 
 
 def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -> None:
@@ -186,7 +168,7 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
         ax.annotate(cells.failure(report, run), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
     line = line_through(found)
     if pd.isna(line.unit_s):
-        text = fill(report.say("fewer than three conditions were measured"), 18)
+        text = in_lines(report.say("fewer than three conditions were measured"), 18)
         ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize=8)
     else:
         ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
@@ -196,6 +178,7 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
         ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=not loop.is_side)
-    ax.set_ylim(0, 1.35 * (good["time_s"].max() if len(good) else 1))
+    tops = good["time_s"] + good["time_s_sd"].fillna(0)
+    ax.set_ylim(0, 1.35 * (tops.max() if len(tops) else 1))
     for axis in ax.xaxis, ax.yaxis:
         numbers_on(axis, report.decimal_sign, False)

@@ -1,17 +1,25 @@
 """A figure, readable in print, in grey and by colour-blind readers; shown in a notebook, saved as files."""
 import io
+import re
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
 from textwrap import fill
 
 import matplotlib
+import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
+from genlib.experiments import Experiment
 from genlib.files import make_folder, replacing
+from genlib.record import READINGS
 
 WIDTH_IN = 6.3  # the text width of an A4 page
 LONGEST, LINE = 60, 16  # letters of a name, and of each of its lines beside an axis or in a legend
+WORD = 30  # letters of a word that stays whole where the line is shorter
+SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
+MAY_BREAK = re.compile(r"\s+|(?<=[-–])")
 FONT = "DejaVu Sans"
 STYLE = {"font.size": 9, "font.family": FONT, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 110,
          "svg.hashsalt": "genlib", "pdf.fonttype": 42, "hatch.linewidth": 0.6,
@@ -30,9 +38,16 @@ def in_our_style(function):
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure; `canvas` is matplotlib's."""
+    """A drawn figure.
+
+    `canvas` is matplotlib's, `heading` the title above it; `caption` is what stands below it in a document:
+    its title, the weights and the device, without a number.
+    """
     name: str
     canvas: Canvas
+    heading: Text
+    caption: str
+    empty: bool = False  # whether it only says that there is nothing to show
 
     def __repr__(self) -> str:
         return f"figure {self.name}: {self.canvas.get_suptitle()}".replace("\n", " – ")
@@ -44,13 +59,20 @@ class Figure:
         return data.getvalue()
 
     @in_our_style
-    def save(self, folder) -> list[Path]:
-        """Write it into a folder as .png (300 dpi), .pdf and .svg, the same bytes each time; the files."""
+    def save(self, folder, kinds=tuple(UNDATED), titled: bool = True) -> list[Path]:
+        """Write it into a folder as .png (300 dpi), .pdf and .svg, the same bytes each time; the files.
+
+        titled: with the title above it, which a caption may say instead. Raises ValueError for another kind.
+        """
+        if unknown := [kind for kind in kinds if kind not in UNDATED]:
+            raise ValueError(f"there is no kind of picture {unknown[0]!r}: use {', '.join(UNDATED)}")
         folder = make_folder(folder)
-        paths = {kind: folder / f"{self.name}.{kind}" for kind in UNDATED}
+        paths = {kind: folder / f"{self.name}.{kind}" for kind in kinds}
+        self.heading.set(visible=titled, in_layout=titled)
         for kind, path in paths.items():
             with replacing(path) as file:
                 self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
+        self.heading.set(visible=True, in_layout=True)
         return list(paths.values())
 
 
@@ -63,7 +85,13 @@ def drawable(name: str) -> str:
 
 def label(name: str) -> str:
     """The same in short lines."""
-    return fill(drawable(name), LINE)
+    return in_lines(drawable(name), LINE)
+
+
+def in_lines(text: str, letters: int) -> str:
+    """A text in lines of so many letters, or of more where a word has more, up to WORD."""
+    longest = max((len(word) for word in MAY_BREAK.split(text)), default=0)
+    return fill(text, max(letters, min(WORD, longest)))
 
 
 @cache
@@ -76,6 +104,22 @@ def _letters() -> dict:
 def blank(height_in: float = 3.2) -> Canvas:
     """An empty figure as wide as the text of a page."""
     return Canvas(figsize=(WIDTH_IN, height_in), layout="constrained")
+
+
+def spread_of(run: pd.Series, name: str) -> float | None:
+    """A reading's standard deviation for an error bar, in the reading's unit; None where there is none, as of
+    one iteration."""
+    return None if pd.isna(run[f"{name}_sd"]) else run[f"{name}_sd"] / READINGS[name].scale
+
+
+def bar_look(entry: Experiment) -> dict:
+    """How an experiment's bars look: told apart in grey by their hatch."""
+    return dict(color=entry.colour, hatch=entry.hatch, edgecolor="black", linewidth=0.6)
+
+
+def scale_of(values: pd.Series) -> str:
+    """The scale of an axis that shows these values from 0 on, unless they are too far apart for that."""
+    return "log" if values.max() > SPAN * values.min() else "linear"
 
 
 def numbers_on(axis, decimal_sign: str, logarithmic: bool) -> None:

@@ -7,23 +7,41 @@ from PIL import Image, ImageChops
 
 from genlib.experiments import VAE_AS_IN_THESIS, find
 from genlib.locale import N_
-from genlib.report.figures.figure import blank, label
+from genlib.report.figures.figure import blank, drawable, in_lines
 
 COLUMNS = 5
+NAME = 14  # letters of a line of a row's name
 
 
 def pictures(report) -> tuple[Canvas, pd.DataFrame]:
     """The pictures of the iterations: a row for each experiment, a column for each iteration."""
-    rows = {slug: [image for [image] in _shown(run["run"], 1)] for slug, run in report.rows.iterrows()}
-    rows = {slug: images for slug, images in rows.items() if images}
+    return _in_rows(report, {report.text(find(slug).label): images for slug, run in report.rows["run"].items() if (images := _first(run))})
+
+
+def _in_rows(report, rows: dict[str, list[Image.Image]]) -> tuple[Canvas, pd.DataFrame]:
     figure = blank(height_in=1.25 * max(1, len(rows)) + 0.5)
     if not rows:
         return _without_pictures(report, figure)
-    for line, (slug, images) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
-        _name(line, label(report.text(find(slug).label)).replace(" ", "\n"))
+    for line, (name, images) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
+        _name(line, in_lines(drawable(name), NAME))
         for ax, image in zip(line, images, strict=False):
             ax.imshow(image)
     return figure, report.rows
+
+
+def _first(run) -> list[Image.Image]:
+    """The first picture of each iteration."""
+    return [image for [image] in _shown(run, 1)]
+
+
+def pictures_of(report, experiment: str) -> tuple[Canvas, pd.DataFrame]:
+    """The pictures of one experiment and, below them, those that it drew from a prompt, where there are
+    any."""
+    entry, [run] = find(experiment), report.rows.loc[[experiment], "run"]
+    rows = report.summary[(report.summary["experiment"] == experiment) & (report.summary["method"] == "genlib")]
+    prompted = rows[rows["variant"] == (entry.prompted_variant or None)].sort_values("when")["run"].tail(1)
+    shown = {report.say("without a prompt"): _first(run)} | {report.say("from a prompt"): _first(run) for run in prompted}
+    return _in_rows(report, {name if len(shown) > 1 else "": images for name, images in shown.items() if images})
 
 
 def vae(report) -> tuple[Canvas, pd.DataFrame]:
@@ -59,4 +77,4 @@ def _name(line, name: str) -> None:
 
 def _without_pictures(report, figure: Canvas) -> tuple[Canvas, pd.DataFrame]:
     figure.text(0.5, 0.4, report.say("there are no pictures"), ha="center")
-    return figure, report.summary
+    return figure, report.rows.iloc[:0]

@@ -1,10 +1,13 @@
 """The tables of a report, in the order of their numbers."""
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
+from zlib import crc32
 
 from genlib.locale import N_
 from genlib.report import audit
-from genlib.report.tables import comparison, growth
+from genlib.report.tables import comparison, growth, iterations, machines
 from genlib.report.tables.table import Table as Table
 
 
@@ -14,6 +17,17 @@ class Kind(NamedTuple):
     title: str
     make: Callable
     file: str = ""  # the name of its files where that is another one
+    model: str = ""  # the experiment that it is of, where there is one for each
+
+
+def of(kind, experiment: str):
+    """A kind of table or figure, of one experiment, which its `make` is given too and its name ends with."""
+    return kind._replace(name=f"{kind.name}-{key(experiment)}", make=partial(kind.make, experiment=experiment), model=experiment)
+
+
+def key(experiment: str) -> str:
+    """A slug as the names of files and labels hold it; of a stranger's odd one a number."""
+    return experiment if re.fullmatch("[a-z0-9_-]{1,60}", experiment) else f"{crc32(experiment.encode()):08x}"
 
 
 TABLES = [
@@ -22,6 +36,10 @@ TABLES = [
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),
+    Kind("machines", N_("The machines side by side"), machines.machines),
     Kind("audit", N_("The published figures under audit"), audit.audit),
     Kind("cost", N_("Cost of many images"), comparison.cost),
+    Kind("environment", N_("Machine and software"), machines.environment),
 ]
+OF_EACH = [Kind("iterations", N_("Iterations of {model}"), iterations.iterations)]  # one for each experiment of a report
+

@@ -1,4 +1,5 @@
 """A table with its caption and note: shown in a notebook, saved as files."""
+import textwrap
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,8 @@ class Table:
     """All its cells are text, in the language of the report that made it."""
     name: str
     data: pd.DataFrame
-    caption: str
+    title: str
+    caption: str  # the title behind its number, where there is one
     note: str
     file: str  # the name of its files, without an ending
     decimal_sign: str = "."
@@ -40,8 +42,10 @@ class Table:
             print(f"{self.file}.docx left out: it needs `pip install python-docx`")
             kinds = [kind for kind in kinds if kind != "docx"]
         parts = self.data, self.caption, self.note
+        tex = "% In the preamble:\n" + textwrap.indent(formats.LATEX_PREAMBLE, "% ")
+        tex += formats.to_latex(self.data, self.name, self.title, self.note)
         write = {"csv": lambda: formats.to_csv(self.data, self.decimal_sign), "md": lambda: formats.to_markdown(*parts).encode(),
-                 "tex": lambda: formats.to_latex(*parts).encode(), "docx": lambda: formats.to_docx(*parts)}
+                 "tex": tex.encode, "docx": lambda: formats.to_docx(*parts)}
         folder = make_folder(folder)
         paths = [folder / f"{self.file}.{kind}" for kind in kinds]
         for kind, path in zip(kinds, paths, strict=True):

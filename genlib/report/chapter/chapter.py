@@ -1,0 +1,155 @@
+"""The chapter: what a report has to say, in a template of its language, as Word, LaTeX and HTML.
+
+A template is genlib/locale/<code>/chapter.md or a user's own: pandoc's Markdown with Jinja2. What it prints
+is escaped, so that no name in a record begins a link, a picture or a formula. Its names are the attributes of
+Contents.
+"""
+import json
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from genlib import escape
+from genlib.experiments import find
+from genlib.locale.numbers import span
+from genlib.record import ONCE, Run
+from genlib.report import cells, warnings
+from genlib.report.chapter import documents, sources
+from genlib.report.chapter.form import Listing, Parts
+from genlib.report.tables import key
+
+MAY_MEAN_SOMETHING = re.compile(r"([!-/:-@\[-`{-~])")  # in Markdown; a backslash makes a letter of each
+READINGS = """torch.cuda.reset_peak_memory_stats()
+torch.cuda.synchronize()
+start = time.perf_counter()
+images = generate()
+torch.cuda.synchronize()
+time_s = time.perf_counter() - start
+vram_peak_bytes = torch.cuda.max_memory_allocated()
+ram_bytes = psutil.Process().memory_info().rss"""
+OF_A_GPU = "torch.cuda"  # lines that a computer without one leaves out
+
+
+class Markdown(str):
+    """Text that is Markdown already, and is not escaped again."""
+
+
+def write(report, folder: Path, number: str, template: Path | None = None, only: Iterable[str] = ()) -> list[Path]:
+    """Write chapter.docx, chapter.tex with its figures, and chapter.html; returns the files.
+
+    number: the chapter's, a whole number as text. template: a text of one's own. only: the names of tables
+    and figures, for these without a text; "growth" is both, "figure:growth" the figure alone. Raises
+    ValueError for a number, a name or a template that will not do; then nothing is written.
+    """
+    if not str(number).isdecimal():
+        raise ValueError(f"the chapter's number is {number!r}: use a whole number, as in 3")
+    contents = Contents(report)
+    text = contents.only(only) if only else markdown(contents, template or report.chapter_template)
+    return documents.write(text, contents.parts, report, folder, int(number))
+
+
+def markdown(contents: "Contents", template: Path) -> str:
+    """The text that a template gives. Raises ValueError, with the template's line, for what is not there."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_escaped)
+    names = {name: getattr(contents, name) for name in dir(contents) if not name.startswith("_")}
+    try:
+        return environment.from_string(template.read_text(encoding="utf-8-sig")).render(names)
+    except UnicodeDecodeError:
+        raise ValueError(f"the template {template} is not in UTF-8: save it as UTF-8") from None
+    except TemplateError as error:
+        line = f", line {error.lineno}" if hasattr(error, "lineno") else ""
+        raise ValueError(f"the template {template}{line}: {error}") from None
+
+
+def _escaped(value) -> str:
+    """What a template prints: text as text, on one line; Markdown as it is."""
+    return value if isinstance(value, Markdown) else MAY_MEAN_SOMETHING.sub(r"\\\1", escape.plain(str(value)).strip())
+
+
+def _code(text: str) -> str:
+    """A piece of a program within a line, between as many backticks as it needs."""
+    text = escape.plain(text).strip()
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{ticks} {text} {ticks}"
+
+
+class Contents:
+    """What a template can print, ask and place."""
+
+    def __init__(self, report):
+        self._report, rows = report, report.rows
+        weights = set(rows["weights"])
+        self.demo, self.random, self.has_vram = "demo" in weights, "random" in weights, bool(rows["vram_peak_bytes"].notna().any())
+        self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
+        self.iterations, self.few = span(sorted(set(rows["n"]))), bool((rows["n"] < warnings.FEW).any())
+        self.warmup = any(run.warmup for run in rows["run"])
+        self.models = [self._model(row) for _, row in rows.iterrows()]
+        self.labels = ", ".join(model["label"] for model in self.models)
+        self.families = {find(slug).family for slug in rows.index}  # in English
+        # The models whose call contains another's, so that their time begins at the prompt.
+        self.from_a_prompt = ", ".join(report.text(find(slug).label) for slug in rows.index if find(slug).contains)
+        self.conclusions, self.doubts, self.licences = report.conclusions(), warnings.doubts(report), sources.licences(report)
+
+    def _model(self, row: pd.Series) -> dict:
+        report, entry, run = self._report, find(row["experiment"]), row["run"]
+        weights, _ = cells.WEIGHTS[row["weights"]]
+        settings = [_code(f"{name} = {json.dumps(value, ensure_ascii=False)}") for name, value in sorted(run.settings.items())]
+        return dict(slug=key(entry.slug), label=report.text(entry.label), family=report.text(entry.family), name=row["model"],
+                    dtype=row["dtype"], weights=report.say(weights), settings=Markdown(", ".join(settings)),
+                    parameters=cells.figure(report, row["parameters"], ONCE["parameters"]) if row["parameters"] else "",
+                    one_picture=_draws_one_picture(run), sources=entry.papers)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The tables and figures with something in them, the listings and the sources."""
+        report, drawn = self._report, map(self._report.figure, self._report.figures)
+        return Parts({name: report.table(name) for name in report.tables}, {figure.name: figure for figure in drawn if not figure.empty},
+                     _listings(report), sources.sources(report))
+
+    def has(self, place: str) -> bool:
+        """Whether there is such a table ("table:growth"), figure or listing, with something in it."""
+        kind, _, name = place.partition(":")
+        return name in self.parts.of(kind)
+
+    def place(self, place: str) -> Markdown:
+        """Where a table, figure or listing stands; nothing where there is none."""
+        kind, _, name = place.partition(":")
+        return Markdown(f"::: {{.{kind} name={name}}}\n:::\n" if self.has(place) else "")
+
+    def ref(self, place: str) -> Markdown:
+        """The number of a table, figure or listing."""
+        return Markdown(f"[](#{place})")
+
+    def cite(self, *keys: str) -> Markdown:
+        """The numbers of sources, by their keys: one key's alone, or of all that begin with it."""
+        found = [name for key in keys for name in self.parts.sources if name == key or re.fullmatch(rf"{key}\d+", name)]
+        return Markdown(", ".join(self.ref(f"source:{name}") for name in found))
+
+    def only(self, names: Iterable[str]) -> str:
+        """Tables and figures without a text. Raises ValueError, saying which there are, for another name."""
+        there = [f"table:{name}" for name in self.parts.tables] + [f"figure:{name}" for name in self.parts.figures]
+        found = {name: [place for place in there if name in (place, place.partition(":")[2])] for name in names}
+        if unknown := [name for name, places in found.items() if not places]:
+            raise ValueError(f"there is no table or figure {unknown[0]!r} in this report: use some of {', '.join(there)}")
+        return "\n".join(self.place(place) for place in dict.fromkeys(chain(*found.values())))
+
+
+def _listings(report) -> dict[str, Listing]:
+    """How time and memory are read, and the call of each model whose run kept its text."""
+    has_gpu = report.rows["vram_peak_bytes"].notna().any()
+    read = "\n".join(line for line in READINGS.split("\n") if has_gpu or OF_A_GPU not in line)
+    calls = {key(slug): Listing(report.say("The measured call of {model}", model=report.text(find(slug).label)), row["run"].call)
+             for slug, row in report.rows.iterrows() if row["run"].call}
+    return {"readings": Listing(report.say("How an iteration is read"), read)} | calls
+
+
+def _draws_one_picture(run: Run) -> bool:
+    """Whether all its iterations, more than one, drew the same."""
+    hashes = [tuple(picture.sha256 for picture in iteration.images) for iteration in run.good]
+    return len(hashes) > 1 and len(set(hashes)) == 1 and hashes[0] != ()

@@ -1,0 +1,113 @@
+"""What the document's formats have in common: what takes the place of numbers, headings and parts."""
+from typing import NamedTuple
+
+from genlib import escape
+from genlib.locale import N_
+from genlib.report.chapter import pandoc
+from genlib.report.chapter.pandoc import div, paragraph, string
+from genlib.report.chapter.styles import Page
+from genlib.report.figures.figure import Figure
+from genlib.report.tables import Table
+
+WORDS = {"table": N_("Table", "caption"), "figure": N_("Figure", "caption"), "listing": N_("Listing", "caption")}
+
+
+HIGHEST = 0.75  # of a picture, in heights of the text: it shares the page with its caption
+
+
+class Listing(NamedTuple):
+    """A program's text, in which any letters may stand, with its title."""
+    title: str
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines, without tabs and letters that are not seen."""
+        return [escape.plain(line.expandtabs(4)).rstrip() for line in self.text.splitlines()]
+
+
+class Parts(NamedTuple):
+    """What is put into a text, by name; a source is its entry in the list of sources."""
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    listings: dict[str, Listing]
+    sources: dict[str, str]
+
+    def of(self, kind: str) -> dict:
+        """The parts of one of pandoc.PLACES."""
+        return {"table": self.tables, "figure": self.figures, "listing": self.listings}[kind]
+
+
+class Form:
+    """A format of the document. Where it has no numbers of its own, they are text.
+
+    numbers: by label, as `documents.number` gives them. pictures: the figures' .png files by name.
+    """
+    kind = ""  # the ending of its file
+
+    def __init__(self, parts: Parts, numbers: dict[str, str], pictures: dict[str, bytes], report, chapter: int, page: Page):
+        self.parts, self.numbers, self.pictures = parts, numbers, pictures
+        self.report, self.chapter, self.page = report, chapter, page
+        self.words = {kind: report.say(word) for kind, word in WORDS.items()}
+        self._heading = [chapter - 1]
+
+    def document(self, tree: dict) -> bytes:
+        """The whole document, of a text's tree."""
+        raise NotImplementedError
+
+    def filled(self, tree: dict) -> dict:
+        """The tree with this format's parts, numbers and headings in it."""
+        return tree | {"blocks": pandoc.replaced(tree["blocks"], self._replacement)}
+
+    def _replacement(self, node: dict) -> list | None:
+        if node["t"] == "Div":
+            kind, name = pandoc.place(node)
+            return getattr(self, kind)(f"{kind}:{name}", self.parts.of(kind)[name]) if kind in pandoc.PLACES else \
+                self.gap(node["c"][1]) if kind == "gap" else self.sources()
+        if node["t"] == "Link" and not node["c"][1]:
+            label = node["c"][2][0].removeprefix("#")
+            number = self.numbers[label]
+            return [self.reference(label, f"[{number}]" if label.startswith("source:") else number)]
+        return self.heading(node) if node["t"] == "Header" else None
+
+    def heading(self, node: dict) -> list | None:
+        """A heading behind its number: 3, 3.1, 3.1.1."""
+        level, attributes, title = node["c"]
+        if "unnumbered" in attributes[1]:
+            return None
+        counts = (self._heading + [0] * level)[:level]
+        self._heading = [*counts[:-1], counts[-1] + 1]
+        return [{"t": "Header", "c": [level, attributes, [string(f"{'.'.join(map(str, self._heading))} "), *title]]}]
+
+    def caption(self, label: str, title: str) -> str:
+        """As in "Table 3.1 – Results"."""
+        return escape.plain(f"{self.words[label.partition(':')[0]]} {self.numbers[label]} – {title}")
+
+    def reference(self, label: str, text: str) -> dict:
+        """A number in the text, which leads to what has it."""
+        return {"t": "Link", "c": [["", [], []], [string(text)], [f"#{label}", ""]]}
+
+    def sources(self) -> list:
+        """The list of sources, in the order of their numbers."""
+        there = [label for label in self.numbers if label.startswith("source:")]
+        return [div([self.source(f"{self.numbers[label]}. {self.parts.sources[label.removeprefix('source:')]}")], label) for label in there]
+
+    def source(self, text: str) -> dict:
+        """An entry of the list."""
+        return paragraph(string(text))
+
+    def table(self, label: str, table: Table) -> list:
+        """A table with its caption above it and its note below."""
+        raise NotImplementedError
+
+    def figure(self, label: str, figure: Figure) -> list:
+        """A figure with its caption below it."""
+        raise NotImplementedError
+
+    def listing(self, label: str, listing: Listing) -> list:
+        """A listing with its caption above it."""
+        raise NotImplementedError
+
+    def gap(self, blocks: list) -> list:
+        """What the author is to write, marked."""
+        raise NotImplementedError

@@ -1,0 +1,99 @@
+"""The document as a Word file: its numbers are text, its formulas Word's own.
+
+pandoc writes the text, in our styles, and a paragraph of the style PLACE where a table or a picture is to be;
+these are put in by python-docx, since pandoc knows neither measured widths nor rows that stay whole.
+"""
+import io
+import zipfile
+from tempfile import TemporaryDirectory
+
+from genlib.report import formats
+from genlib.report.chapter import pandoc, styles
+from genlib.report.chapter.form import HIGHEST, Form
+from genlib.report.chapter.pandoc import div, paragraph, string
+
+
+def styled(style: str, *inlines: dict) -> dict:
+    """A paragraph in one of Word's styles."""
+    return div([paragraph(*inlines)], custom_style=style)
+
+
+class Word(Form):
+    """A .docx that Word and LibreOffice open."""
+    kind = "docx"
+
+    def document(self, tree):
+        from docx import Document
+        from docx.oxml.ns import qn
+
+        with TemporaryDirectory() as folder:
+            reference = f"{folder}/reference.docx"
+            with open(reference, "wb") as file:
+                file.write(styles.reference(pandoc.pandoc(b"", "--print-default-data-file", "reference.docx"), self.page))
+            made = pandoc.write(self.filled(tree), "-t", "docx", "-o", "-", "--reference-doc", reference,
+                                "-M", f"lang={self.report.language}")
+        document = Document(io.BytesIO(made))
+        for place in [each for each in document.paragraphs if each.style.name == styles.PLACE]:
+            kind, _, name = place.text.partition(":")
+            getattr(self, f"_put_{kind}")(document, place, self.parts.of(kind)[name])
+        for indent in document.part.numbering_part.element.iter(qn("w:ind")):
+            indent.set(qn("w:hanging"), "560")  # 1 cm: the numbers of lists, from 10 on, are wider than pandoc thinks
+        return _undated(document)
+
+    def reference(self, label, text):
+        return string(text)
+
+    def table(self, label, table):
+        note = [styled(styles.NOTE, string(table.note))] if table.note else []
+        return [styled(styles.CAPTION, string(self.caption(label, table.title))), styled(styles.PLACE, string(label)), *note]
+
+    def figure(self, label, figure):
+        return [styled(styles.PLACE, string(label)), styled(styles.BELOW, string(self.caption(label, figure.caption)))]
+
+    def listing(self, label, listing):
+        code = {"t": "CodeBlock", "c": [["", [], []], "\n".join(listing.lines)]}
+        return [styled(styles.CAPTION, string(self.caption(label, listing.title))), code]
+
+    def source(self, text):
+        return styled(styles.SOURCE, string(text))
+
+    def gap(self, blocks):
+        """Items of lists are paragraphs with a dash: in a list they would have no box."""
+        made = []
+        for block in blocks:
+            items = block["c"] if block["t"] == "BulletList" else block["c"][1] if block["t"] == "OrderedList" else None
+            made += [block] if items is None else [paragraph(string("– "), *item[0]["c"]) for item in items]
+        return [div(made, custom_style=styles.GAP)]
+
+    def _put_table(self, document, place, table):
+        from docx.shared import Mm
+
+        made = formats.add_word_table(document, table.data, Mm(self.page.text_mm[0]))
+        place._p.addprevious(made._tbl)
+        place._p.getparent().remove(place._p)
+
+    def _put_figure(self, document, place, figure):
+        from docx.shared import Mm
+
+        caption = self.caption(place.text, figure.caption)
+        place.clear()
+        picture = place.add_run().add_picture(io.BytesIO(self.pictures[figure.name]), width=Mm(self.page.text_mm[0]))
+        picture._inline.docPr.set("descr", caption)
+        smaller = min(1, Mm(HIGHEST * self.page.text_mm[1]) / picture.height)
+        picture.width, picture.height = int(picture.width * smaller), int(picture.height * smaller)
+        for side in "distT", "distB", "distL", "distR":
+            picture._inline.set(side, "0")  # without it LibreOffice leaves 3 mm
+        place.style = styles.FIGURE
+
+
+def _undated(document) -> bytes:
+    """The file without dates: the same text gives the same bytes."""
+    properties = document.core_properties._element
+    for date in [each for each in properties if each.tag.endswith(("}created", "}modified"))]:
+        properties.remove(date)
+    saved, data = io.BytesIO(), io.BytesIO()
+    document.save(saved)
+    with zipfile.ZipFile(saved) as dated, zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as undated:
+        for name in dated.namelist():
+            undated.writestr(zipfile.ZipInfo(name), dated.read(name), zipfile.ZIP_DEFLATED)
+    return data.getvalue()

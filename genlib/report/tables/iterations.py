@@ -1,0 +1,36 @@
+"""The iterations of one model, as they were measured."""
+import pandas as pd
+
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING
+from genlib.record import TABLE1, Iteration
+from genlib.report import cells
+from genlib.report.summary import readings
+
+
+def iterations(report, experiment: str) -> tuple[pd.DataFrame, str]:
+    """The first image, each iteration, then their mean and standard deviation, in Table 1's readings."""
+    row = report.rows.loc[experiment]
+    run, number = row["run"], report.say(N_("Iteration", "column"))
+    names = [name for name in TABLE1 if readings(run.good + run.warmup, name).notna().any() or name == "time_s"]
+    lines = [{number: report.say("first image")} | _cells(report, row, run.warmup[0], names)] if run.warmup else []
+    lines += [{number: str(i)} | _cells(report, row, iteration, names) for i, iteration in enumerate(run.iterations, 1)]
+    if run.good:
+        lines.append({number: report.say(N_("mean", "row"))} | _summary(report, row, names, ""))
+    if len(run.good) > 1:
+        lines.append({number: report.say("standard deviation")} | _summary(report, row, names, "_sd"))
+    note = [report.say("The first image warms the model up and is not in the mean.")] if run.warmup else []
+    return pd.DataFrame(lines), " ".join([*note, cells.note(report, report.rows.loc[[experiment]])])
+
+
+def _cells(report, row: pd.Series, iteration: Iteration, names: list[str]) -> dict[str, str]:
+    """An iteration's readings; of one that failed, why it has none."""
+    texts = {cells.short_head(report, name): cells.like_mean(report, row, name, getattr(iteration, name)) for name in names}
+    if iteration.error is not None:
+        failed = dict.fromkeys(texts, MISSING)
+        return failed | {cells.short_head(report, "time_s"): cells.failure_of(report, iteration)}
+    return texts
+
+
+def _summary(report, row: pd.Series, names: list[str], suffix: str) -> dict[str, str]:
+    return {cells.short_head(report, name): cells.like_mean(report, row, name, row[f"{name}{suffix}"]) for name in names}

@@ -1,0 +1,140 @@
+"""The machines side by side, and the machine and software that a report's own runs were measured on."""
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from genlib import escape, experiments
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING
+from genlib.record import MB, MEGABYTES, READINGS
+from genlib.report import cells, choice
+from genlib.report.summary import settings_but
+
+WEIGHTS = {"demo": N_("demonstration", "weights"), "random": N_("random", "weights"), "published": N_("published", "weights"),
+           "none": N_("none", "weights")}
+REFERENCE = N_("reference", "machine")
+PLACE = ["machine", "device", "cpu", "reference", "weights"]  # what the runs of one place have in common
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "numpy")  # whose version may change a figure
+
+
+class Place(NamedTuple):
+    """A machine with runs of one kind of weights: its name in this report, and its runs for Table 1."""
+    name: str
+    rows: pd.DataFrame
+
+
+def places(report) -> list[Place]:
+    """The machines to set side by side: the report's own, then those with the same weights, one's own before
+    reference runs, and the newest first.
+
+    They have the report's profile. Reference runs of other weights stand there only if their machine was
+    asked for.
+    """
+    every, own = report.everything, report.summary.iloc[0]
+    every = every.assign(cpu=[escape.plain(run.machine.cpu or "") for run in every["run"]])
+    beside = ~every["reference"] | (every["weights"] == own["weights"]) | report.machines_named
+    every = choice.main_rows(every[every["machine"].isin(report.machines) & (every["profile"] == own["profile"]) & beside])
+    found = sorted(every.groupby(PLACE, sort=False), key=lambda place: _rank(*place, own))[:choice.MOST]
+    return [Place(_name(report, key, [other for other, _ in found]), choice.one_of_each(rows)) for key, rows in found]
+
+
+def _rank(key: tuple, rows: pd.DataFrame, own: pd.Series) -> tuple:
+    machine, _, _, reference, weights = key
+    is_own = (machine, reference, weights) == (own["machine"], own["reference"], own["weights"])
+    return not is_own, weights != own["weights"], reference, -rows["when"].max()
+
+
+def _name(report, key: tuple, others: list[tuple]) -> str:
+    """A device's name; with its processor, and its slug if need be, where another device has the same."""
+    machine, device, cpu, reference, _ = key
+    namesakes = {other[:3] for other in others if other[1] == device}
+    processors = {other[2] for other in namesakes}
+    details = [] if len(namesakes) == 1 else [cpu] if len(processors) == len(namesakes) else [machine, cpu]
+    details = [detail for detail in details if detail and detail != device] + [report.say(REFERENCE)] * reference
+    return f"{device} ({', '.join(details)})" if details else device
+
+
+def by_model(places: list[Place]) -> Iterator[tuple[str, list[tuple[str, pd.Series]]]]:
+    """Each experiment with its runs in the places that have it, by the place's name."""
+    entries = [entry.slug for entry in experiments.EXPERIMENTS]
+    for slug in dict.fromkeys([*entries, *(slug for place in places for slug in place.rows.index)]):
+        if found := [(place.name, place.rows.loc[slug]) for place in places if slug in place.rows.index]:
+            yield slug, found
+
+
+def machines(report) -> tuple[pd.DataFrame, str]:
+    """Time, memory and energy of each model by machine, and the time's ratio to that of the model's first
+    row."""
+    there = places(report)
+    if len({place.name for place in there}) < 2:
+        return pd.DataFrame(), report.say("There are runs of one machine only.")
+    rows = [_row(report, slug, name, run, found) for slug, found in by_model(there) for name, run in found]
+    data = pd.DataFrame(rows)
+    data = data.loc[:, [column for column in data if set(data[column]) != {MISSING}]]
+    used = pd.concat([place.rows for place in there])
+    profile = cells.profile(report, used["profile"].iloc[0])
+    sentences = [report.say("All runs: {profile}.", profile=profile)] if profile else []
+    sentences.append(report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings "
+                                "are others than there."))
+    if used["reference"].any():
+        sentences.append(report.say("“Reference” marks runs of others, which are there to compare with."))
+    sentences += [report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes.")]
+    return data, " ".join([*sentences, *(report.say(doubt) for weights in dict.fromkeys(used["weights"])
+                                         if (doubt := cells.WEIGHTS[weights][1]))])
+
+
+def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd.Series]]) -> dict[str, str]:
+    (_, first), steps = found[0], {other["steps"] for _, other in found if pd.notna(other["steps"])}
+    model = report.text(experiments.find(slug).label)
+    if len(steps) > 1 and pd.notna(run["steps"]):
+        model = f"{model} ({cells.steps_text(report, [run['steps']])})"
+    ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
+    means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
+    energy = cells.head(report, READINGS["energy_j"])
+    return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name,
+            report.say(N_("Weights", "column")): report.say(WEIGHTS[run["weights"]]),
+            report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": str(run["n"]),
+            cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),
+            report.say(cells.RATIO): ratio, **means, energy: cells.mean(report, run, "energy_j")}
+
+
+def _same_work(run: pd.Series, other: pd.Series) -> bool:
+    """Whether two runs did the same, so that their times have a ratio; a seed changes no time."""
+    return bool((run[["weights", "model"]] == other[["weights", "model"]]).all()
+                and settings_but(run["run"], "seed") == settings_but(other["run"], "seed"))
+
+
+def environment(report) -> tuple[pd.DataFrame, str]:
+    """What the runs of this report were measured on and with; where they differ, a row for each value."""
+    rows = report.rows if len(report.rows) else report.summary
+    found: dict[str, dict[str, list[str]]] = {}
+    for slug, run in zip(rows["experiment"], rows["run"], strict=True):
+        for what, value in _facts(report, run.machine).items():
+            if value:
+                found.setdefault(what, {}).setdefault(escape.plain(value), []).append(report.text(experiments.find(slug).label))
+    cells_of = [(what, value if len(values) == 1 else f"{value} ({', '.join(dict.fromkeys(models))})")
+                for what, values in found.items() for value, models in values.items()]
+    heads = report.say(N_("What", "column")), report.say(N_("Value", "column"))
+    return pd.DataFrame(cells_of, columns=heads), report.say("As these runs recorded it. 1 MB = 1024² bytes.")
+
+
+def _facts(report, machine) -> dict[str, str]:
+    """What is known of a machine, by the name of each fact; "" for what is not."""
+    def number(value, unit=""):
+        return "" if value is None else f"{report.rounded(value, 0)} {unit}".strip()
+
+    mb, packages = report.say(MEGABYTES), machine.packages
+    versions = {package: packages.get(package, "") for package in PACKAGES}
+    commit = report.say("commit {commit}", commit=machine.commit) if machine.commit else ""
+    return {
+        report.say(N_("Device", "fact")): machine.device or machine.slug, report.say(N_("Driver", "fact")): machine.driver or "",
+        "CUDA": machine.cuda or "", "VRAM": machine.vram_bytes and number(machine.vram_bytes / MB, mb),
+        report.say("Power limit"): number(machine.power_limit_w, report.say(N_("W", "unit"))),
+        report.say(N_("Processor", "fact")): machine.cpu or "", report.say("Processor cores"): number(machine.cores),
+        report.say("Threads of torch"): number(machine.threads),
+        "RAM": machine.ram_bytes and number(machine.ram_bytes / MB, mb),
+        report.say("RAM, the container’s limit"): machine.ram_limit_bytes and number(machine.ram_limit_bytes / MB, mb),
+        report.say("Operating system"): machine.os or "", report.say(N_("Container", "fact")): machine.container or "",
+        "Python": machine.python or "", **versions, "genlib": ", ".join(filter(None, [packages.get("genlib", ""), commit])),
+        report.say("Settings of precision"): "; ".join(f"{name} = {value}" for name, value in machine.precision.items())}
