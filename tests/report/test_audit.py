@@ -140,7 +140,7 @@ def test_the_steps_stand_beside_the_other_reasons(tmp_path):
     changes = {f"{experiment} {kind}": dict(weights="demo", vram=None, profile="tuned") for experiment, kind in AS_PUBLISHED}
     table = audit(tmp_path, "uk", **{run: change | OTHER_STEPS.get(run, {}) for run, change in changes.items()})
     assert table.loc["Stable Diffusion: час", "Висновок"] == (
-        "тут оцінити неможливо (демонстраційні ваги; немає графічного процесора; налаштування відрізняються від опублікованих; "
+        "оцінити неможливо (демонстраційні ваги; немає графічного процесора; налаштування відрізняються від опублікованих; "
         "20 кроків замість 50)")
     assert "кроків" not in table.loc["StyleGAN2-ADA: час", "Висновок"]
 

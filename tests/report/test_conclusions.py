@@ -189,6 +189,13 @@ def test_the_best_of_a_quality_measure_is_named_where_two_models_have_it(tmp_pat
     assert "Diversity: StyleGAN2-ADA 5.00." in text
 
 
+def test_figures_that_are_alike_as_shown_are_not_ranked(tmp_path):
+    for experiment, sharpness in ("stable-diffusion", 10.001), ("stylegan2-ada", 10.002):
+        save_run(tmp_path, experiment, [1.0], quality=dict(sharpness=sharpness))
+    text = concluded(tmp_path)
+    assert "Sharpness: StyleGAN2-ADA 10.0; Stable Diffusion 10.0." in text and "highest" not in text and "Smallest" not in text
+
+
 def test_a_face_drawn_and_given_back_is_no_model_of_its_own_to_rank(tmp_path):
     text = conclusions_of(tmp_path, stable_diffusion=[8.0, 8.1, 8.2], vae_as_in_thesis=[8.3, 8.4, 8.5], vae_round_trip=[0.1, 0.11, 0.12])
     assert "Fastest is VAE alone" in text and "VAE (+SD)" not in text

@@ -73,9 +73,10 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     data = pd.DataFrame(rows)
     data = data.loc[:, [column for column in data if set(data[column]) != {MISSING}]]
     used = pd.concat([place.rows for place in there])
-    sentences = [report.say(
-        "All runs are of the profile “{profile}”. The ratio is the time over that of the model’s first row; a dash stands where weights, "
-        "model or settings are others than there.", profile=used["profile"].iloc[0])]
+    profile = cells.profile(report, used["profile"].iloc[0])
+    sentences = [report.say("All runs: {profile}.", profile=profile)] if profile else []
+    sentences.append(report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings "
+                                "are others than there."))
     if used["reference"].any():
         sentences.append(report.say("“Reference” marks runs of others, which are there to compare with."))
     sentences += [report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes.")]
