@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from genlib.locale import N_
-from genlib.report.cells import WEIGHTS
+from genlib.report import cells
 from genlib.report.figures import charts, machines, pictures
 from genlib.report.figures.figure import Figure, drawable, in_our_style
 
@@ -22,8 +22,8 @@ class Kind(NamedTuple):
         canvas, rows = self.make(report)
         rows, title = rows if len(rows) else report.summary, report.title(self)
         devices, first = [] if self.names_devices else list(dict.fromkeys(rows["device"])), rows.iloc[0]
-        weights, _ = WEIGHTS[first["weights"]]
-        profile = report.say("profile “{profile}”", profile=drawable(first["profile"]))
+        weights, _ = cells.WEIGHTS[first["weights"]]
+        profile = drawable(cells.profile(report, first["profile"]))
         parts = " · ".join([*map(drawable, devices), report.say(weights), profile])
         heading = canvas.suptitle(f"{drawable(title) if self.model else title}\n{parts}", fontsize=10)
         return Figure(self.name, canvas, heading, f"{title} ({', '.join([report.say(weights), *devices])})")
