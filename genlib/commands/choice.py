@@ -1,4 +1,4 @@
-"""The options by which commands choose the runs that they report on."""
+"""The options by which `genlib table` and `genlib report` choose the runs that they are of."""
 from genlib.commands import a_path
 from genlib.locale import ENGLISH, languages
 
@@ -6,10 +6,13 @@ from genlib.locale import ENGLISH, languages
 def add_choice(parser) -> None:
     """Declare them."""
     parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
-    for name in "machine", "weights", "profile":
+    parser.add_argument("--reference", type=a_path, metavar="DIR", help="folder of runs to compare with (default: none)")
+    parser.add_argument("--machine", default="", help="any part of a device's name, or several with commas (default: as in the newest run)")
+    for name in "weights", "profile":
         parser.add_argument(f"--{name}", default="", help=f"{name} of the runs (default: as in the newest run)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and sentences (default: %(default)s)")
-    parser.add_argument("--reference", type=a_path, metavar="DIR", help="folder of runs to compare with (default: none)")
+    parser.add_argument("--reproduced", default="", metavar="PHRASE",
+                        help="where the published figures are given (default: in the reproduced thesis)")
 
 
 def chosen(options, number: str = ""):
@@ -19,4 +22,4 @@ def chosen(options, number: str = ""):
     if missing := [path for path in filter(None, [*options.results, options.reference]) if not path.exists()]:
         raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
     return Report(options.results, reference=options.reference, machine=options.machine, weights=options.weights, profile=options.profile,
-                  language=options.language, number=number)
+                  language=options.language, number=number, reproduced=options.reproduced)

@@ -3,21 +3,16 @@ import argparse
 from pathlib import Path
 
 from genlib.commands import a_path, short
-from genlib.locale import ENGLISH, languages
+from genlib.commands.choice import add_choice, chosen
 
 
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("table", help="print Table 1 of saved runs and what it says; write every table as files")
-    parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
-    for name in "machine", "weights", "profile":
-        parser.add_argument(f"--{name}", default="", help=f"{name} of the runs (default: as in the newest run)")
-    parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and sentences (default: %(default)s)")
+    add_choice(parser)
     parser.add_argument("--format", type=_formats, metavar="LIST", help="formats of the files, as in docx,tex (default: all)")
     parser.add_argument("--number", default="1",
                         help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
-    parser.add_argument("--reproduced", default="", metavar="PHRASE",
-                        help="where the published figures are given, as in 'in the master’s thesis of 2025'")
     parser.add_argument("--out", type=a_path, default=Path("results/tables"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser
@@ -25,13 +20,10 @@ def add(commands):
 
 def run(options) -> int:
     """Print Table 1 of the newest runs; write every table that the runs fill in the chosen formats."""
-    from genlib.report import Report, warnings
+    from genlib.report import warnings
     from genlib.report.formats import FORMATS
 
-    if missing := [path for path in options.results if not path.exists()]:
-        raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
-    report = Report(options.results, machine=options.machine, weights=options.weights, profile=options.profile,
-                    language=options.language, number=options.number, reproduced=options.reproduced)
+    report = chosen(options, options.number)
     paths = [path for name in report.tables for path in report.table(name).save(options.out, options.format or FORMATS)]
     doubts = warnings.doubts(report)
     doubts = [report.say("What makes these figures doubtful:"), *doubts] if doubts else report.doubts()

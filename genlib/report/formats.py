@@ -71,12 +71,13 @@ def to_latex(frame: pd.DataFrame, name: str, caption: str, note: str, text_width
     note = f"\\fontsize{{10}}{{12}}\\selectfont\\raggedright {escape.latex(layout.unbroken(note))}"
     if frame.empty:
         return f"{{\\raggedright {caption}\\par}}\\smallskip\n{{{note}\\par}}\n"
-    size, shares, lefts, whole = layout.lay_out(frame, text_width_pt, layout.COMPUTER_MODERN)
+    size, shares, lefts, whole = layout.lay_out(frame, text_width_pt, layout.LATEX)
     columns = "\n".join(map(_latex_column, shares, lefts))
     heads, *rows = [" & ".join(escape.latex(layout.unbroken(str(cell))) for cell in row) for row in (frame.columns, *frame.to_numpy())]
     end_of_row = ("\\\\*" if whole else "\\\\") + "\\addlinespace\n"
     head = f"\\toprule\n{heads} \\\\\n\\midrule\n"
-    return f"""{{\\defaultaddspace2pt\\linespread{{1}}\\fontsize{{{size}}}{{{1.2 * size:g}}}\\selectfont
+    spaces = f"\\tabcolsep{layout.LATEX.padding_pt / 2}pt\\defaultaddspace2pt\\linespread{{1}}"
+    return f"""{{{spaces}\\fontsize{{{size}}}{{{1.2 * size:g}}}\\selectfont
 \\begin{{longtable}}{{{columns}}}
 \\caption{{{caption}}}\\label{{table:{name}}}\\\\
 {head}\\endfirsthead

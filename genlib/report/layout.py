@@ -14,14 +14,21 @@ STAYS_WHOLE_PT = 220  # tables up to this height, a third of a page, are not par
 LINE_HEIGHT = 1.3  # of the size of print, with a part of the space above and below a row
 SENTENCE = 30  # letters; a column with longer texts is set at the left, and one without figures
 FIGURE = re.compile(rf"[−-]?\d|{MISSING}")
-PADDING_PT = 12  # of a cell, left and right together, with its border
-# By how much these fonts' words may be wider than those that are measured here, by size of print.
-TIMES = dict.fromkeys((12, 10, 9, 8, 7), 1.03)
-COMPUTER_MODERN = {12: 1.15, 10: 1.17, 9: 1.2, 8: 1.24, 7: 1.33}
 FIGURE_AND_UNIT = re.compile(r"(?<=[\d²³]) (?=(?:%|[^\W\d]{1,3})(?!\w))")  # a unit has few letters in any language
 BETWEEN_WORDS = re.compile(r"(?<![±…]) +(?![±…])|\n+")
 SYMBOL_AND_FIGURE = re.compile(r"\b([^\W\d]) = (?=\d)")  # n = 5
 MAY_BREAK = re.compile(r"[ \n]+|(?<=[-–])")  # where Word goes on with the next line
+
+
+class Program(NamedTuple):
+    """How much wider words may be than those that are measured here, by size of print; and the padding of a
+    cell, left and right together, with its border."""
+    wider: dict[int, float]
+    padding_pt: float
+
+
+WORD = Program(dict.fromkeys((12, 10, 9, 8, 7), 1.03), 12)  # Times
+LATEX = Program({12: 1.15, 10: 1.17, 9: 1.2, 8: 1.24, 7: 1.33}, 8)  # Computer Modern, the widest of its fonts
 
 
 class Layout(NamedTuple):
@@ -39,22 +46,23 @@ def unbroken(text: str) -> str:
     return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text).replace(" ± ", "\N{NO-BREAK SPACE}± ")
 
 
-def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, font: dict[int, float] = TIMES) -> Layout:
+def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, program: Program = WORD) -> Layout:
     """Print of 12, or of 10 with many columns or sentences; smaller if the longest words need it.
 
-    font: TIMES or COMPUTER_MODERN. Longer texts get more room, and more lines too. No word is broken: a
-    column that would be narrower than its longest word gets that width, and the others share the rest. Where
-    there is room, names with hyphens and figures with their spread stay on one line.
+    program: WORD or LATEX. Longer texts get more room, and more lines too. No word is broken: a column that
+    would be narrower than its longest word gets that width, and the others share the rest. Where there is
+    room, names with hyphens and figures with their spread stay on one line.
     """
     columns = [[unbroken(str(cell)) for cell in [name, *frame[name]]] for name in frame.columns]
     longest = [max(map(len, column)) for column in columns]
     lefts = is_left(frame)
     sizes = [10, 9, 8, 7] if len(columns) > 4 or sum(lefts) > 1 else [12, 10, 9, 8, 7]
     for breaks, size in [(BETWEEN_WORDS, size) for size in sizes if size >= 9] + [(MAY_BREAK, size) for size in sizes]:
-        needed = [font[size] * size * _longest_em(column, breaks) + PADDING_PT for column in columns]
+        needed = [program.wider[size] * size * _longest_em(column, breaks) + program.padding_pt for column in columns]
         if sum(needed) <= text_width_pt:
             shares = _shares(needed, [length**0.5 for length in longest], text_width_pt)
-            return Layout(size, shares, lefts, _height_pt(columns, shares, font[size] * size, text_width_pt) <= STAYS_WHOLE_PT)
+            rooms = [(text_width_pt * share - program.padding_pt) / program.wider[size] for share in shares]
+            return Layout(size, shares, lefts, _height_pt(columns, rooms, size) <= STAYS_WHOLE_PT)
     return Layout(size, [width / sum(needed) for width in needed], lefts, False)  # too many columns: words have to break
 
 
@@ -83,13 +91,12 @@ def _longest_em(column: list[str], breaks: re.Pattern) -> float:
     return max(_width_em(part) for cell in column for part in breaks.split(cell))
 
 
-def _height_pt(columns: list[list[str]], shares: list[float], size: float, text_width_pt: float) -> float:
+def _height_pt(columns: list[list[str]], rooms: list[float], size: int) -> float:
     """About how high the table is: each row as high as the longest text in it."""
-    def lines(text: str, share: float) -> int:
-        return ceil(size * _width_em(text) / (text_width_pt * share - PADDING_PT)) or 1
+    def lines(text: str, room: float) -> int:
+        return ceil(size * _width_em(text) / room) or 1
 
-    rows = zip(*columns, strict=True)
-    return sum(LINE_HEIGHT * size * max(map(lines, row, shares)) for row in rows)
+    return sum(LINE_HEIGHT * size * max(map(lines, row, rooms)) for row in zip(*columns, strict=True))
 
 
 @cache

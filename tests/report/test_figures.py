@@ -126,6 +126,12 @@ def test_of_one_iteration_there_are_no_error_bars(tmp_path):
     assert not point.has_xerr and not point.has_yerr
 
 
+def test_an_error_bar_of_growth_is_not_cut(tmp_path):
+    for n, times in (2, [1.0, 2.0]), (4, [1.0, 9.0]):
+        save_run(tmp_path, "stylegan2-ada", times, settings=dict(batch_size=n), variant=f"batch-{n}")
+    assert Report(tmp_path).figure("growth").canvas.axes[0].get_ylim()[1] > 5 + 5.66
+
+
 @pytest.mark.parametrize("text, lines", [("Стабільна дифузія", 2), ("Автокодувально-диференційна модель", 3), ("W" * 28, 1), ("W" * 60, 2)])
 def test_a_name_is_wrapped_between_words(text, lines):
     wrapped = label(text)

@@ -71,7 +71,7 @@ def test_figures_with_their_spread_and_names_with_hyphens_stay_on_one_line_where
 
 def test_print_becomes_smaller_for_the_wider_letters_of_computer_modern():
     frame = pd.DataFrame({f"Використання{i}": ["1"] for i in range(6)})
-    assert layout.lay_out(frame).size_pt == 9 and layout.lay_out(frame, font=layout.COMPUTER_MODERN).size_pt == 8
+    assert layout.lay_out(frame).size_pt == 9 and layout.lay_out(frame, program=layout.LATEX).size_pt == 8
 
 
 def test_columns_of_names_and_sentences_are_set_flush_left_and_those_of_figures_are_not():

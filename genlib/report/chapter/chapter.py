@@ -22,6 +22,7 @@ from genlib.record import ONCE, Run
 from genlib.report import cells, warnings
 from genlib.report.chapter import documents, sources
 from genlib.report.chapter.form import Listing, Parts
+from genlib.report.tables import key
 
 MAY_MEAN_SOMETHING = re.compile(r"([!-/:-@\[-`{-~])")  # in Markdown; a backslash makes a letter of each
 READINGS = """torch.cuda.reset_peak_memory_stats()
@@ -99,7 +100,7 @@ class Contents:
         report, entry, run = self._report, find(row["experiment"]), row["run"]
         weights, _ = cells.WEIGHTS[row["weights"]]
         settings = [_code(f"{name} = {json.dumps(value, ensure_ascii=False)}") for name, value in sorted(run.settings.items())]
-        return dict(slug=entry.slug, label=report.text(entry.label), family=report.text(entry.family), name=row["model"],
+        return dict(slug=key(entry.slug), label=report.text(entry.label), family=report.text(entry.family), name=row["model"],
                     dtype=row["dtype"], weights=report.say(weights), settings=Markdown(", ".join(settings)),
                     parameters=cells.figure(report, row["parameters"], ONCE["parameters"]) if row["parameters"] else "",
                     one_picture=_draws_one_picture(run), sources=entry.papers)
@@ -143,7 +144,7 @@ def _listings(report) -> dict[str, Listing]:
     """How time and memory are read, and the call of each model whose run kept its text."""
     has_gpu = report.rows["vram_peak_bytes"].notna().any()
     read = "\n".join(line for line in READINGS.split("\n") if has_gpu or OF_A_GPU not in line)
-    calls = {slug: Listing(report.say("The measured call of {model}", model=report.text(find(slug).label)), row["run"].call)
+    calls = {key(slug): Listing(report.say("The measured call of {model}", model=report.text(find(slug).label)), row["run"].call)
              for slug, row in report.rows.iterrows() if row["run"].call}
     return {"readings": Listing(report.say("How an iteration is read"), read)} | calls
 

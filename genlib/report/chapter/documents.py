@@ -5,6 +5,7 @@ In the text `::: {.table name=results}` and `:::` on the next line stand for a t
 of sources; `::: gap` begins what the author is to write.
 """
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from genlib.files import make_folder, write_atomically
 from genlib.report.chapter import pandoc
@@ -25,13 +26,20 @@ def write(markdown: str, parts: Parts, report, folder, chapter: int = 1, page: P
     """
     tree = pandoc.read(markdown)
     numbers = number(tree, parts, chapter)
-    forms = [make(parts, numbers, report, chapter, page or Page()) for make in (Word, Latex, Html)]
+    drawn = [parts.figures[label.removeprefix("figure:")] for label in numbers if label.startswith("figure:")]
+    pictures = {figure.name: _png(figure) for figure in drawn}
+    forms = [make(parts, numbers, pictures, report, chapter, page or Page()) for make in (Word, Latex, Html)]
     made = {f"chapter.{form.kind}": form.document(tree) for form in forms}
     folder = make_folder(folder)
     for name, data in made.items():
         write_atomically(folder / name, data)
-    drawn = [parts.figures[label.removeprefix("figure:")] for label in numbers if label.startswith("figure:")]
     return [folder / name for name in made] + [path for figure in drawn for path in figure.save(folder / "figures", ["pdf"], titled=False)]
+
+
+def _png(figure) -> bytes:
+    with TemporaryDirectory() as folder:
+        [path] = figure.save(folder, ["png"], titled=False)
+        return path.read_bytes()
 
 
 def number(tree: dict, parts: Parts, chapter: int) -> dict[str, str]:

@@ -39,11 +39,15 @@ class Parts(NamedTuple):
 
 
 class Form:
-    """A format of the document. Where it has no numbers of its own, they are text."""
+    """A format of the document. Where it has no numbers of its own, they are text.
+
+    numbers: by label, as `documents.number` gives them. pictures: the figures' .png files by name.
+    """
     kind = ""  # the ending of its file
 
-    def __init__(self, parts: Parts, numbers: dict[str, str], report, chapter: int, page: Page):
-        self.parts, self.numbers, self.report, self.chapter, self.page = parts, numbers, report, chapter, page
+    def __init__(self, parts: Parts, numbers: dict[str, str], pictures: dict[str, bytes], report, chapter: int, page: Page):
+        self.parts, self.numbers, self.pictures = parts, numbers, pictures
+        self.report, self.chapter, self.page = report, chapter, page
         self.words = {kind: report.say(word) for kind, word in WORDS.items()}
         self._heading = [chapter - 1]
 
@@ -77,7 +81,7 @@ class Form:
 
     def caption(self, label: str, title: str) -> str:
         """As in "Table 3.1 – Results"."""
-        return f"{self.words[label.partition(':')[0]]} {self.numbers[label]} – {title}"
+        return escape.plain(f"{self.words[label.partition(':')[0]]} {self.numbers[label]} – {title}")
 
     def reference(self, label: str, text: str) -> dict:
         """A number in the text, which leads to what has it."""

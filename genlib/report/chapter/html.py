@@ -1,6 +1,5 @@
 """The document as one HTML page: pictures within it, formulas as MathML, and no request to any host."""
 from base64 import b64encode
-from tempfile import TemporaryDirectory
 
 from genlib import escape
 from genlib.report import formats
@@ -18,7 +17,7 @@ PAGE = """<!DOCTYPE html>
 <style>
 body {{ max-width: 50em; margin: 2em auto; padding: 0 1em; font-family: "{font}", serif; line-height: 1.5; }}
 h1 {{ text-align: center; }}
-table {{ border-collapse: collapse; margin: 0 auto; line-height: 1.2; }}
+table {{ border-collapse: collapse; line-height: 1.2; }}
 caption {{ font-weight: normal !important; }}
 th, td {{ border: 1px solid; padding: 0.2em 0.4em; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #bbb; padding: 0.5em; line-height: 1.2; }}
@@ -47,9 +46,7 @@ class Html(Form):
         return [div([raw("html", formats.to_html(table.data, table.name, self.caption(label, table.title), table.note))], label)]
 
     def figure(self, label, figure):
-        with TemporaryDirectory() as folder:
-            [path] = figure.save(folder, ["png"], titled=False)
-            address = f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"
+        address = f"data:image/png;base64,{b64encode(self.pictures[figure.name]).decode()}"
         caption = self.caption(label, figure.caption)
         image = {"t": "Image", "c": [["", [], []], [string(caption)], [address, ""]]}
         return [div([paragraph(image), paragraph(string(caption))], label, "figure")]

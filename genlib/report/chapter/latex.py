@@ -8,7 +8,7 @@ from genlib.report.chapter.form import HIGHEST, Form
 from genlib.report.chapter.pandoc import paragraph, raw
 
 WORDS_LINE = 0.947  # Word's single line is 1.15 of 14 pt, extreport's is 17 pt
-DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run it twice, for the numbers in the text
+DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run it until it no longer asks to be run again
 \documentclass[%(size)spt,a4paper]{extreport}
 \usepackage[left=%(left)gmm,right=%(right)gmm,top=%(top)gmm,bottom=%(bottom)gmm,headheight=20pt,headsep=5mm]{geometry}
 %(tables)s

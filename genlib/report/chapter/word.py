@@ -75,10 +75,10 @@ class Word(Form):
     def _put_figure(self, document, place, figure):
         from docx.shared import Mm
 
-        with TemporaryDirectory() as folder:
-            [path] = figure.save(folder, ["png"], titled=False)
-            place.clear()
-            picture = place.add_run().add_picture(str(path), width=Mm(self.page.text_mm[0]))
+        caption = self.caption(place.text, figure.caption)
+        place.clear()
+        picture = place.add_run().add_picture(io.BytesIO(self.pictures[figure.name]), width=Mm(self.page.text_mm[0]))
+        picture._inline.docPr.set("descr", caption)
         smaller = min(1, Mm(HIGHEST * self.page.text_mm[1]) / picture.height)
         picture.width, picture.height = int(picture.width * smaller), int(picture.height * smaller)
         for side in "distT", "distB", "distL", "distR":

@@ -9,7 +9,11 @@ from genlib.report.figures.figure import Figure, drawable, in_our_style
 
 
 class Kind(NamedTuple):
-    """A figure that a report can draw; `make(report)` returns matplotlib's figure and the runs in it."""
+    """A figure that a report can draw.
+
+    `make(report)` returns matplotlib's figure and the runs in it; none where it says that there is nothing to
+    show.
+    """
     name: str
     title: str
     make: Callable
@@ -20,13 +24,14 @@ class Kind(NamedTuple):
     def draw(self, report) -> Figure:
         """The figure, with what it shows, the device and the weights above it."""
         canvas, rows = self.make(report)
-        rows, title = rows if len(rows) else report.summary, report.title(self)
+        empty, title = rows.empty, report.title(self)
+        rows = report.summary if empty else rows
         devices, first = [] if self.names_devices else list(dict.fromkeys(rows["device"])), rows.iloc[0]
         weights, _ = cells.WEIGHTS[first["weights"]]
         profile = drawable(cells.profile(report, first["profile"]))
         parts = " · ".join([*map(drawable, devices), report.say(weights), profile])
         heading = canvas.suptitle(f"{drawable(title) if self.model else title}\n{parts}", fontsize=10)
-        return Figure(self.name, canvas, heading, f"{title} ({', '.join([report.say(weights), *devices])})")
+        return Figure(self.name, canvas, heading, f"{title} ({', '.join([report.say(weights), *devices])})", empty)
 
 
 FIGURES = [

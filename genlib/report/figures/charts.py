@@ -153,7 +153,7 @@ def growth(report) -> tuple[Canvas, pd.DataFrame]:
         figure.text(0.5, 0.4, report.say("no loop over conditions was measured"), ha="center")
     for place, (entry, loop, found) in enumerate(panels, 1):
         _growth_of(report, figure.add_subplot(rows, min(len(panels), 3), place), entry, loop, found)
-    return figure, report.summary
+    return figure, report.summary if panels else report.summary.iloc[:0]
 
 
 def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -> None:
@@ -178,6 +178,7 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
         ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=not loop.is_side)
-    ax.set_ylim(0, 1.35 * (good["time_s"].max() if len(good) else 1))
+    tops = good["time_s"] + good["time_s_sd"].fillna(0)
+    ax.set_ylim(0, 1.35 * (tops.max() if len(tops) else 1))
     for axis in ax.xaxis, ax.yaxis:
         numbers_on(axis, report.decimal_sign, False)

@@ -47,6 +47,7 @@ class Figure:
     canvas: Canvas
     heading: Text
     caption: str
+    empty: bool = False  # whether it only says that there is nothing to show
 
     def __repr__(self) -> str:
         return f"figure {self.name}: {self.canvas.get_suptitle()}".replace("\n", " – ")

@@ -24,7 +24,7 @@ def machines(report) -> tuple[Canvas, pd.DataFrame]:
     figure = blank(height_in=0.9 + max(1, lines) * (0.4 + ROW_IN * len(there)))
     if not models:
         figure.text(0.5, 0.4, report.say("There is no run that this table takes."), ha="center")
-        return figure, report.summary
+        return figure, report.summary.iloc[:0]
     panels = figure.subplots(lines, min(PANELS, len(models)), squeeze=False)
     for ax in panels.flat[len(models):]:
         ax.set_axis_off()

@@ -22,9 +22,12 @@ class Kind(NamedTuple):
 
 def of(kind, experiment: str):
     """A kind of table or figure, of one experiment, which its `make` is given too and its name ends with."""
-    is_name = re.fullmatch("[a-z0-9_-]{1,60}", experiment)  # and else text of a stranger, which is to be in no file's name
-    name = experiment if is_name else f"{crc32(experiment.encode()):08x}"
-    return kind._replace(name=f"{kind.name}-{name}", make=partial(kind.make, experiment=experiment), model=experiment)
+    return kind._replace(name=f"{kind.name}-{key(experiment)}", make=partial(kind.make, experiment=experiment), model=experiment)
+
+
+def key(experiment: str) -> str:
+    """A slug as the names of files and labels hold it; of a stranger's odd one a number."""
+    return experiment if re.fullmatch("[a-z0-9_-]{1,60}", experiment) else f"{crc32(experiment.encode()):08x}"
 
 
 TABLES = [

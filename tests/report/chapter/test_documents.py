@@ -63,13 +63,14 @@ class Picture:
     """What documents need of a figure."""
     name: str
     caption: str
+    size: tuple = (60, 30)
 
     def save(self, folder, kinds, titled):
         assert not titled, "the caption says the title"
         paths = [Path(folder) / f"{self.name}.{kind}" for kind in kinds]
         for path in paths:
             path.parent.mkdir(exist_ok=True)
-            Image.new("RGB", (60, 30), "red").save(path)
+            Image.new("RGB", self.size, "red").save(path)
         return paths
 
 
@@ -162,6 +163,19 @@ def test_in_word_captions_stand_above_tables_and_listings_and_below_figures(word
     assert found[start + 6:start + 8] == [("picture", ""), ("Caption Below", "Рисунок 3.1 – Назва")]
     start = found.index(("Caption Above", "Лістинг 3.1 – Назва"))
     assert found[start + 1] == ("Source Code", "\n".join(Listing("", PROGRAM).lines))
+
+
+def test_a_picture_is_as_wide_as_the_text_and_is_described_by_its_caption(word):
+    [picture] = word.inline_shapes
+    assert round(picture.width.mm) == 175 and picture._inline.docPr.get("descr") == "Рисунок 3.1 – Назва"
+
+
+def test_a_high_picture_leaves_its_page_room_for_the_caption(tmp_path):
+    given = parts()
+    given.figures["bars"] = Picture("bars", "Назва", (30, 60))
+    documents.write(TEXT, given, report(), tmp_path)
+    [picture] = Document(tmp_path / "chapter.docx").inline_shapes
+    assert round(picture.height.mm) == round(0.75 * 257) and picture.width * 2 == pytest.approx(picture.height, rel=1e-3)
 
 
 def test_in_word_formulas_are_words_own(word):
