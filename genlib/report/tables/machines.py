@@ -129,11 +129,12 @@ def _facts(report, machine) -> dict[str, str]:
     commit = report.say("commit {commit}", commit=machine.commit) if machine.commit else ""
     return {
         report.say(N_("Device", "fact")): machine.device or machine.slug, report.say(N_("Driver", "fact")): machine.driver or "",
-        "CUDA": machine.cuda or "", "VRAM": machine.vram_bytes and number(machine.vram_bytes / MB, mb),
+        "CUDA": machine.cuda or "",
+        report.say(READINGS["vram_peak_bytes"].short): machine.vram_bytes and number(machine.vram_bytes / MB, mb),
         report.say("Power limit"): number(machine.power_limit_w, report.say(N_("W", "unit"))),
         report.say(N_("Processor", "fact")): machine.cpu or "", report.say("Processor cores"): number(machine.cores),
         report.say("Threads of torch"): number(machine.threads),
-        "RAM": machine.ram_bytes and number(machine.ram_bytes / MB, mb),
+        report.say(READINGS["ram_bytes"].short): machine.ram_bytes and number(machine.ram_bytes / MB, mb),
         report.say("RAM, the container’s limit"): machine.ram_limit_bytes and number(machine.ram_limit_bytes / MB, mb),
         report.say("Operating system"): machine.os or "", report.say(N_("Container", "fact")): machine.container or "",
         "Python": machine.python or "", **versions, "genlib": ", ".join(filter(None, [packages.get("genlib", ""), commit])),
