@@ -83,6 +83,12 @@ def test_a_slow_first_iteration_asks_for_more_warm_up(tmp_path):
     assert "iteration 1: 0.500 s" in warning and "warm-up" not in warning, "a quick one does not"
 
 
+def test_the_published_method_has_no_warm_up_to_raise(tmp_path):
+    save(tmp_path, STEADY)
+    save(tmp_path, [2.0, 1.0, 1.01, 0.99, 1.0], method="thesis")
+    assert warnings.doubts(Report(tmp_path)) == []
+
+
 def test_times_that_vary_without_a_pattern_are_named_with_their_spread(tmp_path):
     [warning] = warned(tmp_path, [1.0, 1.5, 0.9, 1.4, 1.1])
     assert warning == "The times vary: Stable Diffusion (22 %). Close other programs, or measure more iterations."
@@ -194,7 +200,7 @@ def test_runs_of_one_name_are_told_apart_by_when_they_were_started(tmp_path):
 @pytest.mark.parametrize("change, english, ukrainian", [
     (dict(variant="as-in-thesis", method="thesis"), "by the published method", "за опублікованою методикою"),
     (dict(variant="face-prompt"), "with a prompt", "із запитом"),
-    (dict(variant="guidance-1"), "without guidance", "без керування запитом (guidance)"),
+    (dict(variant="guidance-1"), "without guidance", "без керування запитом"),
     (dict(variant="steps-10", settings=dict(steps=10)), "10 steps", "10 кроків"),
     (dict(variant="precision-bfloat16", model=runs.ModelInfo("a", "demo", "thesis", "b", dtype="bfloat16")), "bfloat16", "bfloat16"),
     (dict(variant="size-64", settings=dict(size=64), experiment="vae-round-trip"), "64 px", "64 пікс."),
