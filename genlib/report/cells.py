@@ -151,7 +151,7 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
     steps, counts = sorted(set(rows["steps"].dropna())), sorted(set(rows["n"]))
     conditions = [values("device"), report.say(weights), profile(report, rows["profile"].iloc[0]), values("dtype"),
                   steps_text(report, steps) if steps else ""]
-    alone = figures == MEANS and counts[-1] == 1
+    alone = figures in (MEANS, ONLY_MEANS) and counts[-1] == 1
     return " ".join(filter(None, [
         f"{'; '.join(filter(None, conditions))}.",
         report.say("A single iteration, so that no deviation is known.") if alone else

@@ -79,12 +79,12 @@ def _smallest(report, runs: pd.DataFrame) -> list[str]:
     in_vram = runs["vram_peak_bytes"].notna().all()
     sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()
     sizes = sizes.sort_values()
-    if len(sizes) < 2:
+    shown = [report.rounded(size / MB, 0) for size in sizes]
+    if len(set(shown)) < 2:
         return []
     return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=report.rounded(sizes.iloc[0] / MB, 0),
-                       memory=report.say(READINGS[sizes.name].phrase), largest=_name(report, sizes.index[-1]),
-                       largest_mb=report.rounded(sizes.iloc[-1] / MB, 0))]
+                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say(READINGS[sizes.name].phrase),
+                       largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
 
 
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
@@ -124,8 +124,9 @@ def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
         if not reading.ranked or not len(values):
             continue
         shown.add(name)
-        figures = "; ".join(f"{_name(report, slug)} {cells.figure(report, value, reading)}" for slug, value in values.items())
-        if ranked and len(values) > 1:
+        texts = [cells.figure(report, value, reading) for value in values]
+        figures = "; ".join(f"{_name(report, slug)} {text}" for slug, text in zip(values.index, texts, strict=True))
+        if ranked and len(texts) > 1 and texts[0] != texts[1]:
             sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=cells.head(report, reading),
                                         figures=figures, model=_name(report, values.index[0])))
         else:

@@ -48,7 +48,7 @@ class Report:
         words = Language(language)
         self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
         self.language, self.chapter_template, self.decimal_sign = words.code, words.chapter, words.decimal_sign
-        self.reproduced = escape.plain(reproduced) or self.say("in the reproduced thesis")
+        self.reproduced = escape.plain(reproduced).strip() or self.say("in the reproduced thesis")
         if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
             raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
                              "use a deadline above 0, prices from 0 up")

@@ -145,7 +145,8 @@ def _noise(report, times: pd.Series) -> list[Doubt]:
 def _incomplete(report, run: Run) -> list[Doubt]:
     """Readings that some iterations have and others lack."""
     counts = {name: int(readings(run.good, name).notna().sum()) for name in SHOWN}
-    missing = [f"{report.text(READINGS[name].short or READINGS[name].label)}: {report.say('{some} of {all}', some=count, all=len(run.good))}"
+    labels = {name: report.text(READINGS[name].short or READINGS[name].label) for name in SHOWN}
+    missing = [f"{labels[name]}: {report.say('{some} of {all}', some=count, all=len(run.good))}"
                for name, count in counts.items() if 0 < count < len(run.good)]
     cause, remedy = report.say("Only some iterations have these readings"), report.say("Measure again.")
     return [Doubt(cause, "; ".join(missing), remedy)] if missing else []

@@ -81,7 +81,7 @@ def test_the_table_command_says_what_makes_every_run_doubtful_that_it_used(tmp_p
     assert "What makes these figures doubtful:\nFewer than 5 iterations show neither a drift nor an outlier: Stable " \
         "Diffusion (without guidance, n = 2)." in capsys.readouterr().out
     assert main([*call, "--language", "uk"]) == 0
-    assert "Stable Diffusion (без керування запитом (guidance), n = 2). Виміряйте щонайменше 5." in capsys.readouterr().out
+    assert "Stable Diffusion (без керування запитом, n = 2). Виконайте більше ітерацій (щонайменше 5)." in capsys.readouterr().out
 
 
 def test_the_published_figures_are_of_the_work_that_the_command_is_told(results, tmp_path):

@@ -140,7 +140,7 @@ def test_the_steps_stand_beside_the_other_reasons(tmp_path):
     changes = {f"{experiment} {kind}": dict(weights="demo", vram=None, profile="tuned") for experiment, kind in AS_PUBLISHED}
     table = audit(tmp_path, "uk", **{run: change | OTHER_STEPS.get(run, {}) for run, change in changes.items()})
     assert table.loc["Stable Diffusion: час", "Висновок"] == (
-        "тут оцінити неможливо (демонстраційні ваги; немає графічного процесора; налаштування відрізняються від опублікованих; "
+        "оцінити неможливо (демонстраційні ваги; немає графічного процесора; налаштування відрізняються від опублікованих; "
         "20 кроків замість 50)")
     assert "кроків" not in table.loc["StyleGAN2-ADA: час", "Висновок"]
 
@@ -175,7 +175,7 @@ def test_only_runs_of_the_chosen_machine_weights_and_profile_are_audited(tmp_pat
 
 
 @pytest.mark.parametrize("language, label", [("en", "What the published method leaves out: unknown, since"),
-                                             ("uk", "Чого опублікована методика не враховує: невідомо, бо")])
+                                             ("uk", "не враховує: невідомо, бо")])
 def test_what_a_clock_leaves_out_is_unknown_where_it_reads_more_than_the_finished_image(tmp_path, language, label):
     shown = audit(tmp_path, language, **{"stylegan2-ada thesis": dict(times=[0.5, 0.6])}).iloc[6, -1]
     assert label in shown and " %" not in shown

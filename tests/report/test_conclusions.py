@@ -109,7 +109,7 @@ def test_ram_is_ranked_by_table_1s_reading_without_the_vae_whose_process_ran_the
            "StyleGAN2-ADA 800." in text
     assert "651" not in text and "1302" not in text
     assert "RAM is what the process holds at the end of an iteration" in Report(tmp_path).table("results").note
-    assert "процес займав" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
+    assert "(4 ГБ оперативної пам’яті) придатні" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
 
 
 def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):
@@ -123,8 +123,8 @@ def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):
 @pytest.mark.parametrize("language, known, unknown", [
     ("en", "within 4 GB of VRAM stay Stable Diffusion. The device held at most, in MB: Stable Diffusion 4000; VAE alone 5000.",
      "Whether 4 GB of VRAM are enough is not known of StyleGAN2-ADA: what the device held was not read."),
-    ("uk", "достатньо для Stable Diffusion. Найбільше на пристрої було зайнято (МБ): Stable Diffusion 4000; Лише VAE 5000.",
-     "Чи достатньо 4 ГБ відеопам’яті, невідомо для StyleGAN2-ADA: зайняту пам’ять пристрою не зчитано.")])
+    ("uk", "(4 ГБ відеопам’яті) придатні: Stable Diffusion. Найбільший обсяг зайнятої пам’яті пристрою (МБ): Stable Diffusion 4000; "
+           "Лише VAE 5000.", "невідомо, чи достатньо 4 ГБ відеопам’яті для таких моделей: StyleGAN2-ADA.")])
 def test_what_fits_goes_by_what_the_device_held_without_other_processes(tmp_path, language, known, unknown):
     """The allocator's peak, far below, holds neither the context nor what libraries take for themselves."""
     save(tmp_path, "stable-diffusion", [1.0, 1.0], vram=500 * MB, readings=dict(vram_device_bytes=4300 * MB, vram_others_bytes=300 * MB))
@@ -187,6 +187,13 @@ def test_the_best_of_a_quality_measure_is_named_where_two_models_have_it(tmp_pat
     text = concluded(tmp_path)
     assert "Sharpness: StyleGAN2-ADA 20.0; Stable Diffusion 10.0; the highest is that of StyleGAN2-ADA." in text
     assert "Diversity: StyleGAN2-ADA 5.00." in text
+
+
+def test_figures_that_are_alike_as_shown_are_not_ranked(tmp_path):
+    for experiment, sharpness in ("stable-diffusion", 10.001), ("stylegan2-ada", 10.002):
+        save_run(tmp_path, experiment, [1.0], quality=dict(sharpness=sharpness))
+    text = concluded(tmp_path)
+    assert "Sharpness: StyleGAN2-ADA 10.0; Stable Diffusion 10.0." in text and "highest" not in text and "Smallest" not in text
 
 
 def test_a_face_drawn_and_given_back_is_no_model_of_its_own_to_rank(tmp_path):

@@ -84,7 +84,7 @@ def test_bars_show_the_means_and_the_deviations(tmp_path):
     assert panel(report, "ram_bytes").get_yscale() == "linear"
 
 
-@pytest.mark.parametrize("weights, expected", [("published", ["дипломна робота"]), ("demo", [])])
+@pytest.mark.parametrize("weights, expected", [("published", ["Опубліковано"]), ("demo", [])])
 def test_the_dashed_line_of_the_thesis_has_one_entry_in_the_legend_where_it_is_drawn(tmp_path, weights, expected):
     figure = Report(save_runs(tmp_path, weights=weights), language="uk").figure("bars").canvas
     assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == expected
@@ -146,7 +146,7 @@ def test_units_are_of_one_language_and_not_those_of_the_thesiss_headings(folder)
 
 def test_a_figure_is_saved_without_its_title_for_a_document_that_has_a_caption(folder, tmp_path):
     figure = Report(folder, language="uk").figure("bars")
-    assert figure.caption == "Час і пам’ять на одне зображення (опубліковані ваги, Tesla T4)"
+    assert figure.caption == "Час і пам’ять, потрібні для одного зображення (опубліковані ваги, Tesla T4)"
     [titled], [bare] = figure.save(tmp_path / "a", ["svg"]), figure.save(tmp_path / "b", ["svg"], titled=False)
     assert titled.read_bytes() != bare.read_bytes() and titled.read_bytes() == figure.save(tmp_path / "c", ["svg"])[0].read_bytes()
     with pytest.raises(ValueError, match="no kind of picture 'gif': use png, pdf, svg"):

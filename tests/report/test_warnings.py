@@ -194,7 +194,7 @@ def test_runs_of_one_name_are_told_apart_by_when_they_were_started(tmp_path):
 @pytest.mark.parametrize("change, english, ukrainian", [
     (dict(variant="as-in-thesis", method="thesis"), "by the published method", "за опублікованою методикою"),
     (dict(variant="face-prompt"), "with a prompt", "із запитом"),
-    (dict(variant="guidance-1"), "without guidance", "без керування запитом (guidance)"),
+    (dict(variant="guidance-1"), "without guidance", "без керування запитом"),
     (dict(variant="steps-10", settings=dict(steps=10)), "10 steps", "10 кроків"),
     (dict(variant="precision-bfloat16", model=runs.ModelInfo("a", "demo", "thesis", "b", dtype="bfloat16")), "bfloat16", "bfloat16"),
     (dict(variant="size-64", settings=dict(size=64), experiment="vae-round-trip"), "64 px", "64 пікс."),

@@ -7,6 +7,7 @@ Contents.
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ from genlib.record import ONCE, Run
 from genlib.report import cells, warnings
 from genlib.report.chapter import documents, sources
 from genlib.report.chapter.form import Listing, Parts
+from genlib.report.chapter.pandoc import PLACES
 from genlib.report.tables import key
 
 MAY_MEAN_SOMETHING = re.compile(r"([!-/:-@\[-`{-~])")  # in Markdown; a backslash makes a letter of each
@@ -62,9 +64,9 @@ def markdown(contents: "Contents", template: Path) -> str:
         return environment.from_string(template.read_text(encoding="utf-8-sig")).render(names)
     except UnicodeDecodeError:
         raise ValueError(f"the template {template} is not in UTF-8: save it as UTF-8") from None
-    except TemplateError as error:
+    except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
         line = f", line {error.lineno}" if hasattr(error, "lineno") else ""
-        raise ValueError(f"the template {template}{line}: {error}") from None
+        raise ValueError(f"the template {template}{line} cannot be filled ({error}): correct it") from error
 
 
 def _escaped(value) -> str:
@@ -84,6 +86,8 @@ class Contents:
 
     def __init__(self, report):
         self._report, rows = report, report.rows
+        if rows.empty:
+            raise ValueError("there is no run that Table 1 can show, and so no chapter: run notebooks 1 to 3, or give their results")
         weights = set(rows["weights"])
         self.demo, self.random, self.has_vram = "demo" in weights, "random" in weights, bool(rows["vram_peak_bytes"].notna().any())
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
@@ -109,12 +113,17 @@ class Contents:
     def parts(self) -> Parts:
         """The tables and figures with something in them, the listings and the sources."""
         report, drawn = self._report, map(self._report.figure, self._report.figures)
-        return Parts({name: report.table(name) for name in report.tables}, {figure.name: figure for figure in drawn if not figure.empty},
-                     _listings(report), sources.sources(report))
+        tables = {name: report.table(name) for name in report.tables}
+        if self.demo:  # as captions of figures do for all weights
+            weights = report.say(cells.WEIGHTS["demo"][0])
+            tables = {name: replace(table, title=f"{table.title} ({weights})") for name, table in tables.items()}
+        return Parts(tables, {figure.name: figure for figure in drawn if not figure.empty}, _listings(report), sources.sources(report))
 
     def has(self, place: str) -> bool:
         """Whether there is such a table ("table:growth"), figure or listing, with something in it."""
         kind, _, name = place.partition(":")
+        if kind not in PLACES:
+            raise LookupError(f"{place!r} is no {', '.join(PLACES)}")
         return name in self.parts.of(kind)
 
     def place(self, place: str) -> Markdown:

@@ -22,7 +22,8 @@ caption {{ font-weight: normal !important; }}
 th, td {{ border: 1px solid; padding: 0.2em 0.4em; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #bbb; padding: 0.5em; line-height: 1.2; }}
 img {{ width: 100%; }}
-.figure {{ text-align: center; }}
+.figure {{ text-align: center; break-inside: avoid; }}
+h2, h3 {{ break-after: avoid; }}
 .gap {{ border: 1px dashed #c60; background: #fff3e0; padding: 0 1em; }}
 </style>
 </head>

@@ -8,6 +8,7 @@ from genlib.report.chapter.form import HIGHEST, Form
 from genlib.report.chapter.pandoc import paragraph, raw
 
 WORDS_LINE = 0.947  # Word's single line is 1.15 of 14 pt, extreport's is 17 pt
+PT_OF_MM = 72.27 / 25.4
 DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run it until it no longer asks to be run again
 \documentclass[%(size)spt,a4paper]{extreport}
 \usepackage[left=%(left)gmm,right=%(right)gmm,top=%(top)gmm,bottom=%(bottom)gmm,headheight=20pt,headsep=5mm]{geometry}
@@ -29,7 +30,6 @@ DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run 
 \titlespacing*{\section}{\parindent}{1em}{0.5em}
 \titlespacing*{\subsection}{\parindent}{1em}{0.5em}
 \DeclareCaptionType[within=chapter]{listing}[%(listing)s]
-\captionsetup{labelsep=endash}
 \captionsetup[table]{name={%(table)s}}
 \captionsetup[figure]{name={%(figure)s},justification=centering}
 \captionsetup[listing]{position=above,singlelinecheck=false,justification=raggedright,hypcap=false}
@@ -83,7 +83,7 @@ class Latex(Form):
         return raw("latex", f"\\ref{{{label}}}", block=False)
 
     def table(self, label, table):
-        return [raw("latex", formats.to_latex(table.data, table.name, table.title, table.note))]
+        return [raw("latex", formats.to_latex(table.data, table.name, table.title, table.note, self.page.text_mm[0] * PT_OF_MM))]
 
     def figure(self, label, figure):
         """Where the text has it: LaTeX puts a float below the page that ends with a longtable."""

@@ -70,7 +70,7 @@ def reference(pandocs: bytes, page: Page) -> bytes:
         FIGURE: below_above | dict(alignment=ALIGN.CENTER, keep_with_next=True),
         BELOW: dict(alignment=ALIGN.CENTER, space_before=Pt(4), space_after=Pt(page.size_pt)),
         NOTE: dict(space_before=Pt(4), space_after=Pt(page.size_pt)), "Source Code": dict(space_after=Pt(page.size_pt)),
-        GAP: dict(left_indent=Mm(3), right_indent=Mm(3), line_spacing=1.15), PLACE: {}}
+        GAP: dict(left_indent=Mm(3), right_indent=Mm(3), line_spacing=1.15, space_before=Pt(6), space_after=Pt(6)), PLACE: {}}
     for name, shape in styles.items():
         size = {NOTE: 11, "Source Code": 10}.get(name, page.size_pt)
         style = _set_anew(document, name, MONO if name == "Source Code" else page.font, size)

@@ -29,7 +29,7 @@ class Kind(NamedTuple):
         devices, first = [] if self.names_devices else list(dict.fromkeys(rows["device"])), rows.iloc[0]
         weights, _ = cells.WEIGHTS[first["weights"]]
         profile = drawable(cells.profile(report, first["profile"]))
-        parts = " · ".join([*map(drawable, devices), report.say(weights), profile])
+        parts = " · ".join(filter(None, [*map(drawable, devices), report.say(weights), profile]))
         heading = canvas.suptitle(f"{drawable(title) if self.model else title}\n{parts}", fontsize=10)
         return Figure(self.name, canvas, heading, f"{title} ({', '.join([report.say(weights), *devices])})", empty)
 

@@ -73,9 +73,10 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     data = pd.DataFrame(rows)
     data = data.loc[:, [column for column in data if set(data[column]) != {MISSING}]]
     used = pd.concat([place.rows for place in there])
-    sentences = [report.say(
-        "All runs are made with {profile}. The ratio is the time over that of the model’s first row; a dash stands where weights, "
-        "model or settings are others than there.", profile=cells.profile(report, used["profile"].iloc[0]))]
+    profile = cells.profile(report, used["profile"].iloc[0])
+    sentences = [report.say("All runs: {profile}.", profile=profile)] if profile else []
+    sentences.append(report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings "
+                                "are others than there."))
     if used["reference"].any():
         sentences.append(report.say("“Reference” marks runs of others, which are there to compare with."))
     sentences += [report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes.")]
@@ -128,7 +129,8 @@ def _facts(report, machine) -> dict[str, str]:
     commit = report.say("commit {commit}", commit=machine.commit) if machine.commit else ""
     return {
         report.say(N_("Device", "fact")): machine.device or machine.slug, report.say(N_("Driver", "fact")): machine.driver or "",
-        "CUDA": machine.cuda or "", report.say(READINGS["vram_peak_bytes"].short): machine.vram_bytes and number(machine.vram_bytes / MB, mb),
+        "CUDA": machine.cuda or "",
+        report.say(READINGS["vram_peak_bytes"].short): machine.vram_bytes and number(machine.vram_bytes / MB, mb),
         report.say("Power limit"): number(machine.power_limit_w, report.say(N_("W", "unit"))),
         report.say(N_("Processor", "fact")): machine.cpu or "", report.say("Processor cores"): number(machine.cores),
         report.say("Threads of torch"): number(machine.threads),
