@@ -70,7 +70,8 @@ def test_what_was_not_measured_is_left_out_with_its_heading(tmp_path, language):
 
 def test_the_templates_of_all_languages_place_ask_and_cite_the_same(folder):
     def marks(language):
-        return re.findall(r"{[{%].*?[%}]}|^::: gap|^#+ |\$\$.*?\$\$", Report(folder, language=language).chapter_template.read_text(), re.M)
+        text = Report(folder, language=language).chapter_template.read_text().replace("0{,}975;", "0.975,")  # a decimal comma
+        return re.findall(r"{[{%].*?[%}]}|^::: gap|^#+ |\$\$.*?\$\$", text, re.M)
 
     english, *others = map(marks, languages())
     assert others and all(sorted(other) == sorted(english) for other in others)
