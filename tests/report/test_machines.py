@@ -97,7 +97,8 @@ def test_the_environment_names_what_is_known_and_where_runs_differ_each_value_wi
     found = report.table("environment").data.to_numpy().tolist()
     assert found == [
         ["Пристрій", "Tesla T4"], ["Драйвер", "580.1 (Stable Diffusion)"], ["Драйвер", "580.2 (StyleGAN2-ADA)"],
-        ["Відеопам’ять", "15360 МБ"], ["Обмеження потужності", "70 Вт"], ["Процесор", "Xeon"], ["torch", "2.11.0"], ["genlib", "0.1.0, версія коду abc"]]
+        ["Відеопам’ять", "15360 МБ"],
+        ["Обмеження потужності", "70 Вт"], ["Процесор", "Xeon"], ["torch", "2.11.0"], ["genlib", "0.1.0, версія коду abc"]]
     assert report.tables.index("environment") > report.tables.index("cost"), "Table 1 to 7 keep their numbers"
 
 

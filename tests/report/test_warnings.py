@@ -83,6 +83,12 @@ def test_a_slow_first_iteration_asks_for_more_warm_up(tmp_path):
     assert "iteration 1: 0.500 s" in warning and "warm-up" not in warning, "a quick one does not"
 
 
+def test_the_published_method_has_no_warm_up_to_raise(tmp_path):
+    save(tmp_path, STEADY)
+    save(tmp_path, [2.0, 1.0, 1.01, 0.99, 1.0], method="thesis")
+    assert warnings.doubts(Report(tmp_path)) == []
+
+
 def test_times_that_vary_without_a_pattern_are_named_with_their_spread(tmp_path):
     [warning] = warned(tmp_path, [1.0, 1.5, 0.9, 1.4, 1.1])
     assert warning == "The times vary: Stable Diffusion (22 %). Close other programs, or measure more iterations."
