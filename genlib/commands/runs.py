@@ -41,7 +41,8 @@ def run(options) -> int:
         else:
             name, faults = _described(found), _faults(found)
             doubts = of_run(report, found) if report and found.method == "genlib" else []
-        print("\n".join([name, *(f"  doubtful: {plain(doubt)}" for doubt in doubts), *(f"  BROKEN: {plain(fault)}" for fault in faults)]))
+        lines = [f"  doubtful: {plain(str(doubt))}" for doubt in doubts] + [f"  BROKEN: {plain(fault)}" for fault in faults]
+        print("\n".join([name, *lines]))
         broken += bool(faults)
     if broken:
         raise ValueError(f"{broken} of {len(records)} runs cannot be sent as they are: put what is missing in its place or measure those "

@@ -34,6 +34,9 @@ class Doubt(NamedTuple):
     figure: str = ""
     remedy: str = ""
 
+    def __str__(self) -> str:
+        return f"{': '.join(filter(None, [self.cause, self.figure]))}. {self.remedy}".strip()
+
 
 def doubts(report) -> list[str]:
     """Where the runs are from, if not all are one's own; then a line for each cause, with the runs that it
