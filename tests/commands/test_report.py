@@ -15,7 +15,9 @@ def test_the_chapter_is_written_in_the_language_and_under_the_number_that_are_as
     monkeypatch.chdir(tmp_path)
     assert main(["report", "results", "--language", "uk", "--chapter", "2", "--reproduced", "у роботі 2025 року"]) == 0
     written = capsys.readouterr().out.splitlines()
-    assert written[:3] == [f"results/chapter/chapter.{kind}" for kind in ("docx", "tex", "html")] and all(map(tmp_path.__truediv__, written))
+    assert written[:3] == [f"results/chapter/chapter.{kind}" for kind in ("docx", "tex", "html")]
+    assert "results/chapter/figures/bars.pdf" in written
+    assert all((tmp_path / path).stat().st_size for path in written)
     page = (tmp_path / "results" / "chapter" / "chapter.html").read_text(encoding="utf-8")
     assert "Таблиця 2.1 – " in page and "у роботі 2025 року" in page and "Table" not in page
 
