@@ -27,7 +27,7 @@ def conclude(report) -> list[str]:
     """
     runs = report.rows.dropna(subset=["time_s"])
     if runs.empty:
-        return [report.say("No measurement succeeded, so there is nothing to conclude.")]
+        return [report.say("No run for the table of results succeeded, so there is nothing to conclude.")]
     wholes = [slug for slug in runs.index if find(slug).contains in runs.index]
     left_out = [report.say("{whole} contains {part}, beside which it is left out here.", whole=_name(report, slug),
                            part=_name(report, find(slug).contains)) for slug in wholes]

@@ -183,7 +183,7 @@ def test_one_iteration_ranks_nothing_and_failed_runs_conclude_nothing(tmp_path):
     run.iterations[0].error = "out of memory"
     run.save()
     report = Report(tmp_path / "b")
-    assert report.conclusions() == ["No measurement succeeded, so there is nothing to conclude."]
+    assert report.conclusions() == ["No run for the table of results succeeded, so there is nothing to conclude."]
     assert report.table("cost").data.empty and "cost" not in report.tables
     assert report.table("results").data.iloc[3, 1] == "—"
 
