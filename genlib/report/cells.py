@@ -130,6 +130,11 @@ def profile(report, name: str) -> str:
     return report.say(PROFILES[name]) if name in PROFILES else report.say("profile “{profile}”", profile=name)
 
 
+def without_empty_columns(data: pd.DataFrame) -> pd.DataFrame:
+    """A table's columns with something in them."""
+    return data.loc[:, [column for column in data if set(data[column]) != {MISSING}]]
+
+
 def given(report) -> str:
     """The sentence that says whose the published figures are."""
     return report.say("Published figures are those given {reproduced}.", reproduced=report.reproduced)
@@ -176,6 +181,6 @@ def _of_memory(report, rows: pd.DataFrame) -> str:
     ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
                      "otherwise.", models=", ".join(shared)) if shared else \
         report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
-    vram = report.say("This machine has no GPU, hence no VRAM.") if rows["vram_peak_bytes"].isna().all() else \
+    vram = report.say("This machine has no GPU, hence no VRAM.") if report.summary["vram_peak_bytes"].isna().all() else \
         report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
     return f"{report.say('1 MB = 1024² bytes.')} {ram} {vram}"
