@@ -11,7 +11,7 @@ MODEL, READING = N_("Model", "column"), N_("Reading", "column")
 PUBLISHED, RATIO = N_("published", "column"), N_("ratio", "column")
 MEANS, ONLY_MEANS = N_("Mean ± standard deviation"), N_("Means", "of iterations")
 RESUMED = "*"  # behind the name of what was interrupted and taken up again
-PROFILES = {"thesis": N_("settings as published"), "tuned": N_("tuned settings"), "none": ""}
+PROFILES = {"thesis": N_("without optimisations"), "tuned": N_("optimised (the same pictures)"), "none": ""}
 WEIGHTS = {  # what they are called, and what has to be said of their figures
     "demo": (N_("demonstration weights"),
              N_("These are small models for trying things out: their figures say nothing of the published ones.")),

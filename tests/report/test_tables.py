@@ -58,7 +58,7 @@ def test_a_model_that_was_not_measured_and_a_reading_that_is_missing_are_dashes(
 
 
 def test_the_note_names_machine_weights_profile_precision_count_and_unit_and_whose_names_the_rows_have(folder):
-    for part in "Tesla T4", "published weights", "settings as published", "float16", "n = 3", "1024²":
+    for part in "Tesla T4", "published weights", "without optimisations", "float16", "n = 3", "1024²":
         assert part in note(folder), part
     assert "as in the reproduced thesis: Variational Autoencoders is VAE (+SD), Generative Adversarial Networks is StyleGAN2-ADA." in \
         note(folder)
