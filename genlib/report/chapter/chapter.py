@@ -136,9 +136,9 @@ class Contents:
         return Markdown(f"[](#{place})")
 
     def cite(self, *keys: str) -> Markdown:
-        """The numbers of sources, by their keys: one key's alone, or of all that begin with it."""
+        """The numbers of sources, by their keys; "model" is every model, "package" every package."""
         found = [name for key in keys for name in self.parts.sources if name == key or re.fullmatch(rf"{key}\d+", name)]
-        return Markdown(", ".join(self.ref(f"source:{name}") for name in found))
+        return self.ref(f"source:{','.join(found)}") if found else Markdown()
 
     def only(self, names: Iterable[str]) -> str:
         """Tables and figures without a text. Raises ValueError, saying which there are, for another name."""

@@ -56,7 +56,7 @@ def test_every_reference_has_its_place_and_every_place_is_referred_to(text):
 
 def test_every_source_is_cited(text, folder):
     report = Report(folder, language=text.language)
-    assert set(chapter.Contents(report).parts.sources) == set(re.findall(r"\[]\(#source:(\w+)\)", text.markdown))
+    assert set(chapter.Contents(report).parts.sources) == set(",".join(re.findall(r"\[]\(#source:(.+?)\)", text.markdown)).split(","))
 
 
 @pytest.mark.parametrize("language", languages())
