@@ -5,6 +5,7 @@ these are put in by python-docx, since pandoc knows neither measured widths nor 
 """
 import io
 import zipfile
+from itertools import dropwhile
 from tempfile import TemporaryDirectory
 
 from genlib.report import formats
@@ -50,7 +51,8 @@ class Word(Form):
         """What goes on behind a formula is no new paragraph: it has no indent."""
         if node["t"] == "Para":
             ends = [n for n, part in enumerate(node["c"]) if part["t"] == "Math" and part["c"][0]["t"] == "DisplayMath"]
-            if ends and (rest := node["c"][ends[-1] + 2:]):  # behind the end of the formula's line
+            behind = node["c"][ends[-1] + 1:] if ends else []
+            if rest := list(dropwhile(lambda part: part["t"] in ("Space", "SoftBreak"), behind)):
                 return [paragraph(*node["c"][:ends[-1] + 1]), styled(styles.ON, *rest)]
         return super()._replacement(node)
 

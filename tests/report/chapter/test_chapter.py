@@ -91,7 +91,7 @@ def test_other_runs_give_other_sentences(tmp_path):
         save_run(tmp_path / str(n), "stable-diffusion", times, settings=dict(steps=50, prompt=""))
         report = Report(tmp_path / str(n))
         texts.append(chapter.markdown(chapter.Contents(report), report.chapter_template))
-    assert "few" not in texts[0] and "n \\= 3" in texts[1] and texts[0] != texts[1]
+    assert "at least five" not in texts[0] and "n = 3" in texts[1] and texts[0] != texts[1]
 
 
 @pytest.mark.parametrize("name", [name for name in TEXTS if name not in ("label", "label of another")])
@@ -108,6 +108,30 @@ def test_text_of_a_record_is_text_in_the_chapter(tmp_path, monkeypatch, name):
     assert plain in json.dumps(tree, ensure_ascii=False).replace('\\"', '"').replace("\\\\", "\\")
 
 
+def test_a_long_prompt_is_cut_in_the_text(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [8.0] * 5, settings=dict(prompt="face " * 600))
+    [model] = chapter.Contents(Report(tmp_path)).models
+    assert len(model["settings"]) < 250 and " … `" in model["settings"]
+
+
+@pytest.mark.parametrize("prompt, said", [("", True), ("a face", False)])
+def test_only_a_model_without_a_prompt_is_said_to_draw_one_image(tmp_path, prompt, said):
+    run = save_run(tmp_path, "stable-diffusion", [8.0] * 5, settings=dict(prompt=prompt))
+    for iteration in run.iterations:
+        iteration.images = run.iterations[0].images
+    run.save()
+    report = Report(tmp_path)
+    assert ("from a single latent" in chapter.markdown(chapter.Contents(report), report.chapter_template)) == said
+
+
+def test_there_is_no_chapter_where_every_iteration_failed(tmp_path):
+    run = save_run(tmp_path, "stable-diffusion", [8.0], errors=2)
+    run.iterations = run.iterations[1:]
+    run.save()
+    with pytest.raises(ValueError, match="no iteration of these runs succeeded"):
+        Report(tmp_path).save_chapter(tmp_path / "out")
+
+
 def test_how_an_iteration_is_read_is_what_the_code_does():
     code = inspect.getsource(readings) + inspect.getsource(repeat) + inspect.getsource(readings.device)
     calls = re.findall(r"[\w.]+(?=\()", chapter.READINGS)
@@ -122,9 +146,10 @@ def test_without_a_gpu_the_listing_names_none(tmp_path):
 @pytest.mark.parametrize("template, said", [
     ("# A\n\n{{ nothing }}", "'nothing' is undefined"), ("{% if %}", "own.md, line 1 cannot be filled (Expected an expression"),
     ("a\n{{ ref.__globals__ }}", "access to attribute '__globals__'"), ("{{ has('x') }}", "'x' is no table, figure, listing"),
-    ("{{ 1 / 0 }}", "division by zero"),
+    ("{{ 1 / 0 }}", "division by zero"), ("{{ 'a'.index('b') }}", "substring not found"),
+    ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "recursion"), ("{% include 'a' %}", "no loader"),
     ("# A\n\n[](#table:growths)", "growths"), ("<b>a</b>{{ place('table:none') }}", None)],
-    ids=["unknown", "syntax", "sandbox", "no kind", "sum", "no such table", "left out"])
+    ids=["unknown", "syntax", "sandbox", "no kind", "sum", "value", "recursion", "include", "no such table", "left out"])
 def test_a_template_that_will_not_do_is_named(folder, tmp_path, template, said):
     path = tmp_path / "own.md"
     path.write_text(template)
@@ -136,10 +161,11 @@ def test_a_template_that_will_not_do_is_named(folder, tmp_path, template, said):
         assert not (tmp_path / "out").exists()
 
 
-def test_a_template_that_is_not_in_utf_8_is_named(folder, tmp_path):
+def test_a_template_that_cannot_be_read_is_named(folder, tmp_path):
     (tmp_path / "own.md").write_bytes("# Розділ".encode("cp1251"))
-    with pytest.raises(ValueError, match=r"own\.md is not in UTF-8: save it as UTF-8"):
-        Report(folder).save_chapter(tmp_path, template=tmp_path / "own.md")
+    for name, said in ("own.md", "is not in UTF-8: save it as UTF-8"), ("none.md", r"cannot be read \(No such file or directory\)"):
+        with pytest.raises((ValueError, OSError), match=f"the template .*{name} {said}"):
+            Report(folder).save_chapter(tmp_path, template=str(tmp_path / name))
 
 
 def test_only_some_tables_and_figures_are_written(folder, tmp_path):
@@ -151,6 +177,7 @@ def test_only_some_tables_and_figures_are_written(folder, tmp_path):
 
 @pytest.mark.parametrize("change, said", [
     (dict(number="III"), "the chapter's number is 'III': use a whole number, as in 3"),
+    (dict(number="99999999999"), "the chapter's number is '99999999999'"), (dict(number="²"), "the chapter's number is '²'"),
     (dict(only=["bar"]), "there is no table or figure 'bar' in this report: use some of table:results")])
 def test_a_wrong_number_or_name_is_said(folder, tmp_path, change, said):
     with pytest.raises(ValueError, match=re.escape(said)):

@@ -149,8 +149,8 @@ def test_in_word_items_have_dashes_and_what_goes_on_behind_a_formula_no_indent(t
     shown = [each for each in word.paragraphs if each.text]
     assert [each.style.name for each in shown[:2]] == ["First Paragraph", styles.ON] and shown[1].text.startswith("where")
     assert styles.ON not in [each.style.name for each in shown[2:]] and not word.styles[styles.ON].paragraph_format.first_line_indent
-    levels = word.part.numbering_part.element.xpath(".//w:lvl[w:lvlText[@w:val='–']]")
-    assert len(levels) >= 9 and not any(level.xpath("w:rPr") for level in levels)
+    levels = [level for level in word.part.numbering_part.element.iter(qn("w:lvl")) if level.find(qn("w:lvlText")).get(qn("w:val")) == "–"]
+    assert len(levels) >= 9 and not any(level.find(qn("w:rPr")) is not None for level in levels)
 
 
 def test_in_html_numbers_lead_to_what_has_them(page):
