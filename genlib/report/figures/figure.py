@@ -144,5 +144,6 @@ def numbers_on(axis, decimal_sign: str, logarithmic: bool) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}".replace(".", decimal_sign).replace("-", "−")))
     if logarithmic:
         low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=8))
+        steps = (1, 2, 5) if high < 30 * low else (1, 3) if high < 3000 * low else (1,)
+        axis.set_major_locator(LogLocator(subs=steps, numticks=8))
         axis.set_minor_formatter(NullFormatter())
