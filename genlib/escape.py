@@ -17,6 +17,7 @@ ADDRESS = re.compile(r"(?<=\w):(?=//)|(?<=www)\.|@(?=\w)", re.IGNORECASE)  # wha
 MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|^\d*[-+#=.)](?=[\s=#-]|$)")
 PDFLATEX = re.compile(r"[ -~\u00a0-\u017f\u0400-\u045fҐґ–—‘’“”„«»…№€™]")  # and of these it lacks:
 NOT_IN_PDFLATEX = frozenset("¤¦ÐðÞþĐđĦħĸĿŀŉŊŋŦŧſ")
+LIGATURE = re.compile("(?<=-)(?=-)|(?<=,)(?=,)|(?<=')(?=')|(?<=`)(?=`)|(?<=[?!])(?=`)")  # where two letters would become another
 LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {c: f"{{{c}}}" for c in "[]*"} | {  # [ and * mean something behind \\
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}",
     "|": "\\textbar{}", '"': "\\symbol{34}", "²": "\\textsuperscript{2}", "³": "\\textsuperscript{3}", "±": "$\\pm$", "−": "$-$",
@@ -53,7 +54,8 @@ def csv(text: str) -> str:
 
 def latex(text: str) -> str:
     """For LaTeX; of a letter that pdfLaTeX or another engine's font lacks the number is printed."""
-    return "".join(LATEX.get(c) or (c if PDFLATEX.match(c) and c not in NOT_IN_PDFLATEX else _latex_if_there(c)) for c in plain(text))
+    source = "".join(LATEX.get(c) or (c if PDFLATEX.match(c) and c not in NOT_IN_PDFLATEX else _latex_if_there(c)) for c in plain(text))
+    return LIGATURE.sub("\\/", source)
 
 
 def _latex_if_there(letter: str) -> str:

@@ -186,6 +186,8 @@ def read_all(*folders, reference=None) -> list[Run]:
         run.reference, run.archive, run.origin = is_reference, record.archive, record.origin or _origin(run, source)
         if run.finished is not None and run.iterations:
             found.append(run)
+    own = {(run.key[1:], run.started) for run in found if not run.reference}
+    found = [run for run in found if not run.reference or (run.key[1:], run.started) not in own]  # no copy of one's own
     counted = sorted(winners(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
     _say_missing_pictures(counted)
     return counted

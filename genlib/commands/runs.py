@@ -1,4 +1,5 @@
 """genlib runs: what runs a folder holds, what is doubtful of them, and what is broken."""
+import os
 import warnings
 from pathlib import Path
 
@@ -60,6 +61,10 @@ def _described(found: Run) -> str:
 def _faults(found: Run) -> list[str]:
     """What is wrong with a run that can be read."""
     faults = list(odd_pictures(found))
+    named = {"run.json", *(picture.file for iteration in found.iterations for picture in iteration.images)}
+    faults += [f"{name} is not named in its record: leave it out" for name in sorted({*os.listdir(found.folder)} - named)]
+    if not found.iterations:
+        faults.append("it has no iterations")
     if found.finished is None:
         faults.append("it is unfinished: measure it to the end, with the same command")
     *group, start = Path(found.folder).absolute().parts[-4:]

@@ -5,7 +5,7 @@ three digits as 12300, prints NaN, and has an ASCII minus in Ukrainian. So it ge
 pattern.
 """
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
-from math import floor, inf, log10
+from math import inf
 
 MISSING = "—"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
@@ -36,7 +36,8 @@ def decimals_of(value, digits: int) -> int:
     """How many decimals show so many significant digits of a value."""
     if is_missing(value) or value == 0 or abs(value) == inf:
         return 0
-    return max(0, digits - 1 - floor(log10(abs(value))))
+    rounded = Context(prec=digits).create_decimal(value if isinstance(value, int) else float(value))  # 0.0998 has two digits as 0.10
+    return max(0, digits - 1 - rounded.adjusted())
 
 
 def grouped(count: float) -> str:

@@ -14,7 +14,7 @@ RESUMED = "*"  # behind the name of what was interrupted and taken up again
 PROFILES = {"thesis": N_("without optimisations"), "tuned": N_("optimised (the same pictures)"), "none": ""}
 WEIGHTS = {  # what they are called, and what has to be said of their figures
     "demo": (N_("demonstration weights"),
-             N_("These are small models for trying things out: their figures say nothing of the published ones.")),
+             N_("Models with demonstration weights are small: their figures say nothing of the published ones.")),
     "random": (N_("random weights at full size"), N_("Random weights draw no faces; the time and memory are real.")),
     "published": (N_("published weights"), ""),
     "none": (N_("no model"), ""),

@@ -39,17 +39,20 @@ def machines(rows: pd.DataFrame, asked: str) -> dict[str, int]:
     there are, for what fits none.
     """
     slugs = groups(rows)["machine"].drop_duplicates().tolist()
-    if asked in slugs:  # even with a comma in it
-        return {asked: 0}
-    known = {slug: {slug.lower(), *rows.loc[rows["machine"] == slug, "device"].str.lower()} for slug in slugs}
+    known = {slug: set(map(_as_asked, [slug, *rows.loc[rows["machine"] == slug, "device"]])) for slug in slugs}
+    is_name = any(_as_asked(asked) in names for names in known.values())  # even with a comma in it
     found: dict[str, int] = {}
-    for place, part in enumerate(filter(None, (part.strip().lower() for part in asked.split(",")))):
+    for place, part in enumerate(filter(None, map(_as_asked, [asked] if is_name else asked.split(",")))):
         whole = [slug for slug in slugs if part in known[slug]]
         fitting = whole or [slug for slug in slugs if any(part in name for name in known[slug])]
         if slugs and not fitting:
             raise _nothing_of(part, rows)
         found = dict.fromkeys(fitting, place) | found
     return found or dict.fromkeys(slugs, 0)
+
+
+def _as_asked(name: str) -> str:
+    return " ".join(name.lower().split())
 
 
 def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.DataFrame:

@@ -23,8 +23,10 @@ def test_the_chapter_is_written_in_the_language_and_under_the_number_that_are_as
 
 
 @pytest.mark.parametrize("options, said", [
-    (["--chapter", "x"], "the chapter's number is 'x'"), (["--only", "results,bar"], "there is no table or figure 'bar'"),
-    (["--template", "none.md"], "none.md (No such file or directory): give another file"), (["--reference", "nowhere"], "nowhere is not here"), (["--machine", "h100"], "h100")])
+    (["--chapter", "x"], "the chapter's number is 'x'"),
+    (["--only", "results,bar"], "there is no table or figure 'bar'"),
+    (["--template", "none.md"], "none.md cannot be read (No such file or directory)"),
+    (["--reference", "nowhere"], "nowhere is not here"), (["--machine", "h100"], "h100")])
 def test_what_cannot_be_written_is_said_in_one_sentence_and_nothing_is(results, tmp_path, capsys, options, said):
     assert main(["report", str(results), "--out", str(tmp_path / "out"), *options]) == 1
     error = capsys.readouterr().err

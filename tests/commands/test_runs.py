@@ -1,5 +1,6 @@
 """genlib runs: what it lists, and that it names whatever is broken."""
 import json
+from pathlib import Path
 
 import pytest
 from saved_runs import save_run
@@ -33,6 +34,9 @@ BREAK = {
     "another picture": (lambda folder: (folder / "iteration_2.png").write_bytes((folder / "iteration_1.png").read_bytes()),
                         "iteration_2.png is not the picture that was drawn"),
     "a record cut off": (lambda folder: (folder / "run.json").write_text("{"), "it is not valid JSON"),
+    "a run of nothing": (lambda folder: [rewrite(folder / "run.json", iterations=[]), *map(Path.unlink, folder.glob("*.png"))],
+                         "it has no iterations"),
+    "another file": (lambda folder: (folder / "notes.txt").touch(), "notes.txt is not named in its record"),
     "an unfinished run": (lambda folder: rewrite(folder / "run.json", finished=None), "it is unfinished"),
     "another folder": (lambda folder: folder.parent.rename(folder.parent.with_name("demo-thesis")),
                        "it lies in tesla-t4/stylegan2-ada/demo-thesis, and its record belongs in tesla-t4/stylegan2-ada/published-thesis"),

@@ -8,7 +8,8 @@ from genlib.locale.numbers import grouped, number, significant, span
 
 
 @pytest.mark.parametrize("value, digits, text", [(29.613, 3, "29.6"), (0.0122, 3, "0.0122"), (0.00773, 2, "0.0077"), (361.2, 3, "361"),
-                                                 (1234.5, 3, "1234"), (0, 3, "0"), (None, 3, "—"), (float("nan"), 3, "—")])
+                                                 (1234.5, 3, "1234"), (0.0998, 2, "0.10"), (9.96, 2, "10"), (99.9, 3, "99.9"),
+                                                 (np.int64(7), 2, "7.0"), (0, 3, "0"), (None, 3, "—"), (float("nan"), 3, "—")])
 def test_numbers_are_written_with_significant_digits(value, digits, text):
     assert significant(value, digits, "en") == text
     assert significant(value, digits, "uk") == text.replace(".", ",")

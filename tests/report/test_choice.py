@@ -4,7 +4,8 @@ from saved_runs import save_run
 
 from genlib.report import Report
 
-DEVICES = {"tesla-t4": "Tesla T4", "nvidia-geforce-rtx-3060-laptop-gpu": "NVIDIA GeForce RTX 3060 Laptop GPU", "nvidia-a100": "NVIDIA A100",
+DEVICES = {"two": "Xeon, 2 cores", "four": "Xeon, 4 cores", "tesla-t4": "Tesla T4",
+           "nvidia-geforce-rtx-3060-laptop-gpu": "NVIDIA GeForce RTX 3060 Laptop GPU", "nvidia-a100": "NVIDIA A100",
            "nvidia-a100-sxm4-40gb": "NVIDIA A100-SXM4-40GB", "cpu-amd-epyc": "AMD EPYC"}  # measured in this order
 
 
@@ -23,7 +24,8 @@ def folder(tmp_path_factory):
     ("", "cpu-amd-epyc", set(DEVICES)), ("t4", "tesla-t4", {"tesla-t4"}), ("RTX 3060", "nvidia-geforce-rtx-3060-laptop-gpu", None),
     ("Epyc", "cpu-amd-epyc", None), ("nvidia", "nvidia-a100-sxm4-40gb", {slug for slug in DEVICES if "nvidia" in slug}),
     ("nvidia-a100", "nvidia-a100", None), ("NVIDIA A100", "nvidia-a100", None), ("a100", "nvidia-a100-sxm4-40gb", None),
-    ("t4, epyc", "tesla-t4", {"tesla-t4", "cpu-amd-epyc"}), ("a100,t4,", "nvidia-a100-sxm4-40gb", None)])
+    ("t4, epyc", "tesla-t4", {"tesla-t4", "cpu-amd-epyc"}), ("a100,t4,", "nvidia-a100-sxm4-40gb", None),
+    ("xeon,  2 cores", "two", {"two"}), ("tesla  T4", "tesla-t4", {"tesla-t4"})])
 def test_a_machine_is_found_by_any_part_of_its_name_and_the_report_is_of_the_first(folder, asked, of, beside):
     report = Report(folder, machine=asked)
     assert report.summary["machine"].unique().tolist() == [of]

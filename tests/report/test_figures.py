@@ -13,6 +13,7 @@ from genlib.report.figures.figure import blank, label
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
+TWELVE = {f"model-{i} of a rather long-name": [10.0**(i / 2 - 3)] for i in range(12)}
 NAMES = [kind.name for kind in FIGURES]
 
 
@@ -111,6 +112,8 @@ def test_the_dashed_line_of_the_thesis_crosses_no_number(tmp_path, share, inside
 def test_points_in_one_place_are_all_seen(tmp_path):
     for experiment in TIMES:
         save_run(tmp_path, experiment, [1.0, 1.0])
+    lines = Report(tmp_path).figure("iterations").canvas.axes[0].lines[::3]
+    assert [line.get_markersize() for line in lines] == [23, 18, 13, 8]
     ax = Report(tmp_path).figure("time_against_memory").canvas.axes[0]
     sizes = [container.lines[0].get_markersize() for container in ax.containers]
     assert len(sizes) == 4 and all(earlier > later for earlier, later in zip(sizes, sizes[1:], strict=False)), "drawn one upon another"
@@ -142,6 +145,50 @@ def test_a_name_is_wrapped_between_words(text, lines):
 def test_units_are_of_one_language_and_not_those_of_the_thesiss_headings(folder):
     for name in "bars", "iterations", "time_against_memory", "growth", "machines":
         assert not [text for text in texts(Report(folder, language="uk").figure(name)) if "сек." in text or "MB" in text], name
+
+
+@pytest.mark.parametrize("models, looks", [(TIMES, 4), (TWELVE, 10)], ids=["four", "twelve"])
+def test_no_text_is_cut_or_covered_and_models_are_told_apart_in_grey(tmp_path, models, looks):
+    for machine in "a", "b":
+        for experiment, time in models.items():
+            save_on(tmp_path, machine, time, experiment=experiment, picture=False)
+    report = Report(tmp_path, language="uk")  # whose words are longer
+    for name in "bars", "iterations", "time_against_memory", "machines":
+        assert not troubles(report.figure(name)), name
+    [legend] = report.figure("iterations").canvas.legends
+    assert len({line.get_marker() for line in legend.get_lines()}) == looks
+
+
+def troubles(figure):
+    """Texts that leave the page or lie upon another; ticks beyond the ends of their axis are not drawn."""
+    figure._repr_png_()  # which lays it out
+    ticks = [(axis, tick.label1) for ax in figure.canvas.axes for axis in (ax.xaxis, ax.yaxis) for tick in axis.get_major_ticks()]
+    drawn = [(axis, tick.label1) for ax in figure.canvas.axes for axis in (ax.xaxis, ax.yaxis) for tick in axis._update_ticks()]
+    hidden = {label for _, label in ticks} - {label for _, label in drawn}
+    shown = [text for text in figure.canvas.findobj(Text) if text.get_visible() and text.get_text().strip() and text not in hidden]
+    boxes, page = {text: text.get_window_extent() for text in shown}, figure.canvas.bbox
+    cut = [text.get_text() for text, box in boxes.items() if box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < page.y0 or box.y1 > page.y1]
+    return cut + [f"{one.get_text()} upon {other.get_text()}" for i, one in enumerate(shown) for other in shown[i + 1:]
+                  if boxes[one].overlaps(boxes[other])]
+
+
+def test_an_axis_over_many_powers_of_ten_has_numbers_and_all_have_the_languages_decimal_sign(tmp_path):
+    for experiment, time in zip(TIMES, (1e-7, 1e-4, 1.0, 1e5), strict=True):
+        save_run(tmp_path, experiment, [time, time], vram=None, picture=False)
+    for name in "bars", "iterations", "time_against_memory":
+        figure = Report(tmp_path, language="uk").figure(name)
+        figure._repr_png_()
+        ax = figure.canvas.axes[0]
+        assert len([tick for tick in ax.yaxis._update_ticks() if tick.label1.get_text()]) > 2, name
+        assert not [text.get_text() for text in ax.get_xticklabels() if "." in text.get_text()]
+
+
+def test_a_figure_whose_file_cannot_be_written_keeps_its_title(folder, tmp_path):
+    figure = Report(folder).figure("bars")
+    (tmp_path / "bars.png").mkdir()
+    with pytest.raises(OSError):
+        figure.save(tmp_path, titled=False)
+    assert figure.heading.get_visible() and figure.heading.get_in_layout()
 
 
 def test_a_figure_is_saved_without_its_title_for_a_document_that_has_a_caption(folder, tmp_path):
@@ -204,12 +251,8 @@ def test_eight_machines_of_long_names_do_not_overlap_and_each_is_named_once(tmp_
         for experiment, times in TIMES.items():
             save_on(tmp_path, name.lower().replace(" ", "-"), times, name, experiment, picture=False)
     figure = Report(tmp_path).figure("machines")
-    figure._repr_png_()  # which lays it out
     assert sorted(machine_names(figure)) == names and figure.canvas.get_figheight() < 9.7
-    boxes = [text.get_window_extent() for text in figure.canvas.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    page = figure.canvas.bbox
-    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes), "cut"
-    assert not [1 for i, box in enumerate(boxes) for other in boxes[i + 1:] if box.overlaps(other)]
+    assert not troubles(figure)
 
 
 # --- pictures

@@ -1,4 +1,6 @@
 """The tables of machines, of what runs were measured on, and of the iterations of one model."""
+import shutil
+
 import pytest
 from saved_runs import MB, save_run
 
@@ -69,6 +71,15 @@ def test_reference_runs_are_marked_and_of_other_weights_only_there_if_they_were_
     assert rows(asked)[["Machine", "Weights", "ratio"]].to_numpy().tolist() == [
         ["Tesla T4", "published", "1.0"], ["Tesla T4 (reference)", "published", "1.5"], ["AMD EPYC (reference)", "demonstration", "—"]]
     assert "say nothing of the published ones" in asked.table("machines").note
+
+
+def test_ones_own_runs_that_lie_among_the_reference_runs_too_stand_there_once(tmp_path):
+    save(tmp_path / "own", "tesla-t4", [2.0, 2.0])
+    save(tmp_path / "own", "cpu", [4.0, 4.0], device="AMD EPYC")
+    shutil.copytree(tmp_path / "own", tmp_path / "reference")
+    save(tmp_path / "reference", "a100", [1.0, 1.0], device="A100")
+    report = Report(tmp_path / "own", reference=tmp_path / "reference", machine="t4,epyc,a100")
+    assert sorted(rows(report)["Machine"]) == ["A100 (reference)", "AMD EPYC", "Tesla T4"]
 
 
 def test_of_one_machine_there_is_no_table_and_a_note_says_so(tmp_path):

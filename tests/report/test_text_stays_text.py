@@ -165,6 +165,12 @@ def test_every_figure_is_drawn_with_names_that_fit_and_begin_no_formula(reports)
         assert reports[0].figure(name)._repr_png_().startswith(b"\x89PNG"), name
 
 
+@pytest.mark.parametrize("text", ["a--b", "---", "''q''", "``", ",,", "?`"])
+def test_no_two_letters_become_another_in_latex(text):
+    written = escape.latex(text)
+    assert written.replace("\\/", "") == text and written.count("\\/") == len(re.findall(r"(?=--|''|``|,,|\?`)", text))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", latex.ENGINES)
 def test_latex_of_any_text_compiles_and_leaves_out_no_letter(tmp_path, engine):

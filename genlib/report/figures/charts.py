@@ -9,13 +9,14 @@ from genlib.experiments import Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
 from genlib.report import cells
-from genlib.report.figures.figure import bar_look, blank, in_lines, label, numbers_on, scale_of, spread_of
+from genlib.report.figures.figure import bar_look, blank, in_lines, label, markers_of, numbers_on, scale_of, spread_of
 from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
 NUMBER = 0.13  # the height of a number above a bar, as a share of the panel's
 POINT, LARGER, NEAR = 8, 5, 0.06  # the size of a point, what a covered one has more, and how near it is covered, as a share
 TICKS = 25  # the most numbers below an axis
+SIDE_BY_SIDE = 6  # the most bars of a panel that has panels beside it
 
 
 def bars(report) -> tuple[Canvas, pd.DataFrame]:
@@ -23,8 +24,8 @@ def bars(report) -> tuple[Canvas, pd.DataFrame]:
 
     A dashed line across a bar is the thesis's figure, where the two can be compared.
     """
-    figure = blank(height_in=3.4)
-    for ax, name in zip(figure.subplots(1, len(TABLE1)), TABLE1, strict=True):
+    figure = blank(height_in=3.4) if (beside := len(report.rows) <= SIDE_BY_SIDE) else blank(height_in=8)
+    for ax, name in zip(figure.subplots(*(1, len(TABLE1)) if beside else (len(TABLE1), 1)), TABLE1, strict=True):
         bars_of(report, ax, name)
     found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if found:
@@ -35,7 +36,7 @@ def bars(report) -> tuple[Canvas, pd.DataFrame]:
 def bars_of(report, ax, name: str) -> None:
     """A bar for each experiment; a panel without readings says so."""
     reading, runs = READINGS[name], report.rows.dropna(subset=[name])
-    ax.set_title(cells.short_head(report, name), fontsize=9)
+    ax.set_title(cells.short_head(report, name), fontsize=8)
     if runs.empty:
         ax.text(0.5, 0.5, in_lines(report.say("not measured on this machine"), 14), ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
@@ -48,7 +49,8 @@ def bars_of(report, ax, name: str) -> None:
         if published[x] is not None:
             ax.hlines(published[x], x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.PUBLISHED),
                       path_effects=[withStroke(linewidth=3.5, foreground="white")])
-    names = [_label(report, slug).replace(" ", "\n") for slug in runs.index]
+    names = [_label(report, slug) for slug in runs.index]
+    names = [name.replace(" ", "\n") for name in names] if len(names) <= SIDE_BY_SIDE else names
     ax.set_xticks(range(len(names)), names, fontsize=8, rotation=90)
     ax.set_yscale(scale := scale_of(runs[name]))
     ax.margins(y=0.2)
@@ -85,13 +87,15 @@ def _label(report, slug: str) -> str:
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
     """Time by iteration; the first image, which no mean includes, is an open marker at 0."""
-    figure, last = blank(), 1
+    figure, last, lines, handles = blank(names=len(report.rows)), 1, [], []
     ax = figure.subplots()
-    for slug, run in report.rows.iterrows():
-        entry, times = find(slug), [iteration.time_s for iteration in run["run"].iterations]
+    for slug, marker in markers_of(report.rows.index).items():
+        entry, run = find(slug), report.rows.loc[slug]
+        times = [iteration.time_s for iteration in run["run"].iterations]
         numbers, last = range(1, len(times) + 1), max(last, len(times))
-        style = dict(color=entry.colour, marker=entry.marker, markeredgecolor="black", markeredgewidth=0.5)
-        ax.plot(numbers, times, label=_label(report, slug), **style)
+        style = dict(color=entry.colour, marker=marker, markersize=POINT, markeredgecolor="black", markeredgewidth=0.5)
+        lines += ax.plot(numbers, times, **style)
+        handles.append(Line2D([], [], label=_label(report, slug), **style))
         if pd.notna(first := run["first_image_s"]):
             ax.plot([0, 1], [first, times[0]], ls=":", color=entry.colour)
             ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=entry.colour, markeredgewidth=1.2)))
@@ -101,8 +105,8 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
     ax.set_xlabel(report.say(N_("Iteration", "column")))
     ax.set_ylabel(cells.short_head(report, "time_s"))
     numbers_on(ax.yaxis, report.decimal_sign, True)
-    if len(report.rows):
-        figure.legend(loc="outside right center", frameon=False)
+    _enlarge_covered(ax, lines)
+    figure.legend(handles=handles, loc="outside right center", frameon=False)
     return figure, report.rows
 
 
@@ -111,12 +115,13 @@ def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
 
     A point that others would cover is drawn larger than they are, and beneath them.
     """
-    figure, rows = blank(), report.rows
+    rows = report.rows
+    figure = blank(names=len(rows))
     ax = figure.subplots()
     name = "vram_peak_bytes" if rows["vram_peak_bytes"].notna().any() else "ram_bytes"
     scale, points, handles = READINGS[name].scale, [], []
-    for slug, run in rows.iterrows():
-        look = dict(color=find(slug).colour, marker=find(slug).marker, markeredgecolor="black", ls="none")
+    for slug, marker in markers_of(rows.index).items():
+        run, look = rows.loc[slug], dict(color=find(slug).colour, marker=marker, markeredgecolor="black", ls="none")
         points += ax.errorbar(run[name] / scale, run["time_s"], spread_of(run, "time_s"), spread_of(run, name), capsize=3, ecolor="black",
                               **look)[:1]
         handles.append(Line2D([], [], markersize=POINT, label=_label(report, slug), **look))
@@ -125,19 +130,19 @@ def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
     _enlarge_covered(ax, points)
     ax.set_xlabel(cells.short_head(report, name))
     ax.set_ylabel(cells.short_head(report, "time_s"))
+    numbers_on(ax.xaxis, report.decimal_sign, False)
     numbers_on(ax.yaxis, report.decimal_sign, True)
-    if len(rows):
-        figure.legend(handles=handles, loc="outside right center", frameon=False)
+    figure.legend(handles=handles, loc="outside right center", frameon=False)
     return figure, rows
 
 
-def _enlarge_covered(ax, points: list) -> None:
-    """Give each point the size at which it is seen behind those that are drawn after it nearby."""
+def _enlarge_covered(ax, lines: list[Line2D]) -> None:
+    """Give each line's points the size at which they are seen behind later ones nearby."""
     ax.autoscale_view()
-    places = [ax.transAxes.inverted().transform(ax.transData.transform(point.get_xydata()))[0] for point in points]
-    for i, point in enumerate(points):
-        above = sum(abs(places[i] - other).max() < NEAR for other in places[i + 1:])
-        point.set_markersize(POINT + LARGER * min(above, 5))
+    places = [ax.transAxes.inverted().transform(ax.transData.transform(line.get_xydata())) for line in lines]
+    for i, line in enumerate(lines):
+        above = sum((abs(places[i][:, None] - other).max(axis=2) < NEAR).any() for other in places[i + 1:])
+        line.set_markersize(POINT + LARGER * min(above, 5))
 
 
 def growth(report) -> tuple[Canvas, pd.DataFrame]:

@@ -1,8 +1,10 @@
 """A figure, readable in print, in grey and by colour-blind readers; shown in a notebook, saved as files."""
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, wraps
+from itertools import cycle
 from pathlib import Path
 from textwrap import fill
 
@@ -11,13 +13,15 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
-from genlib.experiments import Experiment
+from genlib.experiments import EXPERIMENTS, Experiment
 from genlib.files import make_folder, replacing
 from genlib.record import READINGS
 
 WIDTH_IN = 6.3  # the text width of an A4 page
 LONGEST, LINE = 60, 16  # letters of a name, and of each of its lines beside an axis or in a legend
+LINES_IN = 0.33  # the height of a name in a legend
 WORD = 30  # letters of a word that stays whole where the line is shorter
+OTHER_MARKERS = "*PX^<>hdp8"
 SPAN = 20  # an axis is logarithmic where the largest value is more than so many times the smallest
 MAY_BREAK = re.compile(r"\s+|(?<=[-–])")
 FONT = "DejaVu Sans"
@@ -69,10 +73,13 @@ class Figure:
         folder = make_folder(folder)
         paths = {kind: folder / f"{self.name}.{kind}" for kind in kinds}
         self.heading.set(visible=titled, in_layout=titled)
-        for kind, path in paths.items():
-            with replacing(path) as file:
-                self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
-        self.heading.set(visible=True, in_layout=True)
+        self.canvas.draw_without_rendering()  # a layout sets out from the last one, which may have had another title
+        try:
+            for kind, path in paths.items():
+                with replacing(path) as file:
+                    self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
+        finally:  # a notebook shows the same figure later
+            self.heading.set(visible=True, in_layout=True)
         return list(paths.values())
 
 
@@ -101,9 +108,10 @@ def _letters() -> dict:
     return get_font(findfont(FONT)).get_charmap()
 
 
-def blank(height_in: float = 3.2) -> Canvas:
-    """An empty figure as wide as the text of a page."""
-    return Canvas(figsize=(WIDTH_IN, height_in), layout="constrained")
+def blank(height_in: float = 3.2, names: int = 0) -> Canvas:
+    """An empty figure as wide as the text of a page, with room for so many names in a legend and for the
+    heading above it."""
+    return Canvas(figsize=(WIDTH_IN, max(height_in, LINES_IN * (names + 4))), layout="constrained")
 
 
 def spread_of(run: pd.Series, name: str) -> float | None:
@@ -117,16 +125,25 @@ def bar_look(entry: Experiment) -> dict:
     return dict(color=entry.colour, hatch=entry.hatch, edgecolor="black", linewidth=0.6)
 
 
+def markers_of(slugs: Iterable[str]) -> dict[str, str]:
+    """The marker of each experiment: those without an entry of their own take turns."""
+    known, others = {entry.slug: entry.marker for entry in EXPERIMENTS}, cycle(OTHER_MARKERS)
+    return {slug: known.get(slug) or next(others) for slug in slugs}
+
+
 def scale_of(values: pd.Series) -> str:
     """The scale of an axis that shows these values from 0 on, unless they are too far apart for that."""
     return "log" if values.max() > SPAN * values.min() else "linear"
 
 
 def numbers_on(axis, decimal_sign: str, logarithmic: bool) -> None:
-    """Plain numbers, with the language's decimal sign, on an axis; few enough to be read."""
+    """Plain numbers, with the language's decimal sign, on an axis that shows its values; few enough to be
+    read."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}".replace(".", decimal_sign).replace("-", "−")))
     if logarithmic:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        low, high = axis.get_view_interval()
+        steps = (1, 2, 5) if high < 30 * low else (1, 3) if high < 3000 * low else (1,)
+        axis.set_major_locator(LogLocator(subs=steps, numticks=8))
         axis.set_minor_formatter(NullFormatter())

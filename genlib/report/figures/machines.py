@@ -51,7 +51,7 @@ def _panel(report, ax, slug: str, runs: list[pd.Series | None]) -> None:
             end = run["time_s"] + (spread or 0)
         place = dict(xy=(0, y), xycoords=ax.get_yaxis_transform()) if end is None else dict(xy=(end, y))
         ax.annotate(text, xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, **place)
-    ax.set_title(label(report.text(find(slug).label)), fontsize=9)
+    ax.set_title(label(report.text(find(slug).label)), fontsize=8)
     ax.set_ylim(len(runs) - 0.5, -0.5)
     ax.set_yticks([])
 
