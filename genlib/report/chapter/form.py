@@ -1,4 +1,5 @@
 """What the document's formats have in common: what takes the place of numbers, headings and parts."""
+import re
 from typing import NamedTuple
 
 from genlib import escape
@@ -22,8 +23,9 @@ class Listing(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """Its lines, without tabs and letters that are not seen."""
-        return [escape.plain(line.expandtabs(4)).rstrip() for line in self.text.splitlines()]
+        """Its lines, without tabs, letters that are not seen, and the room by which comments are aligned."""
+        lines = [re.sub(r"(?<=\S) {3,}(?=# )", "  ", line.expandtabs(4)) for line in self.text.splitlines()]
+        return [escape.plain(line).rstrip() for line in lines]
 
 
 class Parts(NamedTuple):

@@ -173,8 +173,8 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
         ax.annotate(cells.failure(report, run), (units, 0), (0, 6), textcoords="offset points", ha="right", fontsize=7)
     line = line_through(found)
     if pd.isna(line.unit_s):
-        text = in_lines(report.say("fewer than three conditions were measured"), 18)
-        ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize=8)
+        text = in_lines(report.say("fewer than three conditions were measured"), 24)
+        ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     else:
         ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
         ax.plot(ends, [line.fixed_s + line.unit_s * units for units in ends], color=entry.colour, lw=1)

@@ -199,6 +199,11 @@ def test_a_high_picture_leaves_its_page_room_for_the_caption(tmp_path):
     assert round(picture.height.mm) == round(0.75 * 257) and picture.width * 2 == pytest.approx(picture.height, rel=1e-3)
 
 
+def test_a_listings_comments_are_not_pushed_to_the_right_by_the_room_that_aligned_them():
+    program = "    a = 1          # [N, 3]\n        # alone\n    b = '     #'"
+    assert Listing("", program).lines == ["    a = 1  # [N, 3]", "        # alone", "    b = '     #'"]
+
+
 def test_in_word_formulas_are_words_own(word):
     [formula] = word.element.body.xpath(".//m:oMath")
     assert formula.findtext(f".//{qn('m:acc')}//{qn('m:t')}") == "t" and "bar" not in word.paragraphs[1].text
