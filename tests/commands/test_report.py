@@ -22,6 +22,15 @@ def test_the_chapter_is_written_in_the_language_and_under_the_number_that_are_as
     assert "Таблиця 2.1 – " in page and "у роботі 2025 року" in page and "Table" not in page
 
 
+@pytest.mark.parametrize("only", ["results,", " table:results ,, results"])
+def test_tables_of_runs_in_a_folder_of_any_name_are_written_beside_them(tmp_path, monkeypatch, capsys, only):
+    folder = tmp_path / "мої запуски 100%s {n}"
+    save_run(folder, "stable-diffusion", [8.0, 8.1, 8.2])
+    monkeypatch.chdir(folder)
+    assert main(["report", ".", "--only", only, "--out", "розділ 3"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"розділ 3/chapter.{kind}" for kind in ("docx", "tex", "html")]
+
+
 @pytest.mark.parametrize("options, said", [
     (["--chapter", "x"], "the chapter's number is 'x'"),
     (["--only", "results,bar"], "there is no table or figure 'bar'"),

@@ -114,6 +114,15 @@ def test_text_of_records_is_text_in_the_chapter(tmp_path, monkeypatch):
     assert [name for name, text in TEXTS.items() if chapter.escape.plain(text).split()[0][:20] not in shown] == []
 
 
+def test_of_the_pictures_of_random_weights_nothing_is_asked(tmp_path):
+    gaps = []
+    for weights in "published", "random":
+        save_run(tmp_path / weights, "stable-diffusion", [8.0] * 5, weights=weights)
+        report = Report(tmp_path / weights)
+        gaps.append(chapter.markdown(chapter.Contents(report), report.chapter_template).count("\n::: gap\n"))
+    assert gaps[0] == gaps[1] + 1
+
+
 def test_a_long_prompt_is_cut_in_the_text(tmp_path):
     save_run(tmp_path, "stable-diffusion", [8.0] * 5, settings=dict(prompt="face " * 600))
     [model] = chapter.Contents(Report(tmp_path)).models
