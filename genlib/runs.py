@@ -275,8 +275,8 @@ def facts(run: Run) -> dict:
         "matmul_flops_per_s": machine.matmul_flops_per_s, "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s,
         "started": run.started if run.start.year >= 1970 else "", "folder": str(run.folder), "origin": run.origin,
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
-        "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()),
-        "weights_bytes": model and sum(model.bytes.values()), "load_time_s": model and model.load_time_s,
+        "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()) or None,
+        "weights_bytes": model and sum(model.bytes.values()) or None, "load_time_s": model and model.load_time_s,
     } | {f"quality.{name}": value for name, value in run.quality.items()}
 
 

@@ -326,6 +326,8 @@ def test_what_a_notebook_needs_is_installed_and_what_cannot_be_is_said(monkeypat
     notebook.install_missing()
     assert called == [["pip", "install", "-q", name] for name in ("GPUtil", "python-docx")]
     assert capsys.readouterr().out.startswith("python-docx could not be installed")
+    notebook.install_missing(for_chapter=True)
+    assert called[-1] == ["pip", "install", "-q", "pypandoc_binary"] and len(called) == 5
 
 
 def test_the_address_is_written_everywhere_at_once(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ MODEL, READING = N_("Model", "column"), N_("Reading", "column")
 PUBLISHED, RATIO = N_("published", "column"), N_("ratio", "column")
 MEANS, ONLY_MEANS = N_("Mean ± standard deviation"), N_("Means", "of iterations")
 RESUMED = "*"  # behind the name of what was interrupted and taken up again
-PROFILES = {"thesis": N_("settings as published"), "tuned": N_("tuned settings"), "none": ""}
+PROFILES = {"thesis": N_("without optimisations"), "tuned": N_("optimised (the same pictures)"), "none": ""}
 WEIGHTS = {  # what they are called, and what has to be said of their figures
     "demo": (N_("demonstration weights"),
              N_("Models with demonstration weights are small: their figures say nothing of the published ones.")),
@@ -130,6 +130,11 @@ def profile(report, name: str) -> str:
     return report.say(PROFILES[name]) if name in PROFILES else report.say("profile “{profile}”", profile=name)
 
 
+def without_empty_columns(data: pd.DataFrame) -> pd.DataFrame:
+    """A table's columns with something in them."""
+    return data.loc[:, [column for column in data if set(data[column]) != {MISSING}]]
+
+
 def given(report) -> str:
     """The sentence that says whose the published figures are."""
     return report.say("Published figures are those given {reproduced}.", reproduced=report.reproduced)
@@ -176,6 +181,6 @@ def _of_memory(report, rows: pd.DataFrame) -> str:
     ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
                      "otherwise.", models=", ".join(shared)) if shared else \
         report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
-    vram = report.say("This machine has no GPU, hence no VRAM.") if rows["vram_peak_bytes"].isna().all() else \
+    vram = report.say("This machine has no GPU, hence no VRAM.") if report.summary["vram_peak_bytes"].isna().all() else \
         report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
     return f"{report.say('1 MB = 1024² bytes.')} {ram} {vram}"

@@ -22,20 +22,24 @@ def conclude(report) -> list[str]:
 
     Models whose 95 % intervals overlap or are unknown are not ranked in time, nor those in stability whose
     spreads no test can tell apart; with unlike numbers of steps nothing is ranked. A figure that no run has
-    gives no sentence. The last sentence says what the figures cannot tell. Of an experiment that contains
-    another, only the other counts.
+    gives no sentence. The last sentence says what the figures cannot tell. An experiment that contains
+    another is left out beside it, and a sentence says so. Of random weights no quality is told.
     """
-    alone = [slug for slug in report.rows.index if not find(slug).contains]
-    runs = report.rows.loc[alone].dropna(subset=["time_s"])
+    runs = report.rows.dropna(subset=["time_s"])
     if runs.empty:
-        return [report.say("No measurement succeeded, so there is nothing to conclude.")]
-    unlike = [name for slug in runs.index if (name := cells.with_steps(report, slug)) != _name(report, slug)]
+        return [report.say("No run for the table of results succeeded, so there is nothing to conclude.")]
+    wholes = [slug for slug in runs.index if find(slug).contains in runs.index]
+    left_out = [report.say("{whole} contains {part}, beside which it is left out here.", whole=_name(report, slug),
+                           part=_name(report, find(slug).contains)) for slug in wholes]
+    runs = runs.drop(wholes)
+    denoised = runs["steps"].dropna()
+    unlike = [cells.with_steps(report, slug) for slug in denoised.index] if denoised.nunique() > 1 else []
     if unlike:
         ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models="; ".join(unlike))]
     else:
         ranked = [*_fastest(report, runs), *_smallest(report, runs), *_more_stable(report, runs)]
-    return [*ranked, *_best(report, runs, ranked=not unlike), *_for_real_time(report, runs), *_for_little_memory(report, runs),
-            *_by_text(report, runs), _limits(report, runs)]
+    return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_best(report, runs, ranked=not unlike),
+            *_for_real_time(report, runs), *_for_little_memory(report, runs), *_by_text(report, runs), _limits(report, runs)]
 
 
 def _limits(report, runs: pd.DataFrame) -> str:
@@ -87,6 +91,13 @@ def _smallest(report, runs: pd.DataFrame) -> list[str]:
                        largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
 
 
+def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
+    """Whose RAM is not told, where no VRAM is told instead."""
+    shared = [slug for slug in runs.index if not find(slug).own_ram and runs["vram_peak_bytes"].isna().any()]
+    return [report.say("The RAM of {models} is left out: its process may hold what ran in it before.",
+                       models=_names(report, shared))] * bool(shared)
+
+
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
     return [find(slug).own_ram for slug in runs.index]
 
@@ -96,11 +107,12 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
     if len(spread) < 2:
         return []
     shares = {slug: report.rounded(100 * share, 1) for slug, share in spread.items()}
-    if _p_of_equal_spreads(runs.loc[spread.index]) < SPREAD_P:
-        least, most = spread.index[0], spread.index[-1]
+    least, most, pairs = spread.index[0], spread.index[-1], len(spread) * (len(spread) - 1) / 2
+    if pairs * _p_of_equal_spreads(runs.loc[[least, most]]) < SPREAD_P:  # Bonferroni: the pair was chosen among all
         return [report.say("{model} is more stable than {other}: its time varies by {percent} %, that of {other} by {other_percent} % "
-                           "(Brown–Forsythe test, p < {p}).", model=_name(report, least), percent=shares[least],
-                           other=_name(report, most), other_percent=shares[most], p=report.rounded(SPREAD_P, 2))]
+                           "(Brown–Forsythe test with Bonferroni’s correction, p < {p}).",
+                           model=_name(report, least), other=_name(report, most),
+                           percent=shares[least], other_percent=shares[most], p=report.rounded(SPREAD_P, 2))]
     figures = "; ".join(f"{_name(report, slug)} {shares[slug]} %" for slug in runs.index if slug in shares)
     return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.",
                        n=span(sorted(runs.loc[spread.index, "n"])), figures=figures)]
@@ -118,6 +130,8 @@ def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
 
 
 def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
+    if runs["weights"].iloc[0] == "random":  # whose pictures are noise
+        return []
     sentences, shown = [], set()
     for name, reading in QUALITIES.items():
         values = runs[f"quality.{name}"].dropna().sort_values(ascending=False) if f"quality.{name}" in runs else []
@@ -152,21 +166,20 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     peak."""
     if runs["vram_peak_bytes"].notna().any():
         peaks = pd.Series({slug: _held_by_device(run) for slug, run in runs["run"].items()})
-        fits = N_("Weak machines: within 4 GB of VRAM stay {models}. The device held at most, in MB: {figures}.")
-        none = N_("Weak machines: none stays within 4 GB of VRAM. The device held at most, in MB: {figures}.")
-        unknown, why = peaks.index[peaks.isna()], N_(
-            "Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.")
+        fits = N_("For weak machines (4 GB of VRAM) these serve: {models}. The device held at most, in MB: {figures}.")
+        none = N_("For weak machines (4 GB of VRAM) none serves. The device held at most, in MB: {figures}.")
+        unknown = peaks.index[peaks.isna()]
     else:
         peaks = runs["ram_peak_bytes"][_own_ram(runs)]
-        fits = N_("Weak machines: within 4 GB of RAM stay {models}. The process held at most, in MB: {figures}.")
-        none = N_("Weak machines: none stays within 4 GB of RAM. The process held at most, in MB: {figures}.")
-        unknown, why = runs.index.difference(peaks.index), N_(
-            "The RAM of {models} is left out: its process may hold what ran in it before.")
+        fits = N_("For weak machines (4 GB of RAM) these serve: {models}. The process held at most, in MB: {figures}.")
+        none = N_("For weak machines (4 GB of RAM) none serves. The process held at most, in MB: {figures}.")
+        unknown = []
     peaks = peaks.dropna()
     light = peaks.index[peaks <= WEAK_BYTES]
     figures = "; ".join(f"{_name(report, slug)} {report.rounded(peak / MB, 0)}" for slug, peak in peaks.items())
     return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
-        [report.say(why, models=_names(report, unknown))] * bool(len(unknown))
+        [report.say("Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.",
+                    models=_names(report, unknown))] * bool(len(unknown))
 
 
 def _held_by_device(run: Run) -> float:
@@ -178,20 +191,20 @@ def _by_text(report, runs: pd.DataFrame) -> list[str]:
     """What takes a prompt, at its time with one where there is such a run."""
     sentences = []
     for slug in (slug for slug in runs.index if find(slug).takes_text):
-        prompted = _times_with_prompt(report, runs.loc[slug])
+        prompted = _with_prompt(report, runs.loc[slug])
         name = _name(report, slug)
         sentences.append(
-            report.say("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image.", model=name,
-                       time=report.significant(prompted.iloc[-1], 3)) if len(prompted) else
+            report.say("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).",
+                       model=name, time=report.significant(prompted["time_s"].iloc[-1], 3), n=prompted["n"].iloc[-1]) if len(prompted) else
             report.say("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.", model=name,
                        time=report.significant(runs.loc[slug, "time_s"], 3)))
     return sentences
 
 
-def _times_with_prompt(report, run: pd.Series) -> pd.Series:
-    """Mean times, newest last, of runs with a prompt and the same model, precision and steps as `run`."""
+def _with_prompt(report, run: pd.Series) -> pd.DataFrame:
+    """Runs that succeeded, newest last, with a prompt and the same model, precision and steps as `run`."""
     rows = report.summary.sort_values("when", kind="stable")
     rows = rows[(rows["experiment"] == run["experiment"]) & (rows["method"] == "genlib") & (rows["model"] == run["model"])
                 & rows["variant"].isin(["", find(run["experiment"]).prompted_variant]) & (rows["dtype"] == run["dtype"])
                 & ((rows["steps"] == run["steps"]) | (rows["steps"].isna() & pd.isna(run["steps"])))]
-    return rows[[bool(one.settings.get("prompt")) for one in rows["run"]]]["time_s"].dropna()
+    return rows[[bool(one.settings.get("prompt")) for one in rows["run"]]].dropna(subset=["time_s"])

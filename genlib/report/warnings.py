@@ -172,7 +172,8 @@ def _disturbed(report, run: Run) -> list[Doubt]:
     cores = run.machine.cores or run.machine.threads or 1
     if known and (busy := sum(i.other_cpu_s for i in known) / sum(i.time_s for i in known)) > BUSY_CORES * cores:
         seen.append(Doubt(report.say("Other processes kept processor cores busy"),
-                          report.say("{cores} on average", cores=report.rounded(busy, 1)), report.say("Close them and measure again.")))
+                          report.say("{cores} cores on average", cores=report.rounded(busy, 1)),
+                          report.say("Close them and measure again.")))
     if (swapped := readings(good, "swapped_bytes").sum()) > SWAPPED_BYTES:
         seen.append(Doubt(report.say("The machine moved data between memory and swap"),
                           f"{report.rounded(swapped / MB, 0)} {report.say(MEGABYTES)}", report.say("Free some memory and measure again.")))

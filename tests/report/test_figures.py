@@ -61,7 +61,7 @@ def test_every_figure_fits_the_page_and_names_machine_and_weights_and_is_saved_t
 def test_a_figure_is_shown_in_a_notebook_as_a_picture_and_named_in_a_console(folder):
     figure = Report(folder).figure("vae")
     assert figure._repr_png_().startswith(b"\x89PNG")
-    assert repr(figure) == "figure vae: What the VAE gives back – Tesla T4 · published weights · settings as published"
+    assert repr(figure) == "figure vae: What the VAE gives back – Tesla T4 · published weights · without optimisations"
 
 
 def test_drawing_leaves_the_users_matplotlib_settings_alone(folder):

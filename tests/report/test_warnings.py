@@ -115,7 +115,7 @@ def test_an_outlier_is_named_by_its_iteration(tmp_path):
     (dict(throttled=[[], ["power cap"], [], [], ["power cap", "power brake"]]),
      "The GPU slowed itself down: Stable Diffusion (power brake, power cap). "),
     (dict(vram_others_bytes=500 * MB), "Other processes held memory of the GPU: Stable Diffusion (500 MB). "),
-    (dict(other_cpu_s=1.2), "Other processes kept processor cores busy: Stable Diffusion (1.2 on average). "),
+    (dict(other_cpu_s=1.2), "Other processes kept processor cores busy: Stable Diffusion (1.2 cores on average). "),
     (dict(swapped_bytes=10 * MB), "The machine moved data between memory and swap: Stable Diffusion (50 MB). "),
     (dict(warnings=["the driver gave no answer"]), "the driver gave no answer: Stable Diffusion."),
 ])

@@ -7,7 +7,7 @@ import io
 import zipfile
 from tempfile import TemporaryDirectory
 
-from genlib.report import formats
+from genlib.report import formats, layout
 from genlib.report.chapter import pandoc, styles
 from genlib.report.chapter.form import HIGHEST, Form
 from genlib.report.chapter.pandoc import div, paragraph, string
@@ -44,7 +44,7 @@ class Word(Form):
         return string(text)
 
     def table(self, label, table):
-        note = [styled(styles.NOTE, string(table.note))] if table.note else []
+        note = [styled(styles.NOTE, string(layout.unbroken(table.note)))] if table.note else []
         return [styled(styles.CAPTION, string(self.caption(label, table.title))), styled(styles.PLACE, string(label)), *note]
 
     def figure(self, label, figure):

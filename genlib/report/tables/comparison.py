@@ -44,17 +44,17 @@ def _names_of_the_thesis(report) -> list[str]:
 
 def _without_entry(report) -> list[str]:
     known = [entry.slug for entry in experiments.EXPERIMENTS]
-    return [report.say("{experiment} is no experiment that genlib knows: it is shown under the name in its record.", experiment=slug)
-            for slug in report.rows.index if slug not in known]
+    strange = ", ".join(cells.with_steps(report, slug) for slug in report.rows.index if slug not in known)
+    return [report.say("Experiments that genlib does not know are shown under the names in their records: {names}.",
+                       names=strange)] * bool(strange)
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
     """Each reading of Table 1 beside the thesis's figure, with their ratio where the two can be compared."""
-    rows = []
-    for slug, row in report.rows.iterrows():
-        published = experiments.find(slug).published
+    rows, measured = [], [slug for slug in report.rows.index if experiments.find(slug).published]
+    for slug, row in report.rows.loc[measured].iterrows():
         for name in TABLE1:
-            reading, there = READINGS[name], published and published.averages.get(name)
+            reading, there = READINGS[name], experiments.find(slug).published.averages.get(name)
             ratio = report.significant(row[name] / there, 2) if comparable(row, name) and not is_missing(row[name]) else MISSING
             rows.append({
                 report.say(cells.MODEL): cells.name(report, slug), report.say(cells.READING): cells.short_head(report, name),
@@ -64,16 +64,21 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
     if not rows:
         return pd.DataFrame(), nothing(report)
     like = report.say("A ratio is given of weights at full size, with the same model, number of steps and way of reading.")
-    return pd.DataFrame(rows), f"{cells.given(report)} {like} {cells.note(report, report.rows)}"
+    if report.summary["vram_peak_bytes"].isna().all():
+        like += " " + report.say("Without a GPU the weights lie in RAM, of which no ratio is given.")
+    return pd.DataFrame(rows), f"{cells.given(report)} {like} {cells.note(report, report.rows.loc[measured])}"
 
 
 def comparable(row: pd.Series, name: str) -> bool:
     """Whether a reading of a run may be held against the thesis's figure.
 
-    It has to be of weights at full size, the same model and number of steps, and read in the same way.
+    It has to be of weights at full size, the same model and number of steps, and read in the same way; RAM of
+    a machine with a GPU, since the weights lie in it elsewhere.
     """
     published = experiments.find(row["experiment"]).published
     if published is None or name not in published.averages or name in published.read_otherwise:
+        return False
+    if name == "ram_bytes" and is_missing(row["vram_peak_bytes"]):
         return False
     full_size = row["weights"] in ("published", "random")
     its_steps = is_missing(row["steps"]) or row["steps"] == experiments.STEPS
@@ -81,16 +86,16 @@ def comparable(row: pd.Series, name: str) -> bool:
 
 
 def readings(report) -> tuple[pd.DataFrame, str]:
-    """A row for each reading, a column for each model. Energy and work are those of a call."""
+    """A row for each reading that a run has, a column for each model. Energy and work are those of a call."""
     if report.rows.empty:
         return pd.DataFrame(), nothing(report)
     qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
-    qualities = [name for name in dict.fromkeys(qualities) if name in report.rows and report.rows[name].notna().any()]
     rest = [name for name in ONCE if name not in AROUND_TIME]
     rows = []
-    for name in ["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]:
-        row = {report.say(cells.READING): _reading_name(report, name)}
-        rows.append(row | {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()})
+    for name in dict.fromkeys(["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]):
+        texts = {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()}
+        if set(texts.values()) != {MISSING}:
+            rows.append({report.say(cells.READING): _reading_name(report, name)} | texts)
     origins = choice.several_places(report, report.rows) or [
         report.say("The runs are from “{origin}”.", origin=report.rows["origin"].iloc[0])]
     return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_of_shares(report), *origins])
@@ -122,13 +127,14 @@ def _reading_cell(report, row: pd.Series, name: str) -> str:
         return f"{row['n']} ({row['failed']})"
     if name == "interval":
         return cells.interval(report, row)
-    return cells.mean(report, row, name) if name in READINGS else cells.figure(report, row[name], _reading(name))
+    return cells.mean(report, row, name) if name in READINGS else cells.figure(report, row.get(name), _reading(name))
 
 
 def cost(report) -> tuple[pd.DataFrame, str]:
     """What many images take at the measured mean time: a row for each model and number of images.
 
-    Money is hours and kWh at their prices: a dash without a price, or if priced energy was not read.
+    Money is hours and kWh at their prices: a dash if priced energy was not read. A column without a figure is
+    left out.
     """
     rows = []
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
@@ -136,7 +142,10 @@ def cost(report) -> tuple[pd.DataFrame, str]:
         rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
     note = report.say("At the measured mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in "
                       "two; it is assumed that every image takes as long and that devices share the work without loss.")
-    return pd.DataFrame(rows), f"{note} {cells.note(report, report.rows, cells.ONLY_MEANS, memory=False)}" if rows else nothing(report)
+    prices = report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(report.price_per_hour, 3),
+                        kwh=report.significant(report.price_per_kwh, 3)) if report.price_per_hour or report.price_per_kwh else ""
+    note = " ".join(filter(None, [note, prices, cells.note(report, report.rows, cells.ONLY_MEANS, memory=False)]))
+    return (cells.without_empty_columns(pd.DataFrame(rows)), note) if rows else (pd.DataFrame(), nothing(report))
 
 
 def _cost_of(report, name: str, run: pd.Series, images: int, digits: int) -> dict[str, str]:

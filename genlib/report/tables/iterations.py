@@ -16,7 +16,7 @@ def iterations(report, experiment: str) -> tuple[pd.DataFrame, str]:
     lines = [{number: report.say("first image")} | _cells(report, row, run.warmup[0], names)] if run.warmup else []
     lines += [{number: str(i)} | _cells(report, row, iteration, names) for i, iteration in enumerate(run.iterations, 1)]
     if run.good:
-        lines.append({number: report.say(N_("mean", "row"))} | _summary(report, row, names, ""))
+        lines.append({number: report.say(N_("mean", "row")) + cells.mark(report.rows.loc[[experiment]])} | _summary(report, row, names, ""))
     if len(run.good) > 1:
         lines.append({number: report.say("standard deviation")} | _summary(report, row, names, "_sd"))
     note = [report.say("The first image warms the model up and is not in the mean.")] if run.warmup else []

@@ -70,8 +70,6 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     if len({place.name for place in there}) < 2:
         return pd.DataFrame(), report.say("There are runs of one machine only.")
     rows = [_row(report, slug, name, run, found) for slug, found in by_model(there) for name, run in found]
-    data = pd.DataFrame(rows)
-    data = data.loc[:, [column for column in data if set(data[column]) != {MISSING}]]
     used = pd.concat([place.rows for place in there])
     profile = cells.profile(report, used["profile"].iloc[0])
     sentences = [report.say("All runs: {profile}.", profile=profile)] if profile else []
@@ -80,8 +78,8 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     if used["reference"].any():
         sentences.append(report.say("“Reference” marks runs of others, which are there to compare with."))
     sentences += [report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes.")]
-    return data, " ".join([*sentences, *(report.say(doubt) for weights in dict.fromkeys(used["weights"])
-                                         if (doubt := cells.WEIGHTS[weights][1]))])
+    sentences += [report.say(doubt) for weights in dict.fromkeys(used["weights"]) if (doubt := cells.WEIGHTS[weights][1])]
+    return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(sentences)
 
 
 def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd.Series]]) -> dict[str, str]:

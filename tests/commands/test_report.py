@@ -1,0 +1,31 @@
+"""genlib report: the chapter from a terminal."""
+import pytest
+from saved_runs import save_run
+
+from genlib.__main__ import main
+
+
+@pytest.fixture
+def results(tmp_path):
+    save_run(tmp_path / "results", "stable-diffusion", [8.0, 8.1, 8.2, 8.1, 8.0], settings=dict(steps=50, prompt=""))
+    return tmp_path / "results"
+
+
+def test_the_chapter_is_written_in_the_language_and_under_the_number_that_are_asked_for(results, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "results", "--language", "uk", "--chapter", "2", "--reproduced", "у роботі 2025 року"]) == 0
+    written = capsys.readouterr().out.splitlines()
+    assert written[:3] == [f"results/chapter/chapter.{kind}" for kind in ("docx", "tex", "html")]
+    assert "results/chapter/figures/bars.pdf" in written
+    assert all((tmp_path / path).stat().st_size for path in written)
+    page = (tmp_path / "results" / "chapter" / "chapter.html").read_text(encoding="utf-8")
+    assert "Таблиця 2.1 – " in page and "у роботі 2025 року" in page and "Table" not in page
+
+
+@pytest.mark.parametrize("options, said", [
+    (["--chapter", "x"], "the chapter's number is 'x'"), (["--only", "results,bar"], "there is no table or figure 'bar'"),
+    (["--template", "none.md"], "none.md"), (["--reference", "nowhere"], "nowhere is not here"), (["--machine", "h100"], "h100")])
+def test_what_cannot_be_written_is_said_in_one_sentence_and_nothing_is(results, tmp_path, capsys, options, said):
+    assert main(["report", str(results), "--out", str(tmp_path / "out"), *options]) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("genlib: ") and error.count("\n") == 1 and not (tmp_path / "out").exists()
