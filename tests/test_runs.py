@@ -287,7 +287,7 @@ def test_runs_of_an_earlier_version_are_read_to_the_figures_that_it_printed():
 
 def test_a_run_of_an_earlier_version_is_written_back_as_it_was():
     for file in (EARLIER / "cpu-amd-epyc").rglob("run.json"):
-        assert json.loads(runs.read(file).to_json()) == {"call": None} | json.loads(file.read_text(encoding="utf-8")), file
+        assert json.loads(runs.read(file).to_json()) == json.loads(file.read_text(encoding="utf-8")) | {"call": None}, file
 
 
 # --- which run counts

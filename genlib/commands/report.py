@@ -11,7 +11,7 @@ def add(commands):
     add_choice(parser)
     parser.add_argument("--chapter", default="3", metavar="N",
                         help="the chapter's number, from which its tables count (default: %(default)s)")
-    parser.add_argument("--only", type=lambda text: [name.strip() for name in text.split(",")], default=[], metavar="LIST",
+    parser.add_argument("--only", type=lambda text: [name.strip() for name in text.split(",") if name.strip()], default=[], metavar="LIST",
                         help="tables and figures to write without the text, as in results,bars (default: the whole chapter)")
     parser.add_argument("--template", type=a_path, metavar="FILE",
                         help="the text, in Markdown with Jinja2 (default: genlib/locale/<language>/chapter.md)")

@@ -23,9 +23,21 @@ def test_the_chapter_is_written_in_the_language_and_under_the_number_that_are_as
 
 
 @pytest.mark.parametrize("options, said", [
-    (["--chapter", "x"], "the chapter's number is 'x'"), (["--only", "results,bar"], "there is no table or figure 'bar'"),
-    (["--template", "none.md"], "none.md"), (["--reference", "nowhere"], "nowhere is not here"), (["--machine", "h100"], "h100")])
+    (["--chapter", "x"], "the chapter's number is 'x'"),
+    (["--only", "results,bar"], "there is no table or figure 'bar'"),
+    (["--template", "none.md"], "none.md cannot be read (No such file or directory)"),
+    (["--reference", "nowhere"], "nowhere is not here"), (["--machine", "h100"], "h100")])
 def test_what_cannot_be_written_is_said_in_one_sentence_and_nothing_is(results, tmp_path, capsys, options, said):
     assert main(["report", str(results), "--out", str(tmp_path / "out"), *options]) == 1
     error = capsys.readouterr().err
     assert said in error and error.startswith("genlib: ") and error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("only", ["results,", " table:results ,, results"])
+def test_the_chapter_of_runs_in_a_folder_of_any_name_is_written_beside_them(tmp_path, monkeypatch, capsys, only):
+    folder = tmp_path / "мої запуски 100%s {n}"
+    save_run(folder, "stable-diffusion", [8.0, 8.1, 8.2])
+    monkeypatch.chdir(folder)
+    assert main(["report", ".", "--only", only, "--out", "розділ 3", "--chapter", "3", "--language", "uk"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"розділ 3/chapter.{kind}" for kind in ("docx", "tex", "html")]
+    assert "Таблиця 3.1 – " in (folder / "розділ 3" / "chapter.html").read_text(encoding="utf-8")

@@ -35,6 +35,7 @@ torch.cuda.synchronize()
 time_s = time.perf_counter() - start
 vram_peak_bytes = torch.cuda.max_memory_allocated()
 ram_bytes = psutil.Process().memory_info().rss"""
+LONGEST = 200  # letters of a setting, such as a prompt, that the text shows
 OF_A_GPU = "torch.cuda"  # lines that a computer without one leaves out
 
 
@@ -49,10 +50,10 @@ def write(report, folder: Path, number: str, template: Path | None = None, only:
     and figures, for these without a text; "growth" is both, "figure:growth" the figure alone. Raises
     ValueError for a number, a name or a template that will not do; then nothing is written.
     """
-    if not str(number).isdecimal():
+    if not re.fullmatch(r"\s*[0-9]{1,3}\s*", str(number)):
         raise ValueError(f"the chapter's number is {number!r}: use a whole number, as in 3")
     contents = Contents(report)
-    text = contents.only(only) if only else markdown(contents, template or report.chapter_template)
+    text = contents.only(only) if only else markdown(contents, Path(template or report.chapter_template))
     return documents.write(text, contents.parts, report, folder, int(number))
 
 
@@ -62,9 +63,11 @@ def markdown(contents: "Contents", template: Path) -> str:
     names = {name: getattr(contents, name) for name in dir(contents) if not name.startswith("_")}
     try:
         return environment.from_string(template.read_text(encoding="utf-8-sig")).render(names)
+    except OSError as error:
+        raise OSError(f"the template {template} cannot be read ({error.strerror}): give another file") from None
     except UnicodeDecodeError:
         raise ValueError(f"the template {template} is not in UTF-8: save it as UTF-8") from None
-    except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
+    except (TemplateError, TypeError, AttributeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         line = f", line {error.lineno}" if hasattr(error, "lineno") else ""
         raise ValueError(f"the template {template}{line} cannot be filled ({error}): correct it") from error
 
@@ -75,8 +78,9 @@ def _escaped(value) -> str:
 
 
 def _code(text: str) -> str:
-    """A piece of a program within a line, between as many backticks as it needs."""
+    """A piece of a program within a line, cut if it is long, between as many backticks as it needs."""
     text = escape.plain(text).strip()
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{ticks} {text} {ticks}"
 
@@ -88,6 +92,8 @@ class Contents:
         self._report, rows = report, report.rows
         if rows.empty:
             raise ValueError("there is no run that Table 1 can show, and so no chapter: run notebooks 1 to 3, or give their results")
+        if not rows["n"].any():
+            raise ValueError("no iteration of these runs succeeded, and so there is no chapter: measure again, or choose other runs")
         weights = set(rows["weights"])
         self.demo, self.random, self.has_vram = "demo" in weights, "random" in weights, bool(rows["vram_peak_bytes"].notna().any())
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
@@ -107,7 +113,7 @@ class Contents:
         return dict(slug=key(entry.slug), label=report.text(entry.label), family=report.text(entry.family), name=row["model"],
                     dtype=row["dtype"], weights=report.say(weights), settings=Markdown(", ".join(settings)),
                     parameters=cells.figure(report, row["parameters"], ONCE["parameters"]) if row["parameters"] else "",
-                    one_picture=_draws_one_picture(run), sources=entry.papers)
+                    one_picture=run.settings.get("prompt") == "" and _draws_one_picture(run), sources=entry.papers)
 
     @cached_property
     def parts(self) -> Parts:
@@ -136,9 +142,9 @@ class Contents:
         return Markdown(f"[](#{place})")
 
     def cite(self, *keys: str) -> Markdown:
-        """The numbers of sources, by their keys: one key's alone, or of all that begin with it."""
+        """The numbers of sources, by their keys; "model" is every model, "package" every package."""
         found = [name for key in keys for name in self.parts.sources if name == key or re.fullmatch(rf"{key}\d+", name)]
-        return Markdown(", ".join(self.ref(f"source:{name}") for name in found))
+        return self.ref(f"source:{','.join(found)}") if found else Markdown()
 
     def only(self, names: Iterable[str]) -> str:
         """Tables and figures without a text. Raises ValueError, saying which there are, for another name."""

@@ -1,8 +1,8 @@
 """One text in pandoc's Markdown, with its parts put in and numbered, as Word, LaTeX and HTML.
 
 In the text `::: {.table name=results}` and `:::` on the next line stand for a table, likewise .figure and
-.listing; `[](#table:results)` for its number and `[](#source:key)` for a source's; `::: sources` for the list
-of sources; `::: gap` begins what the author is to write.
+.listing; `[](#table:results)` for its number, `[](#source:key,other)` for those of sources;
+`::: sources` for their list; `::: gap` begins what the author is to write.
 """
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,7 +53,7 @@ def number(tree: dict, parts: Parts, chapter: int) -> dict[str, str]:
 
     def see(node: dict) -> None:
         if node["t"] == "Link" and not node["c"][1]:
-            referred.append(node["c"][2][0].removeprefix("#"))
+            referred.extend(pandoc.referred(node))
         elif node["t"] == "Div" and (kind := pandoc.place(node)[0]) in pandoc.PLACES:
             name, there = pandoc.place(node)[1], parts.of(kind)
             label = f"{kind}:{name}"

@@ -65,10 +65,19 @@ class Form:
             return getattr(self, kind)(f"{kind}:{name}", self.parts.of(kind)[name]) if kind in pandoc.PLACES else \
                 self.gap(node["c"][1]) if kind == "gap" else self.sources()
         if node["t"] == "Link" and not node["c"][1]:
-            label = node["c"][2][0].removeprefix("#")
-            number = self.numbers[label]
-            return [self.reference(label, f"[{number}]" if label.startswith("source:") else number)]
+            labels = pandoc.referred(node)
+            return self._cited(labels) if labels[0].startswith("source:") else [self.reference(labels[0], self.numbers[labels[0]])]
         return self.heading(node) if node["t"] == "Header" else None
+
+    def _cited(self, labels: list[str]) -> list:
+        """As in [1], [3]–[5]: of more than two numbers in a row the first and the last."""
+        made, by_number = [], {int(self.numbers[label]): label for label in labels}
+        for number in sorted(by_number):
+            within = number - 1 in by_number and number + 1 in by_number
+            if not within:
+                between = "–" if number - 2 in by_number and number - 1 in by_number else ", "
+                made += [string(between), self.reference(by_number[number], f"[{number}]")]
+        return made[1:]
 
     def heading(self, node: dict) -> list | None:
         """A heading behind its number: 3, 3.1, 3.1.1."""

@@ -38,6 +38,7 @@ DOCUMENT = r"""%% Of pdflatex, xelatex and lualatex any makes the document; run 
 \newenvironment{captioned}{\par\medskip}{\par}
 \newenvironment{sources}{\par\raggedright\setlength{\parindent}{%(indent)gmm}}{\par}
 \newenvironment{program}{\par\nobreak\setstretch{1}\ttfamily\fontsize{10}{12}\selectfont\raggedright\setlength{\parindent}{0pt}}{\par}
+\renewcommand{\labelitemi}{--}
 \providecommand{\tightlist}{\setlength{\itemsep}{0pt}\setlength{\parskip}{0pt}}
 \usepackage[hidelinks]{hyperref}
 \begin{document}

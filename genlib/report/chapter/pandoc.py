@@ -78,6 +78,12 @@ def replaced(node, replace):
     return made
 
 
+def referred(link: dict) -> list[str]:
+    """The labels that a link within the document is to: one, or those of sources that are cited together."""
+    kind, colon, names = link["c"][2][0].removeprefix("#").partition(":")
+    return [f"{kind}{colon}{name}" for name in names.split(",")]
+
+
 def place(div: dict) -> tuple[str, str]:
     """What a Div of the text stands for: one of DIVS, and the name."""
     _, [kind], values = div["c"][0]

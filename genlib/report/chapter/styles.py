@@ -37,7 +37,8 @@ class Page:
 
 
 MONO = "Courier New"  # of listings: DSTU 3008:2015 says nothing of them
-SOURCE, CAPTION, FIGURE, BELOW, NOTE, PLACE, GAP = "Source", "Caption Above", "Figure", "Caption Below", "Table Note", "Place", "Gap"
+SOURCE, CAPTION, FIGURE, BELOW, NOTE, PLACE, GAP, ON = \
+    "Source", "Caption Above", "Figure", "Caption Below", "Table Note", "Place", "Gap", "Going On"
 
 
 def reference(pandocs: bytes, page: Page) -> bytes:
@@ -62,7 +63,8 @@ def reference(pandocs: bytes, page: Page) -> bytes:
     heading = dict(line_spacing=page.line_spacing, keep_with_next=True, space_after=Pt(page.size_pt / 2))
     below_above = dict(space_before=Pt(page.size_pt / 2))
     styles = {  # Normal: what is in cells; Compact: items of lists, which have an indent of their own
-        "Normal": {}, "Body Text": indented, "First Paragraph": indented, SOURCE: indented | dict(alignment=ALIGN.LEFT), "Compact": text,
+        "Normal": {}, "Body Text": indented, "First Paragraph": indented, SOURCE: indented | dict(alignment=ALIGN.LEFT), ON: text,
+        "Compact": text,
         "Heading 1": heading | dict(alignment=ALIGN.CENTER, page_break_before=True),
         "Heading 2": heading | below_above | dict(first_line_indent=Mm(page.indent_mm)),
         "Heading 3": heading | below_above | dict(first_line_indent=Mm(page.indent_mm)),

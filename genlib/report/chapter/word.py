@@ -5,12 +5,15 @@ these are put in by python-docx, since pandoc knows neither measured widths nor 
 """
 import io
 import zipfile
+from itertools import dropwhile
 from tempfile import TemporaryDirectory
 
 from genlib.report import formats, layout
 from genlib.report.chapter import pandoc, styles
 from genlib.report.chapter.form import HIGHEST, Form
 from genlib.report.chapter.pandoc import div, paragraph, string
+
+PANDOCS_BULLETS = "\uf0b7", "o", "\uf0a7"
 
 
 def styled(style: str, *inlines: dict) -> dict:
@@ -36,9 +39,22 @@ class Word(Form):
         for place in [each for each in document.paragraphs if each.style.name == styles.PLACE]:
             kind, _, name = place.text.partition(":")
             getattr(self, f"_put_{kind}")(document, place, self.parts.of(kind)[name])
-        for indent in document.part.numbering_part.element.iter(qn("w:ind")):
-            indent.set(qn("w:hanging"), "560")  # 1 cm: the numbers of lists, from 10 on, are wider than pandoc thinks
+        for level in document.part.numbering_part.element.iter(qn("w:lvl")):
+            level.find(f".//{qn('w:ind')}").set(qn("w:hanging"), "560")  # 1 cm: numbers from 10 on are wider than pandoc thinks
+            sign = level.find(qn("w:lvlText"))
+            if sign.get(qn("w:val")) in PANDOCS_BULLETS:
+                sign.set(qn("w:val"), "–")  # as DSTU 3008:2015 has it
+                level.remove(level.find(qn("w:rPr")))  # a font of symbols alone
         return _undated(document)
+
+    def _replacement(self, node):
+        """What goes on behind a formula is no new paragraph: it has no indent."""
+        if node["t"] == "Para":
+            ends = [n for n, part in enumerate(node["c"]) if part["t"] == "Math" and part["c"][0]["t"] == "DisplayMath"]
+            behind = node["c"][ends[-1] + 1:] if ends else []
+            if rest := list(dropwhile(lambda part: part["t"] in ("Space", "SoftBreak"), behind)):
+                return [paragraph(*node["c"][:ends[-1] + 1]), styled(styles.ON, *rest)]
+        return super()._replacement(node)
 
     def reference(self, label, text):
         return string(text)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from genlib import escape
 from genlib.locale import Language, languages
-from genlib.report.chapter import documents, pandoc
+from genlib.report.chapter import documents, pandoc, styles
 from genlib.report.chapter.form import Listing, Parts
 from genlib.report.tables import Table
 
@@ -130,6 +130,27 @@ def test_in_word_numbers_are_text(word):
     assert texts(word)[-3:] == ["1. Останнє Назва", "2. Перше Назва", "3. Інше Назва"]
     assert [each.text for each in word.paragraphs if each.style.name.startswith("Heading")] == ["3 Ресурси", "3.1 Метод", "3.2 Показники",
                                                                                                "Джерела"]
+
+
+def test_sources_that_are_cited_together_stand_in_order_and_as_ranges(tmp_path):
+    given = parts()
+    given.sources.update({letter: letter for letter in "abcdefg"})
+    documents.write("[](#source:b), [](#source:a,d,c), [](#source:g), [](#source:e,c,f,a,b,b), [](#source:b,a).", given, report(), tmp_path)
+    assert texts(Document(tmp_path / "chapter.docx"))[0] == "[1], [2]–[4], [5], [1], [2], [4], [6], [7], [1], [2]."
+    page = (tmp_path / "chapter.html").read_text(encoding="utf-8")
+    assert '<a href="#source:a">[2]</a>–<a href="#source:c">[4]</a>' in page
+    assert "\\hyperref[source:a]{{[}2{]}}–" in (tmp_path / "chapter.tex").read_text(encoding="utf-8")
+
+
+def test_in_word_items_have_dashes_and_what_goes_on_behind_a_formula_no_indent(tmp_path):
+    text = "Before\n$$x ,$$\nwhere $x$ is it.\n\n$$y$$\n\n- One\n- Two\n\n  of two paragraphs"
+    [path, *_] = documents.write(text, parts(), report(), tmp_path)
+    word = Document(path)
+    shown = [each for each in word.paragraphs if each.text]
+    assert [each.style.name for each in shown[:2]] == ["First Paragraph", styles.ON] and shown[1].text.startswith("where")
+    assert styles.ON not in [each.style.name for each in shown[2:]] and not word.styles[styles.ON].paragraph_format.first_line_indent
+    levels = [level for level in word.part.numbering_part.element.iter(qn("w:lvl")) if level.find(qn("w:lvlText")).get(qn("w:val")) == "–"]
+    assert len(levels) >= 9 and not any(level.find(qn("w:rPr")) is not None for level in levels)
 
 
 def test_in_html_numbers_lead_to_what_has_them(page):
