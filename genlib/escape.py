@@ -59,6 +59,6 @@ def latex(text: str) -> str:
 
 
 def _latex_if_there(letter: str) -> str:
-    """Counted by tens, since " may be active under babel."""
-    number = f"{{[}}U+{ord(letter):04X}{{]}}"
+    """Counted by tens, since " may be active under babel; a line may end behind a number."""
+    number = f"{{[}}U+{ord(letter):04X}{{]}}\\allowbreak"
     return f"\\ifdefined\\Umathchar\\iffontchar\\font{ord(letter)} {letter}\\else{number}\\fi\\else{number}\\fi{{}}"

@@ -179,7 +179,7 @@ def test_latex_of_any_text_compiles_and_leaves_out_no_letter(tmp_path, engine):
     for i, text in enumerate(text for text in NASTY if len(text) < 200):
         body.append(to_latex(pd.DataFrame({text or "a": [text, text], "b": ["−1", "2 ≈ 3"]}), f"t{i}", text, text))
     log, labels = latex.compiled(latex.document("\n\\clearpage\n".join(body)), engine, tmp_path)
-    assert "Missing character" not in log and len(labels) == len(body) - 1
+    assert "Missing character" not in log and not re.search(r"Overfull .hbox .\d{4}", log) and len(labels) == len(body) - 1
 
 
 @pytest.mark.slow
