@@ -179,7 +179,8 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
         ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
         ax.plot(ends, [line.fixed_s + line.unit_s * units for units in ends], color=entry.colour, lw=1)
         text = report.say("{fixed} s {sign} {slope} s × n\nR² = {r2}", fixed=report.significant(line.fixed_s, 2),
-                          sign="−" if line.unit_s < 0 else "+", slope=report.significant(abs(line.unit_s), 2), r2=report.rounded(line.r2, 3))
+                          sign="−" if line.unit_s < 0 else "+", slope=report.significant(abs(line.unit_s), 2),
+                          r2=report.rounded(line.r2, 3))
         ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=not loop.is_side)
