@@ -14,8 +14,8 @@ import torch
 from genlib import nvml
 from genlib.runs import Machine, slug
 
-PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "psutil",
-            "nvidia-ml-py"]
+PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "scikit-image",
+            "psutil", "nvidia-ml-py"]
 LONGEST_NAME = 80  # characters of a device in a folder's name; file systems take 255 bytes
 TRIED_BY_ITSELF = ["bfloat16"]  # beside a notebook's own precision, where the processor computes in it
 

@@ -74,6 +74,7 @@ ADDRESSES = {  # of projects; other names in a record are somebody's own
     "torch": "https://pytorch.org", "diffusers": "https://github.com/huggingface/diffusers",
     "transformers": "https://github.com/huggingface/transformers", "accelerate": "https://github.com/huggingface/accelerate",
     "safetensors": "https://github.com/huggingface/safetensors", "numpy": "https://numpy.org", "pillow": "https://python-pillow.org",
+    "scikit-image": "https://scikit-image.org",
     "psutil": "https://github.com/giampaolo/psutil", "nvidia-ml-py": "https://pypi.org/project/nvidia-ml-py",
     "cudnn": "https://developer.nvidia.com/cudnn"}
 
