@@ -9,7 +9,7 @@ from genlib.locale import languages
 from genlib.report import Report
 from genlib.report.figures import FIGURES
 from genlib.report.figures.charts import bars_of
-from genlib.report.figures.figure import blank, label
+from genlib.report.figures.figure import LINE, blank, in_lines
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
@@ -137,7 +137,7 @@ def test_an_error_bar_of_growth_is_not_cut(tmp_path):
 
 @pytest.mark.parametrize("text, lines", [("Стабільна дифузія", 2), ("Автокодувально-диференційна модель", 3), ("W" * 28, 1), ("W" * 60, 2)])
 def test_a_name_is_wrapped_between_words(text, lines):
-    wrapped = label(text)
+    wrapped = in_lines(text, LINE)
     assert len(wrapped.split("\n")) == lines and wrapped.replace("\n", "").replace(" ", "") == text.replace(" ", "")
     assert all(len(line) <= 30 for line in wrapped.split("\n"))
 
