@@ -195,6 +195,7 @@ def test_a_figure_is_saved_without_its_title_for_a_document_that_has_a_caption(f
     assert figure.caption == "Час і пам’ять, потрібні для одного зображення (опубліковані ваги, Tesla T4)"
     [titled], [bare] = figure.save(tmp_path / "a", ["svg"]), figure.save(tmp_path / "b", ["svg"], titled=False)
     assert titled.read_bytes() != bare.read_bytes() and titled.read_bytes() == figure.save(tmp_path / "c", ["svg"])[0].read_bytes()
+    assert [path.name for path in figure.save(tmp_path / "d")] == ["bars.png", "bars.pdf", "bars.svg"]
     with pytest.raises(ValueError, match="no kind of picture 'gif': use png, pdf, svg"):
         figure.save(tmp_path, ["gif"])
 

@@ -41,11 +41,12 @@ def bars_of(report, ax, name: str) -> None:
         ax.text(0.5, 0.5, in_lines(report.say("not measured on this machine"), 14), ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
         return
-    tops, published = [], [_published(run, name) for _, run in runs.iterrows()]
+    tops, published = [], []
     for x, (slug, run) in enumerate(runs.iterrows()):
         value, spread = run[name] / reading.scale, spread_of(run, name)
         ax.bar(x, value, yerr=spread, capsize=3, **bar_look(find(slug)))
         tops.append(value + (spread or 0))
+        published.append(find(slug).published.averages[name] / reading.scale if comparable(run, name) else None)
         if published[x] is not None:
             ax.hlines(published[x], x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.PUBLISHED),
                       path_effects=[withStroke(linewidth=3.5, foreground="white")])
@@ -60,11 +61,6 @@ def bars_of(report, ax, name: str) -> None:
     for x, (value, top, line) in enumerate(zip(runs[name] / reading.scale, tops, published, strict=True)):
         text = report.significant(value, 2) if reading.digits else report.rounded(value, 0)
         ax.annotate(text, **_clear_of(ax, x, top, line), textcoords="offset points", ha="center", fontsize=8)
-
-
-def _published(run: pd.Series, name: str) -> float | None:
-    """The thesis's figure, in the reading's unit, where the two can be compared."""
-    return find(run["experiment"]).published.averages[name] / READINGS[name].scale if comparable(run, name) else None
 
 
 def _clear_of(ax, x: float, top: float, line: float | None) -> dict:

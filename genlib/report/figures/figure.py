@@ -11,7 +11,9 @@ from textwrap import fill
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from genlib.experiments import EXPERIMENTS, Experiment, find
 from genlib.files import make_folder, replacing
@@ -103,8 +105,6 @@ def in_lines(text: str, letters: int) -> str:
 
 @cache
 def _letters() -> dict:
-    from matplotlib.font_manager import findfont, get_font
-
     return get_font(findfont(FONT)).get_charmap()
 
 
@@ -136,8 +136,6 @@ def scale_of(values: pd.Series) -> str:
 
 def numbers_on(axis, decimal_sign: str) -> None:
     """Few and plain numbers, with the language's decimal sign, on an axis that shows its values already."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}".replace(".", decimal_sign).replace("-", "−")))
     if axis.get_scale() == "log":
         low, high = axis.get_view_interval()
