@@ -1,4 +1,4 @@
-"""Compile LaTeX in tests."""
+"""Programs that only some machines have, and LaTeX compiled by them, in tests."""
 import os
 import re
 import shutil
@@ -19,17 +19,20 @@ def document(body: str, preamble: str = LATEX_PREAMBLE) -> str:
                       "\\usepackage[ukrainian]{babel}\\begin{document}", body, "\\end{document}"])
 
 
-def compiled(source: str, engine: str, folder: Path) -> tuple[str, dict[str, tuple[str, int]]]:
-    """What LaTeX printed, and of each label its number and page; the .pdf lies in the folder.
+def needs(program: str) -> None:
+    """Skip the test without the program; fail where CI is set, since there it is to be installed."""
+    if not shutil.which(program):
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{program} is not installed: see .ci/run")
 
-    Without the engine the test is skipped, and fails where CI is set, since there it is to be installed.
-    """
-    if not shutil.which(engine):
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{engine} is not installed: see .ci/run")
+
+def compiled(source: str, engine: str, folder: Path) -> tuple[str, dict[str, tuple[str, int]]]:
+    """What LaTeX printed, and of each label its number and page; the .pdf lies in the folder."""
+    needs(engine)
     (folder / "main.tex").write_text(source, encoding="utf-8")
     for _ in "labels", "references":
         run = subprocess.run([engine, "-halt-on-error", "main.tex"], cwd=folder, capture_output=True, text=True, errors="replace",
                              env=os.environ | {"max_print_line": "1000"})
         assert run.returncode == 0, run.stdout[-2000:]
     labels = re.findall(r"\\newlabel{(.+?)}{{(.*?)}{(\d+)}", (folder / "main.aux").read_text(encoding="utf-8", errors="replace"))
-    return (folder / "main.log").read_text(encoding="utf-8", errors="replace"), {name: (number, int(page)) for name, number, page in labels}
+    log = (folder / "main.log").read_text(encoding="utf-8", errors="replace")
+    return log, {name: (number, int(page)) for name, number, page in labels}

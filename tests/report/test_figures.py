@@ -9,7 +9,7 @@ from genlib.locale import languages
 from genlib.report import Report
 from genlib.report.figures import FIGURES
 from genlib.report.figures.charts import bars_of
-from genlib.report.figures.figure import blank, label
+from genlib.report.figures.figure import LINE, blank, in_lines
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
@@ -53,14 +53,13 @@ def test_every_figure_fits_the_page_and_names_machine_and_weights_and_is_saved_t
     named = drawn[0].canvas.get_suptitle() + " ".join(texts(drawn[0]))
     assert "Tesla T4" in named and "published weights" in named and "published weights" in drawn[0].caption
     again = Report(folder, language=languages()[-1]).figure(name)
-    first, second = drawn[-1].save(tmp_path / "a"), again.save(tmp_path / "b")
-    assert [path.name for path in first] == [f"{name}.png", f"{name}.pdf", f"{name}.svg"]
+    first, second = drawn[-1].save(tmp_path / "a", ["pdf", "svg"]), again.save(tmp_path / "b", ["pdf", "svg"])
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_a_figure_is_shown_in_a_notebook_as_a_picture_and_named_in_a_console(folder):
-    figure = Report(folder).figure("vae")
-    assert figure._repr_png_().startswith(b"\x89PNG")
+def test_a_figure_is_shown_in_a_notebook_as_the_same_picture_each_time_and_named_in_a_console(folder):
+    figure, again = Report(folder).figure("vae"), Report(folder).figure("vae")
+    assert figure._repr_png_().startswith(b"\x89PNG") and figure._repr_png_() == again._repr_png_()
     assert repr(figure) == "figure vae: What the VAE gives back – Tesla T4 · published weights · without optimisations"
 
 
@@ -137,7 +136,7 @@ def test_an_error_bar_of_growth_is_not_cut(tmp_path):
 
 @pytest.mark.parametrize("text, lines", [("Стабільна дифузія", 2), ("Автокодувально-диференційна модель", 3), ("W" * 28, 1), ("W" * 60, 2)])
 def test_a_name_is_wrapped_between_words(text, lines):
-    wrapped = label(text)
+    wrapped = in_lines(text, LINE)
     assert len(wrapped.split("\n")) == lines and wrapped.replace("\n", "").replace(" ", "") == text.replace(" ", "")
     assert all(len(line) <= 30 for line in wrapped.split("\n"))
 
@@ -196,6 +195,7 @@ def test_a_figure_is_saved_without_its_title_for_a_document_that_has_a_caption(f
     assert figure.caption == "Час і пам’ять, потрібні для одного зображення (опубліковані ваги, Tesla T4)"
     [titled], [bare] = figure.save(tmp_path / "a", ["svg"]), figure.save(tmp_path / "b", ["svg"], titled=False)
     assert titled.read_bytes() != bare.read_bytes() and titled.read_bytes() == figure.save(tmp_path / "c", ["svg"])[0].read_bytes()
+    assert [path.name for path in figure.save(tmp_path / "d")] == ["bars.png", "bars.pdf", "bars.svg"]
     with pytest.raises(ValueError, match="no kind of picture 'gif': use png, pdf, svg"):
         figure.save(tmp_path, ["gif"])
 
@@ -285,7 +285,7 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     assert "there are no pictures" in texts_of(Report(tmp_path), "pictures")
 
 
-@pytest.mark.parametrize("name", ["$\\frac$", "$x^{2$", "\\", "_hidden"])
+@pytest.mark.parametrize("name", ["$\\frac$", "_hidden"])
 def test_a_name_begins_no_formula_and_is_shown_as_it_is(tmp_path, name):
     run = save_run(tmp_path, "stylegan2-ada", [0.1, 0.2])
     run.experiment, run.machine.device, run.machine.slug, run.model.profile, run.profile = [name] * 5

@@ -26,7 +26,7 @@ from genlib.report.chapter.form import Listing, Parts
 from genlib.report.chapter.pandoc import PLACES
 from genlib.report.tables import key
 
-MAY_MEAN_SOMETHING = re.compile(r"([!-/:-@\[-`{-~])")  # in Markdown; a backslash makes a letter of each
+PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # what may mean something in Markdown, unless a backslash stands before it
 READINGS = """torch.cuda.reset_peak_memory_stats()
 torch.cuda.synchronize()
 start = time.perf_counter()
@@ -36,7 +36,6 @@ time_s = time.perf_counter() - start
 vram_peak_bytes = torch.cuda.max_memory_allocated()
 ram_bytes = psutil.Process().memory_info().rss"""
 LONGEST = 200  # letters of a setting, such as a prompt, that the text shows
-OF_A_GPU = "torch.cuda"  # lines that a computer without one leaves out
 
 
 class Markdown(str):
@@ -74,7 +73,7 @@ def markdown(contents: "Contents", template: Path) -> str:
 
 def _escaped(value) -> str:
     """What a template prints: text as text, on one line; Markdown as it is."""
-    return value if isinstance(value, Markdown) else MAY_MEAN_SOMETHING.sub(r"\\\1", escape.plain(str(value)).strip())
+    return value if isinstance(value, Markdown) else PUNCTUATION.sub(r"\\\1", escape.plain(str(value)).strip())
 
 
 def _code(text: str) -> str:
@@ -94,11 +93,10 @@ class Contents:
             raise ValueError("there is no run that Table 1 can show, and so no chapter: run notebooks 1 to 3, or give their results")
         if not rows["n"].any():
             raise ValueError("no iteration of these runs succeeded, and so there is no chapter: measure again, or choose other runs")
-        weights = set(rows["weights"])
-        self.demo, self.random, self.has_vram = "demo" in weights, "random" in weights, bool(rows["vram_peak_bytes"].notna().any())
+        self.demo, self.random = (weights in set(rows["weights"]) for weights in ("demo", "random"))
+        self.has_vram, self.warmup = bool(rows["vram_peak_bytes"].notna().any()), any(run.warmup for run in rows["run"])
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
         self.iterations, self.few = span(sorted(set(rows["n"]))), bool((rows["n"] < warnings.FEW).any())
-        self.warmup = any(run.warmup for run in rows["run"])
         self.models = [self._model(row) for _, row in rows.iterrows()]
         self.labels = ", ".join(model["label"] for model in self.models)
         self.families = {find(slug).family for slug in rows.index}  # in English
@@ -123,7 +121,14 @@ class Contents:
         if self.demo:  # as captions of figures do for all weights
             weights = report.say(cells.WEIGHTS["demo"][0])
             tables = {name: replace(table, title=f"{table.title} ({weights})") for name, table in tables.items()}
-        return Parts(tables, {figure.name: figure for figure in drawn if not figure.empty}, _listings(report), sources.sources(report))
+        return Parts(tables, {figure.name: figure for figure in drawn if not figure.empty}, self._listings(), sources.sources(report))
+
+    def _listings(self) -> dict[str, Listing]:
+        """How time and memory are read, and the call of each model whose run kept its text."""
+        report, lines = self._report, [line for line in READINGS.split("\n") if self.has_vram or "torch.cuda" not in line]
+        calls = {key(slug): Listing(report.say("The measured call of {model}", model=report.text(find(slug).label)), run.call)
+                 for slug, run in report.rows["run"].items() if run.call}
+        return {"readings": Listing(report.say("How an iteration is read"), "\n".join(lines))} | calls
 
     def has(self, place: str) -> bool:
         """Whether there is such a table ("table:growth"), figure or listing, with something in it."""
@@ -153,15 +158,6 @@ class Contents:
         if unknown := [name for name, places in found.items() if not places]:
             raise ValueError(f"there is no table or figure {unknown[0]!r} in this report: use some of {', '.join(there)}")
         return "\n".join(self.place(place) for place in dict.fromkeys(chain(*found.values())))
-
-
-def _listings(report) -> dict[str, Listing]:
-    """How time and memory are read, and the call of each model whose run kept its text."""
-    has_gpu = report.rows["vram_peak_bytes"].notna().any()
-    read = "\n".join(line for line in READINGS.split("\n") if has_gpu or OF_A_GPU not in line)
-    calls = {key(slug): Listing(report.say("The measured call of {model}", model=report.text(find(slug).label)), row["run"].call)
-             for slug, row in report.rows.iterrows() if row["run"].call}
-    return {"readings": Listing(report.say("How an iteration is read"), read)} | calls
 
 
 def _draws_one_picture(run: Run) -> bool:

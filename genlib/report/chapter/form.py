@@ -11,8 +11,6 @@ from genlib.report.figures.figure import Figure
 from genlib.report.tables import Table
 
 WORDS = {"table": N_("Table", "caption"), "figure": N_("Figure", "caption"), "listing": N_("Listing", "caption")}
-
-
 HIGHEST = 0.75  # of a picture, in heights of the text: it shares the page with its caption
 
 
@@ -43,19 +41,17 @@ class Parts(NamedTuple):
 class Form:
     """A format of the document. Where it has no numbers of its own, they are text.
 
-    numbers: by label, as `documents.number` gives them. pictures: the figures' .png files by name.
+    Each format has its `kind`, the ending of its file; `document(tree)`, the whole file's bytes; the blocks
+    of a part, `table(label, table)`, `figure` and `listing`, with its caption; and `gap(blocks)`, which marks
+    what the author is to write. numbers: by label, as `documents.number` gives them. pictures: the figures'
+    .png files by name.
     """
-    kind = ""  # the ending of its file
 
     def __init__(self, parts: Parts, numbers: dict[str, str], pictures: dict[str, bytes], report, chapter: int, page: Page):
         self.parts, self.numbers, self.pictures = parts, numbers, pictures
         self.report, self.chapter, self.page = report, chapter, page
         self.words = {kind: report.say(word) for kind, word in WORDS.items()}
         self._heading = [chapter - 1]
-
-    def document(self, tree: dict) -> bytes:
-        """The whole document, of a text's tree."""
-        raise NotImplementedError
 
     def filled(self, tree: dict) -> dict:
         """The tree with this format's parts, numbers and headings in it."""
@@ -106,19 +102,3 @@ class Form:
     def source(self, text: str) -> dict:
         """An entry of the list."""
         return paragraph(string(text))
-
-    def table(self, label: str, table: Table) -> list:
-        """A table with its caption above it and its note below."""
-        raise NotImplementedError
-
-    def figure(self, label: str, figure: Figure) -> list:
-        """A figure with its caption below it."""
-        raise NotImplementedError
-
-    def listing(self, label: str, listing: Listing) -> list:
-        """A listing with its caption above it."""
-        raise NotImplementedError
-
-    def gap(self, blocks: list) -> list:
-        """What the author is to write, marked."""
-        raise NotImplementedError

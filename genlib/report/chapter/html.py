@@ -5,7 +5,7 @@ from genlib import escape
 from genlib.report import formats
 from genlib.report.chapter import pandoc
 from genlib.report.chapter.form import Form
-from genlib.report.chapter.pandoc import div, paragraph, raw, string
+from genlib.report.chapter.pandoc import code, div, paragraph, raw, string
 
 PAGE = """<!DOCTYPE html>
 <html lang="{language}">
@@ -53,8 +53,7 @@ class Html(Form):
         return [div([paragraph(image), paragraph(string(caption))], label, "figure")]
 
     def listing(self, label, listing):
-        code = {"t": "CodeBlock", "c": [["", [], []], "\n".join(listing.lines)]}
-        return [div([paragraph(string(self.caption(label, listing.title))), code], label)]
+        return [div([paragraph(string(self.caption(label, listing.title))), code(listing.lines)], label)]
 
     def gap(self, blocks):
         return [div(blocks, "", "gap")]

@@ -70,9 +70,9 @@ class Latex(Form):
         if kind == "Str":  # plain words are left to pandoc, which puts them among a PDF file's bookmarks too
             return None if text(content) == content else [raw("latex", text(content), block=False)]
         if kind == "Code":
-            return [raw("latex", f"\\texttt{{{program(content[1])}}}", block=False)]
+            return [raw("latex", f"\\texttt{{{code(content[1])}}}", block=False)]
         if kind == "CodeBlock":
-            return [raw("latex", self.program(content[1].splitlines()))]
+            return [raw("latex", program(content[1].splitlines()))]
         return super()._replacement(node)
 
     def heading(self, node):
@@ -96,11 +96,7 @@ class Latex(Form):
 
     def listing(self, label, listing):
         caption = f"\\captionof{{listing}}{{{text(listing.title)}}}\\label{{{label}}}"
-        return [raw("latex", "\n".join(["\\begin{captioned}", caption, self.program(listing.lines), "\\end{captioned}"]))]
-
-    def program(self, lines: list[str]) -> str:
-        """A program with each line a paragraph, by which nothing in it can end it."""
-        return "\n".join(["\\begin{program}", *(f"\\strut {program(line)}\\par" for line in lines), "\\end{program}"])
+        return [raw("latex", "\n".join(["\\begin{captioned}", caption, program(listing.lines), "\\end{captioned}"]))]
 
     def sources(self):
         return [raw("latex", "\\begin{sources}"), *super().sources(), raw("latex", "\\end{sources}")]
@@ -121,6 +117,11 @@ def _unjoined(word: str) -> str:
     return "\\kern0pt{}".join(map(escape.latex, LIGATURE.sub("\\g<0>\n", word).split("\n")))
 
 
-def program(line: str) -> str:
-    """A program's line: every space stays, and quotes are straight."""
+def program(lines: list[str]) -> str:
+    """A program with each line a paragraph, by which nothing in it can end it."""
+    return "\n".join(["\\begin{program}", *(f"\\strut {code(line)}\\par" for line in lines), "\\end{program}"])
+
+
+def code(line: str) -> str:
+    """A line of a program: every space stays, and quotes are straight."""
     return text(line, "\\ ").replace("'", "\\textquotesingle{}").replace("`", "\\textasciigrave{}")

@@ -110,6 +110,11 @@ def div(blocks: list, label: str = "", *classes: str, **values: str) -> dict:
     return {"t": "Div", "c": [[label, list(classes), [[key.replace("_", "-"), value] for key, value in values.items()]], blocks]}
 
 
+def code(lines: list[str]) -> dict:
+    """A program's lines as a block."""
+    return {"t": "CodeBlock", "c": [["", [], []], "\n".join(lines)]}
+
+
 def raw(kind: str, text: str, block: bool = True) -> dict:
     """Text in a format's own words."""
     return {"t": "RawBlock" if block else "RawInline", "c": [kind, text]}

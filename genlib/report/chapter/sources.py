@@ -97,9 +97,9 @@ LICENCES = [  # of published weights, by a pattern of their source
         "the licence that its author chose on Flickr. Both allow non-commercial use that names the source; the dataset is not meant "
         "for the recognition of faces.")),
 ]
-PHOTOGRAPH = ("photograph", N_(
+PHOTOGRAPH = N_(
     "The photograph that the VAE returns is NASA’s portrait of the astronaut Eileen Collins, in the public domain: it may be shown "
-    "with NASA named as the source, and not as if NASA or she endorsed anything."))  # the variant of its runs
+    "with NASA named as the source, and not as if NASA or she endorsed anything.")
 
 
 def sources(report) -> dict[str, str]:
@@ -118,9 +118,8 @@ def sources(report) -> dict[str, str]:
 def licences(report) -> list[str]:
     """What the licences of the report's models, and of its photograph, mean for pictures in a thesis."""
     sentences = [sentence for model in _loaded(report) for sentence in _licences_of(report, model)]
-    variant, sentence = PHOTOGRAPH
-    if variant in set(report.summary["variant"]):
-        sentences.append(report.say(sentence))
+    if "photograph" in set(report.summary["variant"]):
+        sentences.append(report.say(PHOTOGRAPH))
     return list(dict.fromkeys(sentences))
 
 
@@ -130,7 +129,7 @@ def _paper(report, paper: Paper) -> str:
     head = f"{paper.title} / {initials} {surname} et al." if len(authors) > NAMED_AUTHORS else \
         f"{paper.authors.removesuffix('.')}. {paper.title}."
     where = f"DOI: {paper.doi}." if paper.doi else _address(report, paper.url)
-    return " ".join([head, f"{paper.container}.", f"{paper.year}.", *([f"{paper.place}."] if paper.place else []), where])
+    return " ".join(filter(None, [head, f"{paper.container}.", f"{paper.year}.", paper.place and f"{paper.place}.", where]))
 
 
 def _address(report, url: str) -> str:

@@ -2,6 +2,13 @@
 import io
 from dataclasses import dataclass
 
+from docx import Document
+from docx.enum.style import WD_STYLE_TYPE
+from docx.enum.text import WD_ALIGN_PARAGRAPH as ALIGN
+from docx.oxml import OxmlElement, parse_xml
+from docx.oxml.ns import nsdecls, qn
+from docx.shared import Mm, Pt
+
 A4_MM = 210, 297
 
 
@@ -47,29 +54,27 @@ def reference(pandocs: bytes, page: Page) -> bytes:
     Captions stay with what they name. By universities' guidelines to DSTU 3008:2015, chapters are headed in
     capitals, sections from the indent, both in bold; the page's number is at the top right.
     """
-    from docx import Document
-    from docx.enum.text import WD_ALIGN_PARAGRAPH as ALIGN
-    from docx.shared import Mm, Pt
-
     document = Document(io.BytesIO(pandocs))
     section = document.sections[0]
     section.page_width, section.page_height = map(Mm, A4_MM)
     section.left_margin, section.right_margin = Mm(page.left_mm), Mm(page.right_mm)
     section.top_margin, section.bottom_margin = Mm(page.top_mm), Mm(page.bottom_mm)
     section.header_distance = section.footer_distance = Mm(10)
-    _number_of_page(section.header.paragraphs[0])
+    header = section.header.paragraphs[0]
+    header.alignment = ALIGN.RIGHT
+    header._p.append(parse_xml(f'<w:fldSimple {nsdecls("w")} w:instr="PAGE"><w:r><w:t>1</w:t></w:r></w:fldSimple>'))  # Word fills it
     text = dict(line_spacing=page.line_spacing, alignment=ALIGN.JUSTIFY, widow_control=True)
     indented = text | dict(first_line_indent=Mm(page.indent_mm))
     heading = dict(line_spacing=page.line_spacing, keep_with_next=True, space_after=Pt(page.size_pt / 2))
-    below_above = dict(space_before=Pt(page.size_pt / 2))
+    apart = dict(space_before=Pt(page.size_pt / 2))
+    section_heading = heading | apart | dict(first_line_indent=Mm(page.indent_mm))
     styles = {  # Normal: what is in cells; Compact: items of lists, which have an indent of their own
-        "Normal": {}, "Body Text": indented, "First Paragraph": indented, SOURCE: indented | dict(alignment=ALIGN.LEFT), ON: text,
-        "Compact": text,
+        "Normal": {}, "Compact": text, "Body Text": indented, "First Paragraph": indented,
+        SOURCE: indented | dict(alignment=ALIGN.LEFT), ON: text,
         "Heading 1": heading | dict(alignment=ALIGN.CENTER, page_break_before=True),
-        "Heading 2": heading | below_above | dict(first_line_indent=Mm(page.indent_mm)),
-        "Heading 3": heading | below_above | dict(first_line_indent=Mm(page.indent_mm)),
-        CAPTION: below_above | dict(keep_with_next=True, space_after=Pt(4)),
-        FIGURE: below_above | dict(alignment=ALIGN.CENTER, keep_with_next=True),
+        "Heading 2": section_heading, "Heading 3": section_heading,
+        CAPTION: apart | dict(keep_with_next=True, space_after=Pt(4)),
+        FIGURE: apart | dict(alignment=ALIGN.CENTER, keep_with_next=True),
         BELOW: dict(alignment=ALIGN.CENTER, space_before=Pt(4), space_after=Pt(page.size_pt)),
         NOTE: dict(space_before=Pt(4), space_after=Pt(page.size_pt)), "Source Code": dict(space_after=Pt(page.size_pt)),
         GAP: dict(left_indent=Mm(3), right_indent=Mm(3), line_spacing=1.15, space_before=Pt(6), space_after=Pt(6)), PLACE: {}}
@@ -88,11 +93,6 @@ def reference(pandocs: bytes, page: Page) -> bytes:
 
 def _set_anew(document, name: str, font: str, size_pt: int):
     """A paragraph style without anything but its print, on single lines flush left."""
-    from docx.enum.style import WD_STYLE_TYPE
-    from docx.oxml import OxmlElement
-    from docx.oxml.ns import qn
-    from docx.shared import Pt
-
     style = document.styles[name] if name in document.styles else document.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
     for properties in style.element.findall(qn("w:rPr")) + style.element.findall(qn("w:pPr")):
         style.element.remove(properties)
@@ -111,21 +111,6 @@ def _set_anew(document, name: str, font: str, size_pt: int):
 
 def _box(style) -> None:
     """A frame around a style's paragraphs, and a shade behind them."""
-    from docx.oxml import parse_xml
-    from docx.oxml.ns import nsdecls
-
     sides = "".join(f'<w:{side} w:val="dashed" w:sz="6" w:space="4" w:color="CC6600"/>' for side in ("top", "left", "bottom", "right"))
-    shape = style.element.get_or_add_pPr()
-    shape.insert_element_before(parse_xml(f"<w:pBdr {nsdecls('w')}>{sides}</w:pBdr>"), "w:shd", "w:tabs", "w:spacing", "w:ind", "w:jc")
-    shape.insert_element_before(parse_xml(f'<w:shd {nsdecls("w")} w:val="clear" w:color="auto" w:fill="FFF3E0"/>'),
-                                "w:tabs", "w:spacing", "w:ind", "w:jc")
-
-
-def _number_of_page(paragraph) -> None:
-    """A field that Word fills, at the right."""
-    from docx.enum.text import WD_ALIGN_PARAGRAPH
-    from docx.oxml import parse_xml
-    from docx.oxml.ns import nsdecls
-
-    paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
-    paragraph._p.append(parse_xml(f'<w:fldSimple {nsdecls("w")} w:instr="PAGE"><w:r><w:t>1</w:t></w:r></w:fldSimple>'))
+    for made in f"<w:pBdr {nsdecls('w')}>{sides}</w:pBdr>", f'<w:shd {nsdecls("w")} w:val="clear" w:color="auto" w:fill="FFF3E0"/>':
+        style.element.get_or_add_pPr().insert_element_before(parse_xml(made), "w:tabs", "w:spacing", "w:ind", "w:jc")

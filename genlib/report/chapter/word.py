@@ -8,10 +8,14 @@ import zipfile
 from itertools import dropwhile
 from tempfile import TemporaryDirectory
 
+from docx import Document
+from docx.oxml.ns import qn
+from docx.shared import Mm
+
 from genlib.report import formats, layout
 from genlib.report.chapter import pandoc, styles
 from genlib.report.chapter.form import HIGHEST, Form
-from genlib.report.chapter.pandoc import div, paragraph, string
+from genlib.report.chapter.pandoc import code, div, paragraph, string
 
 PANDOCS_BULLETS = "\uf0b7", "o", "\uf0a7"
 
@@ -26,9 +30,6 @@ class Word(Form):
     kind = "docx"
 
     def document(self, tree):
-        from docx import Document
-        from docx.oxml.ns import qn
-
         with TemporaryDirectory() as folder:
             reference = f"{folder}/reference.docx"
             with open(reference, "wb") as file:
@@ -67,8 +68,7 @@ class Word(Form):
         return [styled(styles.PLACE, string(label)), styled(styles.BELOW, string(self.caption(label, figure.caption)))]
 
     def listing(self, label, listing):
-        code = {"t": "CodeBlock", "c": [["", [], []], "\n".join(listing.lines)]}
-        return [styled(styles.CAPTION, string(self.caption(label, listing.title))), code]
+        return [styled(styles.CAPTION, string(self.caption(label, listing.title))), code(listing.lines)]
 
     def source(self, text):
         return styled(styles.SOURCE, string(text))
@@ -82,15 +82,11 @@ class Word(Form):
         return [div(made, custom_style=styles.GAP)]
 
     def _put_table(self, document, place, table):
-        from docx.shared import Mm
-
         made = formats.add_word_table(document, table.data, Mm(self.page.text_mm[0]))
         place._p.addprevious(made._tbl)
         place._p.getparent().remove(place._p)
 
     def _put_figure(self, document, place, figure):
-        from docx.shared import Mm
-
         caption = self.caption(place.text, figure.caption)
         place.clear()
         picture = place.add_run().add_picture(io.BytesIO(self.pictures[figure.name]), width=Mm(self.page.text_mm[0]))
@@ -105,7 +101,7 @@ class Word(Form):
 def _undated(document) -> bytes:
     """The file without dates: the same text gives the same bytes."""
     properties = document.core_properties._element
-    for date in [each for each in properties if each.tag.endswith(("}created", "}modified"))]:
+    for date in properties.xpath("dcterms:created | dcterms:modified"):
         properties.remove(date)
     saved, data = io.BytesIO(), io.BytesIO()
     document.save(saved)

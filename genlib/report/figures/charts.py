@@ -24,12 +24,12 @@ def bars(report) -> tuple[Canvas, pd.DataFrame]:
 
     A dashed line across a bar is the thesis's figure, where the two can be compared.
     """
-    figure = blank(height_in=3.4) if (beside := len(report.rows) <= SIDE_BY_SIDE) else blank(height_in=8)
-    for ax, name in zip(figure.subplots(*(1, len(TABLE1)) if beside else (len(TABLE1), 1)), TABLE1, strict=True):
+    height_in, shape = (3.4, (1, len(TABLE1))) if len(report.rows) <= SIDE_BY_SIDE else (8, (len(TABLE1), 1))
+    figure = blank(height_in)
+    for ax, name in zip(figure.subplots(*shape), TABLE1, strict=True):
         bars_of(report, ax, name)
-    found = {label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    if found:
-        figure.legend(found.values(), found.keys(), loc="outside lower center", frameon=False, fontsize=8)
+    if lines := {text: line for ax in figure.axes for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}:
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", frameon=False, fontsize=8)
     return figure, report.rows
 
 
@@ -41,30 +41,26 @@ def bars_of(report, ax, name: str) -> None:
         ax.text(0.5, 0.5, in_lines(report.say("not measured on this machine"), 14), ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
         return
-    tops, published = [], [_published(run, name) for _, run in runs.iterrows()]
+    tops, published = [], []
     for x, (slug, run) in enumerate(runs.iterrows()):
         value, spread = run[name] / reading.scale, spread_of(run, name)
         ax.bar(x, value, yerr=spread, capsize=3, **bar_look(find(slug)))
         tops.append(value + (spread or 0))
+        published.append(find(slug).published.averages[name] / reading.scale if comparable(run, name) else None)
         if published[x] is not None:
             ax.hlines(published[x], x - 0.45, x + 0.45, colors="black", linestyles="dashed", label=report.say(cells.PUBLISHED),
                       path_effects=[withStroke(linewidth=3.5, foreground="white")])
-    names = [_label(report, slug) for slug in runs.index]
+    names = [label(report, slug) for slug in runs.index]
     names = [name.replace(" ", "\n") for name in names] if len(names) <= SIDE_BY_SIDE else names
     ax.set_xticks(range(len(names)), names, fontsize=8, rotation=90)
-    ax.set_yscale(scale := scale_of(runs[name]))
+    ax.set_yscale(scale_of(runs[name]))
     ax.margins(y=0.2)
     ax.autoscale()
     ax.set_xlim(-0.6, max(len(names), 4) - 0.4)  # a few bars are no wider than four
-    numbers_on(ax.yaxis, report.decimal_sign, scale == "log")
+    numbers_on(ax.yaxis, report.decimal_sign)
     for x, (value, top, line) in enumerate(zip(runs[name] / reading.scale, tops, published, strict=True)):
         text = report.significant(value, 2) if reading.digits else report.rounded(value, 0)
         ax.annotate(text, **_clear_of(ax, x, top, line), textcoords="offset points", ha="center", fontsize=8)
-
-
-def _published(run: pd.Series, name: str) -> float | None:
-    """The thesis's figure, in the reading's unit, where the two can be compared."""
-    return find(run["experiment"]).published.averages[name] / READINGS[name].scale if comparable(run, name) else None
 
 
 def _clear_of(ax, x: float, top: float, line: float | None) -> dict:
@@ -81,10 +77,6 @@ def _clear_of(ax, x: float, top: float, line: float | None) -> dict:
     return dict(xy=(x, line if -0.02 < between < NUMBER else top), xytext=(0, 3))
 
 
-def _label(report, slug: str) -> str:
-    return label(report.text(find(slug).label))
-
-
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
     """Time by iteration; the first image, which no mean includes, is an open marker at 0."""
     figure, last, lines, handles = blank(names=len(report.rows)), 1, [], []
@@ -95,26 +87,19 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
         numbers, last = range(1, len(times) + 1), max(last, len(times))
         style = dict(color=entry.colour, marker=marker, markersize=POINT, markeredgecolor="black", markeredgewidth=0.5)
         lines += ax.plot(numbers, times, **style)
-        handles.append(Line2D([], [], label=_label(report, slug), **style))
+        handles.append(Line2D([], [], label=label(report, slug), **style))
         if pd.notna(first := run["first_image_s"]):
             ax.plot([0, 1], [first, times[0]], ls=":", color=entry.colour)
             ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=entry.colour, markeredgewidth=1.2)))
     numbers = range(1, last + 1, -(-last // TICKS))
     ax.set_xticks([0, *numbers], [report.say("first image").replace(" ", "\n"), *numbers])
-    ax.set_yscale("log")
     ax.set_xlabel(report.say(N_("Iteration", "column")))
-    ax.set_ylabel(cells.short_head(report, "time_s"))
-    numbers_on(ax.yaxis, report.decimal_sign, True)
-    _enlarge_covered(ax, lines)
-    figure.legend(handles=handles, loc="outside right center", frameon=False)
+    _finish(report, ax, lines, handles)
     return figure, report.rows
 
 
 def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
-    """Mean time against VRAM, or against RAM where there is no VRAM, with standard deviations.
-
-    A point that others would cover is drawn larger than they are, and beneath them.
-    """
+    """Mean time against VRAM, or against RAM where there is no VRAM, with standard deviations."""
     rows = report.rows
     figure = blank(names=len(rows))
     ax = figure.subplots()
@@ -124,20 +109,20 @@ def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:
         run, look = rows.loc[slug], dict(color=find(slug).colour, marker=marker, markeredgecolor="black", ls="none")
         points += ax.errorbar(run[name] / scale, run["time_s"], spread_of(run, "time_s"), spread_of(run, name), capsize=3, ecolor="black",
                               **look)[:1]
-        handles.append(Line2D([], [], markersize=POINT, label=_label(report, slug), **look))
-    ax.set_yscale("log")
+        handles.append(Line2D([], [], markersize=POINT, label=label(report, slug), **look))
     ax.margins(0.15)
-    _enlarge_covered(ax, points)
     ax.set_xlabel(cells.short_head(report, name))
-    ax.set_ylabel(cells.short_head(report, "time_s"))
-    numbers_on(ax.xaxis, report.decimal_sign, False)
-    numbers_on(ax.yaxis, report.decimal_sign, True)
-    figure.legend(handles=handles, loc="outside right center", frameon=False)
+    numbers_on(ax.xaxis, report.decimal_sign)
+    _finish(report, ax, points, handles)
     return figure, rows
 
 
-def _enlarge_covered(ax, lines: list[Line2D]) -> None:
-    """Give each line's points the size at which they are seen behind later ones nearby."""
+def _finish(report, ax, lines: list[Line2D], handles: list[Line2D]) -> None:
+    """Times on a logarithmic axis, a legend, and points as large as are seen behind later ones nearby."""
+    ax.set_yscale("log")
+    ax.set_ylabel(cells.short_head(report, "time_s"))
+    numbers_on(ax.yaxis, report.decimal_sign)
+    ax.figure.legend(handles=handles, loc="outside right center", frameon=False)
     ax.autoscale_view()
     places = [ax.transAxes.inverted().transform(ax.transData.transform(line.get_xydata())) for line in lines]
     for i, line in enumerate(lines):
@@ -146,8 +131,7 @@ def _enlarge_covered(ax, lines: list[Line2D]) -> None:
 
 
 def growth(report) -> tuple[Canvas, pd.DataFrame]:
-    """Mean time against steps, megapixels or images in a batch: a panel for each loop, with the line through
-    it.
+    """Mean time against steps, megapixels or images in a batch: a panel for each loop, with a fitted line.
 
     A condition that ran out of memory, or failed otherwise, is a cross on the axis.
     """
@@ -174,17 +158,16 @@ def _growth_of(report, ax, entry: Experiment, loop: Loop, found: pd.DataFrame) -
     line = line_through(found)
     if pd.isna(line.unit_s):
         text = in_lines(report.say("fewer than three conditions were measured"), 24)
-        ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     else:
         ends = [good["units"].min() if line.below_zero else 0, good["units"].max()]
         ax.plot(ends, [line.fixed_s + line.unit_s * units for units in ends], color=entry.colour, lw=1)
         text = report.say("{fixed} s {sign} {slope} s × n\nR² = {r2}", fixed=report.significant(line.fixed_s, 2),
                           sign="−" if line.unit_s < 0 else "+", slope=report.significant(abs(line.unit_s), 2),
                           r2=report.rounded(line.r2, 3))
-        ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
+    ax.text(0.04, 0.97, text, ha="left", va="top", transform=ax.transAxes, fontsize=7.5)
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=not loop.is_side)
     tops = good["time_s"] + good["time_s_sd"].fillna(0)
     ax.set_ylim(0, 1.35 * (tops.max() if len(tops) else 1))
     for axis in ax.xaxis, ax.yaxis:
-        numbers_on(axis, report.decimal_sign, False)
+        numbers_on(axis, report.decimal_sign)

@@ -11,9 +11,11 @@ from textwrap import fill
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from genlib.experiments import EXPERIMENTS, Experiment
+from genlib.experiments import EXPERIMENTS, Experiment, find
 from genlib.files import make_folder, replacing
 from genlib.record import READINGS
 
@@ -90,9 +92,9 @@ def drawable(name: str) -> str:
     return f" {known}" if known.startswith("_") else known  # which a legend would leave out
 
 
-def label(name: str) -> str:
-    """The same in short lines."""
-    return in_lines(drawable(name), LINE)
+def label(report, slug: str) -> str:
+    """An experiment's name as a figure can show it, in short lines."""
+    return in_lines(drawable(report.text(find(slug).label)), LINE)
 
 
 def in_lines(text: str, letters: int) -> str:
@@ -103,20 +105,16 @@ def in_lines(text: str, letters: int) -> str:
 
 @cache
 def _letters() -> dict:
-    from matplotlib.font_manager import findfont, get_font
-
     return get_font(findfont(FONT)).get_charmap()
 
 
 def blank(height_in: float = 3.2, names: int = 0) -> Canvas:
-    """An empty figure as wide as the text of a page, with room for so many names in a legend and for the
-    heading above it."""
+    """An empty figure as wide as a page's text, with room for its heading and so many names in a legend."""
     return Canvas(figsize=(WIDTH_IN, max(height_in, LINES_IN * (names + 4))), layout="constrained")
 
 
 def spread_of(run: pd.Series, name: str) -> float | None:
-    """A reading's standard deviation for an error bar, in the reading's unit; None where there is none, as of
-    one iteration."""
+    """A reading's standard deviation in its unit, for an error bar; of one iteration there is none."""
     return None if pd.isna(run[f"{name}_sd"]) else run[f"{name}_sd"] / READINGS[name].scale
 
 
@@ -136,13 +134,10 @@ def scale_of(values: pd.Series) -> str:
     return "log" if values.max() > SPAN * values.min() else "linear"
 
 
-def numbers_on(axis, decimal_sign: str, logarithmic: bool) -> None:
-    """Plain numbers, with the language's decimal sign, on an axis that shows its values; few enough to be
-    read."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+def numbers_on(axis, decimal_sign: str) -> None:
+    """Few and plain numbers, with the language's decimal sign, on an axis that shows its values already."""
     axis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}".replace(".", decimal_sign).replace("-", "−")))
-    if logarithmic:
+    if axis.get_scale() == "log":
         low, high = axis.get_view_interval()
         steps = (1, 2, 5) if high < 30 * low else (1, 3) if high < 3000 * low else (1,)
         axis.set_major_locator(LogLocator(subs=steps, numticks=8))

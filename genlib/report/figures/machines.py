@@ -28,7 +28,7 @@ def machines(report) -> tuple[Canvas, pd.DataFrame]:
     panels = figure.subplots(lines, min(PANELS, len(models)), squeeze=False)
     for ax in panels.flat[len(models):]:
         ax.set_axis_off()
-    scales = {scale_of(pd.Series([run["time_s"] for _, run in found], dtype=float)) for _, found in models}
+    scales = [scale_of(pd.Series([run["time_s"] for _, run in found], dtype=float)) for _, found in models]
     logarithmic = "log" in scales  # all or none, so that one sentence says it
     for ax, (slug, found) in zip(panels.flat, models, strict=False):
         _panel(report, ax, slug, [dict(found).get(place.name) for place in there])
@@ -51,7 +51,7 @@ def _panel(report, ax, slug: str, runs: list[pd.Series | None]) -> None:
             end = run["time_s"] + (spread or 0)
         place = dict(xy=(0, y), xycoords=ax.get_yaxis_transform()) if end is None else dict(xy=(end, y))
         ax.annotate(text, xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, **place)
-    ax.set_title(label(report.text(find(slug).label)), fontsize=8)
+    ax.set_title(label(report, slug), fontsize=8)
     ax.set_ylim(len(runs) - 0.5, -0.5)
     ax.set_yticks([])
 

@@ -35,8 +35,7 @@ def _first(run) -> list[Image.Image]:
 
 
 def pictures_of(report, experiment: str) -> tuple[Canvas, pd.DataFrame]:
-    """The pictures of one experiment and, below them, those that it drew from a prompt, where there are
-    any."""
+    """The pictures of one experiment; those that it drew from a prompt, if there are any, stand below."""
     entry, [run] = find(experiment), report.rows.loc[[experiment], "run"]
     rows = report.summary[(report.summary["experiment"] == experiment) & (report.summary["method"] == "genlib")]
     prompted = rows[rows["variant"] == (entry.prompted_variant or None)].sort_values("when")["run"].tail(1)

@@ -37,14 +37,10 @@ def test_no_style_keeps_pandocs_colours_and_themes_fonts(reference):
         assert not element.findall(f".//{qn('w:color')}") and not element.xpath(".//w:rFonts/@w:asciiTheme"), name
 
 
-def test_captions_and_headings_stay_with_what_they_name(reference):
+def test_captions_and_headings_stay_with_what_they_name_and_headings_have_levels(reference):
     document = reference()
     for name in ("Heading 1", "Heading 2", styles.CAPTION, styles.FIGURE):
         assert document.styles[name].paragraph_format.keep_with_next, name
-
-
-def test_headings_have_the_levels_of_a_list_of_contents(reference):
-    document = reference()
     assert [document.styles[f"Heading {n}"].element.xpath(".//w:outlineLvl/@w:val") for n in (1, 2, 3)] == [["0"], ["1"], ["2"]]
 
 
