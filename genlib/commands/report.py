@@ -1,4 +1,6 @@
 """genlib report: the chapter of a thesis on saved runs, for Word, LaTeX and a browser."""
+import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from genlib.commands import a_path, short
@@ -15,6 +17,8 @@ def add(commands):
                         help="tables and figures to write without the text, as in results,bars (default: the whole chapter)")
     parser.add_argument("--template", type=a_path, metavar="FILE",
                         help="the text, in Markdown with Jinja2 (default: genlib/locale/<language>/chapter.md)")
+    parser.add_argument("--page", type=_page, metavar="LIST",
+                        help="margins, indent and print, as in left_mm=30,indent_mm=15,size_pt=12 (default: those of DSTU 3008:2015)")
     parser.add_argument("--out", type=a_path, default=Path("results/chapter"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser
@@ -22,6 +26,19 @@ def add(commands):
 
 def run(options) -> int:
     """Write the chapter; print its files."""
-    paths = chosen(options).save_chapter(options.out, options.chapter, template=options.template, only=options.only)
+    paths = chosen(options).save_chapter(options.out, options.chapter, template=options.template, only=options.only, page=options.page)
     print("\n".join(map(short, paths)))
     return 0
+
+
+def _page(text: str):
+    from genlib.report.chapter.styles import Page
+
+    kinds = {field.name: field.type for field in fields(Page)}
+    pairs = [part.strip().partition("=")[::2] for part in text.split(",")]
+    if unknown := [name for name, _ in pairs if name not in kinds]:
+        raise argparse.ArgumentTypeError(f"a page has no {unknown[0]!r}: use some of {', '.join(kinds)}, as in left_mm=30,size_pt=12")
+    try:
+        return Page(**{name: kinds[name](value) for name, value in pairs})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} makes no page: {error}") from None

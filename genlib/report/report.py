@@ -127,15 +127,16 @@ class Report:
         return [path for kind in self._tables() for path in self.table(kind.name).save(folder / "tables")] + \
                [path for name in self.figures for path in self.figure(name).save(folder / "figures")]
 
-    def save_chapter(self, folder, number: str = "3", *, template=None, only: Iterable[str] = ()) -> list[Path]:
+    def save_chapter(self, folder, number: str = "3", *, template=None, only: Iterable[str] = (), page=None) -> list[Path]:
         """Write the chapter of a thesis as .docx, .tex and .html into a folder; returns the files.
 
         number: the chapter's, from which its tables count. template: a text of one's own (see
-        `chapter.markdown`). only: names of tables and figures, for these without the text.
+        `chapter.markdown`). only: names of tables and figures, for these without the text. page: a
+        `chapter.styles.Page`, for other margins, indents or print.
         """
         from genlib.report.chapter import chapter  # loads Jinja2
 
-        return chapter.write(self, Path(folder), number, template, only)
+        return chapter.write(self, Path(folder), number, template, only, page)
 
     def doubts(self) -> list[str]:
         """What makes the figures doubtful, and what helps; one sentence that says so if nothing does."""

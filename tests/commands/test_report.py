@@ -1,5 +1,6 @@
 """genlib report: the chapter from a terminal."""
 import pytest
+from docx import Document
 from saved_runs import save_run
 
 from genlib.__main__ import main
@@ -50,3 +51,19 @@ def test_the_chapter_of_runs_in_a_folder_of_any_name_is_written_beside_them(tmp_
     assert main(["report", ".", "--only", only, "--out", "розділ 3", "--chapter", "3", "--language", "uk"]) == 0
     assert capsys.readouterr().out.splitlines() == [f"розділ 3/chapter.{kind}" for kind in ("docx", "tex", "html")]
     assert "Таблиця 3.1 – " in (folder / "розділ 3" / "chapter.html").read_text(encoding="utf-8")
+
+
+def test_margins_and_print_are_those_that_are_asked_for(results, tmp_path):
+    assert main(["report", str(results), "--only", "results", "--page", "left_mm=30, size_pt=12", "--out", str(tmp_path / "out")]) == 0
+    document = Document(tmp_path / "out" / "chapter.docx")
+    assert document.sections[0].left_margin.mm == pytest.approx(30, abs=0.1) and document.styles["Normal"].font.size.pt == 12
+    assert r"\documentclass[12pt,a4paper]" in (tmp_path / "out" / "chapter.tex").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page, said", [
+    ("margin=3", "a page has no 'margin': use some of left_mm, "), ("left_mm=wide", "'left_mm=wide' makes no page"),
+    ("left_mm=200", "smaller ones"), ("size_pt=13", "use 12 or 14")])
+def test_a_page_that_cannot_be_is_refused(results, capsys, page, said):
+    with pytest.raises(SystemExit):
+        main(["report", str(results), "--page", page])
+    assert said in capsys.readouterr().err

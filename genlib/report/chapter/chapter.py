@@ -24,6 +24,7 @@ from genlib.report import cells, warnings
 from genlib.report.chapter import documents, sources
 from genlib.report.chapter.form import Listing, Parts
 from genlib.report.chapter.pandoc import PLACES
+from genlib.report.chapter.styles import Page
 from genlib.report.tables import key
 
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # what may mean something in Markdown, unless a backslash stands before it
@@ -42,26 +43,28 @@ class Markdown(str):
     """Text that is Markdown already, and is not escaped again."""
 
 
-def write(report, folder: Path, number: str, template: Path | None = None, only: Iterable[str] = ()) -> list[Path]:
+def write(report, folder: Path, number: str, template: Path | None = None, only: Iterable[str] = (),
+          page: Page | None = None) -> list[Path]:
     """Write chapter.docx, chapter.tex with its figures, and chapter.html; returns the files.
 
     number: the chapter's, a whole number as text. template: a text of one's own. only: the names of tables
-    and figures, for these without a text; "growth" is both, "figure:growth" the figure alone. Raises
-    ValueError for a number, a name or a template that will not do; then nothing is written.
+    and figures, for these without a text; "growth" is both, "figure:growth" the figure alone. page: margins,
+    indent and print. Raises ValueError for a number, a name or a template that will not do; then nothing is
+    written.
     """
     if not re.fullmatch(r"\s*[0-9]{1,3}\s*", str(number)):
         raise ValueError(f"the chapter's number is {number!r}: use a whole number, as in 3")
     contents = Contents(report)
     text = contents.only(only) if only else markdown(contents, Path(template or report.chapter_template))
-    return documents.write(text, contents.parts, report, folder, int(number))
+    return documents.write(text, contents.parts, report, folder, int(number), page)
 
 
 def markdown(contents: "Contents", template: Path) -> str:
     """The text that a template gives. Raises ValueError, with the template's line, for what is not there."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_escaped)
-    names = {name: getattr(contents, name) for name in dir(contents) if not name.startswith("_")}
     try:
-        return environment.from_string(template.read_text(encoding="utf-8-sig")).render(names)
+        filled = environment.from_string(template.read_text(encoding="utf-8-sig"))  # before figures are drawn for it
+        return filled.render({name: getattr(contents, name) for name in dir(contents) if not name.startswith("_")})
     except OSError as error:
         raise OSError(f"the template {template} cannot be read ({error.strerror}): give another file") from None
     except UnicodeDecodeError:

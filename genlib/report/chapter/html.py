@@ -19,7 +19,7 @@ body {{ max-width: 50em; margin: 2em auto; padding: 0 1em; font-family: "{font}"
 h1 {{ text-align: center; }}
 table {{ border-collapse: collapse; line-height: 1.2; }}
 caption {{ font-weight: normal !important; }}
-th, td {{ border: 1px solid; padding: 0.2em 0.4em; }}
+th, td {{ border: 1px solid; padding: 0.2em 0.4em; text-align: center; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #bbb; padding: 0.5em; line-height: 1.2; }}
 img {{ width: 100%; }}
 .figure {{ text-align: center; break-inside: avoid; }}

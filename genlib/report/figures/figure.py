@@ -75,9 +75,9 @@ class Figure:
         folder = make_folder(folder)
         paths = {kind: folder / f"{self.name}.{kind}" for kind in kinds}
         self.heading.set(visible=titled, in_layout=titled)
-        self.canvas.draw_without_rendering()  # a layout sets out from the last one, which may have had another title
         try:
             for kind, path in paths.items():
+                self.canvas.draw_without_rendering()  # a layout sets out from the last one, of another title or kind
                 with replacing(path) as file:
                     self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
         finally:  # a notebook shows the same figure later
