@@ -33,9 +33,9 @@ def conclude(report) -> list[str]:
                            part=_name(report, find(slug).contains)) for slug in wholes]
     runs = runs.drop(wholes)
     denoised = runs["steps"].dropna()
-    unlike = [cells.with_steps(report, slug) for slug in denoised.index] if denoised.nunique() > 1 else []
-    if unlike:
-        ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models="; ".join(unlike))]
+    if unlike := denoised.nunique() > 1:
+        names = "; ".join(cells.with_steps(report, slug) for slug in denoised.index)
+        ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models=names)]
     else:
         ranked = [*_fastest(report, runs), *_smallest(report, runs), *_more_stable(report, runs)]
     return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_best(report, runs, ranked=not unlike),
@@ -43,10 +43,9 @@ def conclude(report) -> list[str]:
 
 
 def _limits(report, runs: pd.DataFrame) -> str:
-    doubt = cells.WEIGHTS[runs["weights"].iloc[0]][1]
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
                           n=span(sorted(set(runs["n"]))))
-    return f"{sentence} {report.say(doubt)}" if doubt else sentence
+    return f"{sentence} {report.say(cells.WEIGHTS[runs['weights'].iloc[0]][1])}".strip()
 
 
 def _name(report, slug: str) -> str:
@@ -81,8 +80,7 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
     """By Table 1's readings: VRAM's peak, or RAM at the end where it is the experiment's own."""
     in_vram = runs["vram_peak_bytes"].notna().all()
-    sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()
-    sizes = sizes.sort_values()
+    sizes = (runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()).sort_values()
     shown = [report.rounded(size / MB, 0) for size in sizes]
     if len(set(shown)) < 2:
         return []
@@ -153,12 +151,11 @@ def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
 
 
 def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
-    quick = runs[runs["time_s"] <= REAL_TIME_S]
-    per_second = "; ".join(f"{_name(report, slug)} {report.significant(1 / run['time_s'], 2)}" for slug, run in runs.iterrows())
-    if quick.empty:
-        return [report.say("For real time (25 images a second) none serves here. Images a second: {figures}.", figures=per_second)]
-    return [report.say("For real time (25 images a second) these serve: {models}. Images a second: {figures}.",
-                       models=_names(report, quick.index), figures=per_second)]
+    quick = runs.index[runs["time_s"] <= REAL_TIME_S]
+    per_second = "; ".join(f"{_name(report, slug)} {report.significant(1 / time, 2)}" for slug, time in runs["time_s"].items())
+    said = N_("For real time (25 images a second) these serve: {models}. Images a second: {figures}.") if len(quick) else \
+        N_("For real time (25 images a second) none serves here. Images a second: {figures}.")
+    return [report.say(said, models=_names(report, quick), figures=per_second)]
 
 
 def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
@@ -190,14 +187,12 @@ def _held_by_device(run: Run) -> float:
 def _by_text(report, runs: pd.DataFrame) -> list[str]:
     """What takes a prompt, at its time with one where there is such a run."""
     sentences = []
-    for slug in (slug for slug in runs.index if find(slug).takes_text):
-        prompted = _with_prompt(report, runs.loc[slug])
-        name = _name(report, slug)
-        sentences.append(
-            report.say("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).",
-                       model=name, time=report.significant(prompted["time_s"].iloc[-1], 3), n=prompted["n"].iloc[-1]) if len(prompted) else
-            report.say("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.", model=name,
-                       time=report.significant(runs.loc[slug, "time_s"], 3)))
+    for slug, run in runs[[find(slug).takes_text for slug in runs.index]].iterrows():
+        prompted = _with_prompt(report, run)
+        said = N_("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).") \
+            if len(prompted) else N_("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.")
+        shown = prompted.iloc[-1] if len(prompted) else run
+        sentences.append(report.say(said, model=_name(report, slug), time=report.significant(shown["time_s"], 3), n=shown["n"]))
     return sentences
 
 

@@ -19,15 +19,11 @@ def results(report) -> tuple[pd.DataFrame, str]:
     if report.rows.empty:
         return pd.DataFrame(), nothing(report)
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
-    rows = []
-    for slug in dict.fromkeys([*entries, *report.rows.index]):
-        row = {report.say(cells.MODEL): cells.name(report, slug, in_table1=True)}
-        for name in TABLE1:
-            measured = slug in report.rows.index
-            row[report.say(READINGS[name].heading)] = cells.mean(report, report.rows.loc[slug], name) if measured else MISSING
-        rows.append(row)
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_the_thesis(report), *_without_entry(report),
-                                    *choice.several_places(report, report.rows)])
+    rows = [{report.say(cells.MODEL): cells.name(report, slug, in_table1=True)} | {
+        report.say(READINGS[name].heading): cells.mean(report, report.rows.loc[slug], name) if slug in report.rows.index else MISSING
+        for name in TABLE1} for slug in dict.fromkeys([*entries, *report.rows.index])]
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_rows(report),
+                                         *choice.several_places(report, report.rows)])
 
 
 def nothing(report) -> str:
@@ -35,18 +31,15 @@ def nothing(report) -> str:
     return report.say("There is no run that this table takes.")
 
 
-def _names_of_the_thesis(report) -> list[str]:
-    """Which of the other tables' names the thesis's names of the rows stand for."""
-    pairs = [report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
-             for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label]
-    return [report.say("The rows are named as {reproduced}: {pairs}.", reproduced=report.reproduced, pairs=", ".join(pairs))] * bool(pairs)
-
-
-def _without_entry(report) -> list[str]:
+def _names_of_rows(report) -> list[str]:
+    """What the thesis's names mean in other tables, and whose names are those of records."""
+    pairs = ", ".join(report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
+                      for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label)
     known = [entry.slug for entry in experiments.EXPERIMENTS]
     strange = ", ".join(cells.with_steps(report, slug) for slug in report.rows.index if slug not in known)
-    return [report.say("Experiments that genlib does not know are shown under the names in their records: {names}.",
-                       names=strange)] * bool(strange)
+    return [report.say("The rows are named as {reproduced}: {pairs}.", reproduced=report.reproduced, pairs=pairs)] + [
+        report.say("Experiments that genlib does not know are shown under the names in their records: {names}.",
+                   names=strange)] * bool(strange)
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
@@ -78,11 +71,9 @@ def comparable(row: pd.Series, name: str) -> bool:
     published = experiments.find(row["experiment"]).published
     if published is None or name not in published.averages or name in published.read_otherwise:
         return False
-    if name == "ram_bytes" and is_missing(row["vram_peak_bytes"]):
-        return False
-    full_size = row["weights"] in ("published", "random")
+    in_ram = name == "ram_bytes" and is_missing(row["vram_peak_bytes"])
     its_steps = is_missing(row["steps"]) or row["steps"] == experiments.STEPS
-    return bool(full_size and its_steps and published.model in (None, row["model"]))
+    return bool(not in_ram and row["weights"] in ("published", "random") and its_steps and published.model in (None, row["model"]))
 
 
 def readings(report) -> tuple[pd.DataFrame, str]:
@@ -98,23 +89,15 @@ def readings(report) -> tuple[pd.DataFrame, str]:
             rows.append({report.say(cells.READING): _reading_name(report, name)} | texts)
     origins = choice.several_places(report, report.rows) or [
         report.say("The runs are from “{origin}”.", origin=report.rows["origin"].iloc[0])]
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_of_shares(report), *origins])
-
-
-def _of_shares(report) -> list[str]:
-    """Why a run whose rate and whose machine's rate are known has no share."""
-    rows = report.rows
-    withheld = rows["flops_per_s"].notna() & rows["matmul_flops_per_s"].notna() & rows["machine_share"].isna()
-    return [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
-                       "the clock rose after it.")] if withheld.any() else []
+    rates_known = report.rows[["flops_per_s", "matmul_flops_per_s"]].notna().all(axis=1)
+    shares = [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
+                         "the clock rose after it.")] if report.rows.loc[rates_known, "machine_share"].isna().any() else []
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *shares, *origins])
 
 
 def _reading_name(report, name: str) -> str:
-    if name == "n":
-        return report.say("Iterations (failed)")
-    if name == "interval":
-        return report.say("95 % interval of the mean (s)")
-    return cells.head(report, _reading(name))
+    named = {"n": N_("Iterations (failed)"), "interval": N_("95 % interval of the mean (s)")}
+    return report.say(named[name]) if name in named else cells.head(report, _reading(name))
 
 
 def _reading(name: str) -> Reading:

@@ -15,13 +15,18 @@ from genlib.runs import variant_of
 LINE = 3  # conditions that a line needs: it goes through any two
 
 
+def _own(summary: pd.DataFrame, entry: Experiment) -> pd.DataFrame:
+    """The runs of an experiment by our method, newest last."""
+    return summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+
+
 def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataFrame:
     """The runs of a loop, sorted by `units`: steps, megapixels or images in a batch.
 
     They are the variants named after the setting, and the run from which the loop set out. All have the
     model, dtype and other settings of the loop's newest run; the newest run of a condition counts.
     """
-    rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+    rows = _own(summary, entry)
     in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
     rows = rows.assign(in_loop=in_loop)[in_loop | (rows["variant"] == entry.loops_from)]
     without = 1 if loop.setting == "batch_size" else None
@@ -105,17 +110,17 @@ def _with_error(report, value: float, error: float) -> str:
     return MISSING if pd.isna(value) else f"{report.rounded(value, decimals)} ± {report.rounded(error, decimals)}"
 
 
-def _pairs_of_precisions(summary: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
-    """Each experiment's own run with those that differ in precision alone, where there are any."""
+def _precisions_tried(summary: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Each experiment's own run, then those that differ in precision alone, where there are any."""
     for entry in EXPERIMENTS:
-        rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+        rows = _own(summary, entry)
         rows = rows.assign(alike=rows["model"] + rows["settings"])
         tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
         tried = tried[tried["alike"].isin(tried["alike"].tail(1))]
         own = rows[(rows["variant"] == entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
         others = tried[~tried["dtype"].isin(own["dtype"])]  # two names may mean one precision
         if len(own) and len(others):
-            yield own.iloc[0], others
+            yield pd.concat([own, others])
 
 
 def precisions(report) -> tuple[pd.DataFrame, str]:
@@ -124,10 +129,9 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
     Time and its ratio to the first row's; memory; PSNR of the same latent's picture against the first row's.
     """
     rows, used = [], []
-    for own, others in _pairs_of_precisions(report.summary):
-        rows.append(_precision(report, own, own))
-        rows += [_precision(report, run, own) for _, run in others.iterrows()]
-        used += [own.to_frame().T, others]
+    for runs in _precisions_tried(report.summary):
+        rows += [_precision(report, run, runs.iloc[0]) for _, run in runs.iterrows()]
+        used.append(runs)
     if not rows:
         return pd.DataFrame(), report.say("no run in another precision was measured")
     note = report.say("The ratio is the time over that of the model’s first row, whose precision its other runs have too; PSNR holds "

@@ -72,20 +72,19 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     rows = [_row(report, slug, name, run, found) for slug, found in by_model(there) for name, run in found]
     used = pd.concat([place.rows for place in there])
     profile = cells.profile(report, used["profile"].iloc[0])
-    sentences = [report.say("All runs: {profile}.", profile=profile)] if profile else []
-    sentences.append(report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings "
-                                "are others than there."))
-    if used["reference"].any():
-        sentences.append(report.say("“Reference” marks runs of others, which are there to compare with."))
-    sentences += [report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes.")]
-    sentences += [report.say(doubt) for weights in dict.fromkeys(used["weights"]) if (doubt := cells.WEIGHTS[weights][1])]
-    return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(sentences)
+    sentences = [
+        report.say("All runs: {profile}.", profile=profile) if profile else "",
+        report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings are others "
+                   "than there."),
+        report.say("“Reference” marks runs of others, which are there to compare with.") if used["reference"].any() else "",
+        report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes."),
+        *(report.say(cells.WEIGHTS[weights][1]) for weights in dict.fromkeys(used["weights"]))]
+    return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, sentences))
 
 
 def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd.Series]]) -> dict[str, str]:
-    (_, first), steps = found[0], {other["steps"] for _, other in found if pd.notna(other["steps"])}
-    model = report.text(experiments.find(slug).label)
-    if len(steps) > 1 and pd.notna(run["steps"]):
+    first, model = found[0][1], report.text(experiments.find(slug).label)
+    if len({other["steps"] for _, other in found if pd.notna(other["steps"])}) > 1 and pd.notna(run["steps"]):
         model = f"{model} ({cells.steps_text(report, [run['steps']])})"
     ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
