@@ -121,18 +121,20 @@ def _facts(report, machine) -> dict[str, str]:
     def number(value, unit=""):
         return "" if value is None else f"{report.rounded(value, 0)} {unit}".strip()
 
-    mb, packages = report.say(MEGABYTES), machine.packages
-    versions = {package: packages.get(package, "") for package in PACKAGES}
+    def megabytes(size):
+        return size and number(size / MB, report.say(MEGABYTES))
+
+    versions = {package: machine.packages.get(package, "") for package in PACKAGES}
     commit = report.say("commit {commit}", commit=machine.commit) if machine.commit else ""
     return {
         report.say(N_("Device", "fact")): machine.device or machine.slug, report.say(N_("Driver", "fact")): machine.driver or "",
         "CUDA": machine.cuda or "",
-        report.say(READINGS["vram_peak_bytes"].short): machine.vram_bytes and number(machine.vram_bytes / MB, mb),
+        report.say(READINGS["vram_peak_bytes"].short): megabytes(machine.vram_bytes),
         report.say("Power limit"): number(machine.power_limit_w, report.say(N_("W", "unit"))),
         report.say(N_("Processor", "fact")): machine.cpu or "", report.say("Processor cores"): number(machine.cores),
         report.say("Threads of torch"): number(machine.threads),
-        report.say(READINGS["ram_bytes"].short): machine.ram_bytes and number(machine.ram_bytes / MB, mb),
-        report.say("RAM, the container’s limit"): machine.ram_limit_bytes and number(machine.ram_limit_bytes / MB, mb),
+        report.say(READINGS["ram_bytes"].short): megabytes(machine.ram_bytes),
+        report.say("RAM, the container’s limit"): megabytes(machine.ram_limit_bytes),
         report.say("Operating system"): machine.os or "", report.say(N_("Container", "fact")): machine.container or "",
-        "Python": machine.python or "", **versions, "genlib": ", ".join(filter(None, [packages.get("genlib", ""), commit])),
+        "Python": machine.python or "", **versions, "genlib": ", ".join(filter(None, [machine.packages.get("genlib"), commit])),
         report.say("Settings of precision"): "; ".join(f"{name} = {value}" for name, value in machine.precision.items())}
