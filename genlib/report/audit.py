@@ -113,21 +113,19 @@ class _Here:
                  N_("other settings than the published ones"): profile != "thesis"}
         self.reasons = [reason for reason, is_so in found.items() if is_so and len(runs)]  # without runs, nothing can be blamed
 
-    def of(self, entry: Experiment, method: str = "", variant: str | None = None) -> pd.DataFrame:
-        """The runs of an experiment, of one method and one variant if they are named."""
-        def matching(runs):
-            return runs[(runs["experiment"] == entry.slug) & (runs["method"] == (method or runs["method"]))
-                        & (runs["variant"] == (runs["variant"] if variant is None else variant))]
-
-        if (found := matching(self.runs)).empty:
-            self.other_steps |= set(matching(self.left_out)["steps"].astype(int))
+    def of(self, entry: Experiment, **same: str) -> pd.DataFrame:
+        """The runs of an experiment, of the `method` and the `variant` if they are named."""
+        wanted = pd.Series({"experiment": entry.slug} | same)
+        found, left_out = (runs[(runs[wanted.index] == wanted).all(axis=1)] for runs in (self.runs, self.left_out))
+        if found.empty:
+            self.other_steps |= set(left_out["steps"].astype(int))
         self.lacks_run |= found.empty
         return found
 
     def mean(self, entry: Experiment, reading: str, method: str = "genlib", variant: str = "", like: Experiment | None = None) -> float:
         """A run's mean, in the precision of its experiment's own run or of that of `like`; NaN where there is
         none."""
-        runs = self.of(entry, method, "as-in-thesis" if method == "thesis" else variant)
+        runs = self.of(entry, method=method, variant="as-in-thesis" if method == "thesis" else variant)
         runs = runs[runs["dtype"] == self.precision.get((like or entry).slug, runs["dtype"])].tail(1)
         self.lacks_run |= runs.empty
         if runs.empty or reading not in runs or runs[reading].isna().all():
@@ -206,8 +204,8 @@ def _vae_vram(here: _Here):
 
 def _gan_ram(here: _Here):
     published, runs = STYLEGAN2_ADA.published.averages["ram_bytes"], here.runs.dropna(subset=["ram_bytes"]).nsmallest(1, "ram_bytes")
-    least = float(runs["ram_bytes"].min())
     here.used += [runs] * len(runs)
+    least = float(runs["ram_bytes"].min())
     verdict = None if isnan(least) else IMPOSSIBLE if least > published else NOT_SHOWN
     return verdict, dict(published_mb=published, least_mb=least, gib=least / 1024**3)
 

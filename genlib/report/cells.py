@@ -141,14 +141,12 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
     Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; with
     `memory` the unit and what is read of it; and what the figures cannot tell. "" without runs.
     """
-    def values(column):
-        return ", ".join(map(str, dict.fromkeys(rows[column])))
-
     if rows.empty:
         return ""
+    devices, precisions = (", ".join(map(str, dict.fromkeys(rows[column]))) for column in ("device", "dtype"))
     weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
     steps, counts = sorted(set(rows["steps"].dropna())), sorted(set(rows["n"]))
-    conditions = [values("device"), report.say(weights), profile(report, rows["profile"].iloc[0]), values("dtype"),
+    conditions = [devices, report.say(weights), profile(report, rows["profile"].iloc[0]), precisions,
                   steps_text(report, steps) if steps else ""]
     alone = figures in (MEANS, ONLY_MEANS) and counts[-1] == 1
     return " ".join(filter(None, [

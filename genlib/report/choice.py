@@ -115,8 +115,7 @@ def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
     shared = denoised.groupby("steps")["experiment"].nunique() == denoised["experiment"].nunique()
     candidates = denoised[denoised["steps"].map(shared).astype(bool)] if shared.any() else denoised
     alike = rows["steps"].isna() | rows["steps"].isin(candidates["steps"].tail(1))
-    rows = rows.assign(alike=alike).sort_values("alike", kind="stable").drop_duplicates("experiment", keep="last")
-    known = [entry.slug for entry in experiments.EXPERIMENTS]
-    place = rows["experiment"].map(lambda slug: known.index(slug) if slug in known else len(known))
-    rows = rows.assign(place=place).sort_values(["place", "experiment"]).drop(columns=["alike", "place"])
-    return rows.head(MOST).set_index("experiment", drop=False).rename_axis(None)
+    rows = rows.loc[alike.sort_values(kind="stable").index].drop_duplicates("experiment", keep="last")
+    rows = rows.set_index("experiment", drop=False)
+    known = [entry.slug for entry in experiments.EXPERIMENTS if entry.slug in rows.index]
+    return rows.loc[[*known, *sorted(set(rows.index) - set(known))][:MOST]].rename_axis(None)

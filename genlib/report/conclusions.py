@@ -56,13 +56,18 @@ def _names(report, slugs) -> str:
     return ", ".join(_name(report, slug) for slug in slugs)
 
 
+def _listed(report, figures: dict[str, str]) -> str:
+    """The figure of each experiment behind its name."""
+    return "; ".join(f"{_name(report, slug)} {figure}" for slug, figure in figures.items())
+
+
 def _fastest(report, runs: pd.DataFrame) -> list[str]:
     ranked = runs.sort_values("time_s")
     if len(ranked) < 2:
         return []
     first, second, last = ranked.iloc[0], ranked.iloc[1], ranked.iloc[-1]
     if ranked["time_s_low"].isna().any():
-        times = "; ".join(f"{_name(report, slug)} {report.significant(time, 3)}" for slug, time in ranked["time_s"].items())
+        times = _listed(report, {slug: report.significant(time, 3) for slug, time in ranked["time_s"].items()})
         return [report.say("Of one iteration no interval is known, so that times are not ranked. Seconds an image: {figures}.",
                            figures=times)]
     if not first["time_s_high"] < second["time_s_low"]:
@@ -111,7 +116,7 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
                            "(Brown–Forsythe test with Bonferroni’s correction, p < {p}).",
                            model=_name(report, least), other=_name(report, most),
                            percent=shares[least], other_percent=shares[most], p=report.rounded(SPREAD_P, 2))]
-    figures = "; ".join(f"{_name(report, slug)} {shares[slug]} %" for slug in runs.index if slug in shares)
+    figures = _listed(report, {slug: f"{shares[slug]} %" for slug in runs.index if slug in shares})
     return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.",
                        n=span(sorted(runs.loc[spread.index, "n"])), figures=figures)]
 
@@ -120,8 +125,7 @@ def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
     """Brown and Forsythe's test (1974) of times over their median, normal or not; NaN for too few."""
     from scipy.stats import levene
 
-    times = [readings(run.good, "time_s") for run in runs["run"]]
-    relative = [values / values.median() for values in times]
+    relative = [times / times.median() for times in (readings(run.good, "time_s") for run in runs["run"])]
     if min(map(len, relative)) < LEAST or max(map(np.ptp, relative)) == 0:
         return float("nan")
     return float(levene(*relative, center="median").pvalue)
@@ -137,12 +141,12 @@ def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
             continue
         shown.add(name)
         texts = [cells.figure(report, value, reading) for value in values]
-        figures = "; ".join(f"{_name(report, slug)} {text}" for slug, text in zip(values.index, texts, strict=True))
+        figures, measure = _listed(report, dict(zip(values.index, texts, strict=True))), cells.head(report, reading)
         if ranked and len(texts) > 1 and texts[0] != texts[1]:
-            sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=cells.head(report, reading),
-                                        figures=figures, model=_name(report, values.index[0])))
+            sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=measure, figures=figures,
+                                        model=_name(report, values.index[0])))
         else:
-            sentences.append(f"{cells.head(report, reading)}: {figures}.")
+            sentences.append(f"{measure}: {figures}.")
     limits = {"sharpness": N_("sharpness does not say whether a picture shows a face"),
               "diversity": N_("diversity is that of a few pictures and says little of a model’s range"),
               "psnr_db": N_("PSNR and SSIM compare a picture with its own original only")}
@@ -152,7 +156,7 @@ def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
 
 def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
     quick = runs.index[runs["time_s"] <= REAL_TIME_S]
-    per_second = "; ".join(f"{_name(report, slug)} {report.significant(1 / time, 2)}" for slug, time in runs["time_s"].items())
+    per_second = _listed(report, {slug: report.significant(1 / time, 2) for slug, time in runs["time_s"].items()})
     said = N_("For real time (25 images a second) these serve: {models}. Images a second: {figures}.") if len(quick) else \
         N_("For real time (25 images a second) none serves here. Images a second: {figures}.")
     return [report.say(said, models=_names(report, quick), figures=per_second)]
@@ -173,7 +177,7 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
         unknown = []
     peaks = peaks.dropna()
     light = peaks.index[peaks <= WEAK_BYTES]
-    figures = "; ".join(f"{_name(report, slug)} {report.rounded(peak / MB, 0)}" for slug, peak in peaks.items())
+    figures = _listed(report, {slug: report.rounded(peak / MB, 0) for slug, peak in peaks.items()})
     return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
         [report.say("Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.",
                     models=_names(report, unknown))] * bool(len(unknown))
@@ -198,8 +202,7 @@ def _by_text(report, runs: pd.DataFrame) -> list[str]:
 
 def _with_prompt(report, run: pd.Series) -> pd.DataFrame:
     """Runs that succeeded, newest last, with a prompt and the same model, precision and steps as `run`."""
-    rows = report.summary.sort_values("when", kind="stable")
-    rows = rows[(rows["experiment"] == run["experiment"]) & (rows["method"] == "genlib") & (rows["model"] == run["model"])
-                & rows["variant"].isin(["", find(run["experiment"]).prompted_variant]) & (rows["dtype"] == run["dtype"])
+    rows, same = report.summary.sort_values("when", kind="stable"), ["experiment", "method", "model", "dtype"]
+    rows = rows[(rows[same] == run[same]).all(axis=1) & rows["variant"].isin(["", find(run["experiment"]).prompted_variant])
                 & ((rows["steps"] == run["steps"]) | (rows["steps"].isna() & pd.isna(run["steps"])))]
     return rows[[bool(one.settings.get("prompt")) for one in rows["run"]]].dropna(subset=["time_s"])

@@ -49,9 +49,8 @@ def unbroken(text: str) -> str:
 def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, program: Program = WORD) -> Layout:
     """Print of 12, or of 10 with many columns or sentences; smaller if the longest words need it.
 
-    program: WORD or LATEX. Longer texts get more room, and more lines too. No word is broken: a column that
-    would be narrower than its longest word gets that width, and the others share the rest. Where there is
-    room, names with hyphens and figures with their spread stay on one line.
+    No word is broken: a column has at least the width of its longest word, and the others share the rest.
+    Where there is room, names with hyphens and figures with their spread stay on one line.
     """
     columns = [[unbroken(str(cell)) for cell in [name, *frame[name]]] for name in frame.columns]
     longest = [max(map(len, column)) for column in columns]
@@ -93,10 +92,8 @@ def _longest_em(column: list[str], breaks: re.Pattern) -> float:
 
 def _height_pt(columns: list[list[str]], rooms: list[float], size: int) -> float:
     """About how high the table is: each row as high as the longest text in it."""
-    def lines(text: str, room: float) -> int:
-        return ceil(size * _width_em(text) / room) or 1
-
-    return sum(LINE_HEIGHT * size * max(map(lines, row, rooms)) for row in zip(*columns, strict=True))
+    lines = [[ceil(size * _width_em(text) / room) or 1 for text in column] for column, room in zip(columns, rooms, strict=True)]
+    return LINE_HEIGHT * size * sum(map(max, zip(*lines, strict=True)))
 
 
 @cache

@@ -17,7 +17,7 @@ AROUND_TIME = ["first_image_s", "time_s", "time_s_median", "interval", "time_s_c
 def results(report) -> tuple[pd.DataFrame, str]:
     """Table 1 as the thesis prints it: a row for each model, measured or not, "mean ± standard deviation"."""
     if report.rows.empty:
-        return pd.DataFrame(), nothing(report)
+        return _nothing(report)
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
     rows = [{report.say(cells.MODEL): cells.name(report, slug, in_table1=True)} | {
         report.say(READINGS[name].heading): cells.mean(report, report.rows.loc[slug], name) if slug in report.rows.index else MISSING
@@ -26,9 +26,9 @@ def results(report) -> tuple[pd.DataFrame, str]:
                                          *choice.several_places(report, report.rows)])
 
 
-def nothing(report) -> str:
-    """What stands under a table that no run fills."""
-    return report.say("There is no run that this table takes.")
+def _nothing(report) -> tuple[pd.DataFrame, str]:
+    """A table that no run fills."""
+    return pd.DataFrame(), report.say("There is no run that this table takes.")
 
 
 def _names_of_rows(report) -> list[str]:
@@ -55,7 +55,7 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
                 report.say(cells.PUBLISHED): report.rounded(there and there / reading.scale, 2 if reading.digits else 0),
                 report.say(cells.RATIO): ratio})
     if not rows:
-        return pd.DataFrame(), nothing(report)
+        return _nothing(report)
     like = report.say("A ratio is given of weights at full size, with the same model, number of steps and way of reading.")
     if report.summary["vram_peak_bytes"].isna().all():
         like += " " + report.say("Without a GPU the weights lie in RAM, of which no ratio is given.")
@@ -79,7 +79,7 @@ def comparable(row: pd.Series, name: str) -> bool:
 def readings(report) -> tuple[pd.DataFrame, str]:
     """A row for each reading that a run has, a column for each model. Energy and work are those of a call."""
     if report.rows.empty:
-        return pd.DataFrame(), nothing(report)
+        return _nothing(report)
     qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
     rest = [name for name in ONCE if name not in AROUND_TIME]
     rows = []
@@ -123,24 +123,26 @@ def cost(report) -> tuple[pd.DataFrame, str]:
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
         precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # False without an interval
         rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
+    if not rows:
+        return _nothing(report)
     note = report.say("At the measured mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in "
                       "two; it is assumed that every image takes as long and that devices share the work without loss.")
     prices = report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(report.price_per_hour, 3),
                         kwh=report.significant(report.price_per_kwh, 3)) if report.price_per_hour or report.price_per_kwh else ""
     note = " ".join(filter(None, [note, prices, cells.note(report, report.rows, cells.ONLY_MEANS, memory=False)]))
-    return (cells.without_empty_columns(pd.DataFrame(rows)), note) if rows else (pd.DataFrame(), nothing(report))
+    return cells.without_empty_columns(pd.DataFrame(rows)), note
 
 
 def _cost_of(report, name: str, run: pd.Series, images: int, digits: int) -> dict[str, str]:
     hours, kwh = images * run["time_s"] / 3600, images * run["energy_j"] / 3.6e6
     money = hours * report.price_per_hour + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
     priced = report.price_per_hour or report.price_per_kwh
-    devices = ceil(hours / report.deadline_h)
+    devices = _rounded_up(ceil(hours / report.deadline_h), digits)
     return {
         report.say(cells.MODEL): name, report.say(N_("Images", "column")): grouped(images),
         report.say("Images an hour"): _plain(report, 3600 / run["time_s"], digits),
         report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
-        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(_rounded_up(devices, digits)),
+        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(devices),
         report.say(N_("Money", "column")): _plain(report, money, digits) if priced else MISSING}
 
 

@@ -95,13 +95,13 @@ def growth(report) -> tuple[pd.DataFrame, str]:
         below += [f"{report.text(entry.label)}, {counted}"] if line.below_zero else []
     if not rows:
         return pd.DataFrame(), report.say("no loop over conditions was measured")
-    sentences = [report.say("Time ≈ fixed time + time a unit × units, by least squares over three conditions or more (few leave a wide "
-                            "error); where R² is far from 1 it is no line.")]
-    if below:
-        sentences.append(report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero "
-                                    "units ({rows}).", rows="; ".join(below)))
-    note = cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)
-    return pd.DataFrame(rows), " ".join(filter(None, [*sentences, note]))
+    sentences = [
+        report.say("Time ≈ fixed time + time a unit × units, by least squares over three conditions or more (few leave a wide error); "
+                   "where R² is far from 1 it is no line."),
+        report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero units ({rows}).",
+                   rows="; ".join(below)) if below else "",
+        cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)]
+    return pd.DataFrame(rows), " ".join(filter(None, sentences))
 
 
 def _with_error(report, value: float, error: float) -> str:
@@ -142,12 +142,10 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
 
 
 def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
-    means = {cells.short_head(report, name): cells.mean(report, run, name) if run["n"] else MISSING for name in TABLE1}
-    if not run["n"]:
-        means[cells.short_head(report, "time_s")] = cells.failure(report, run["run"])
-    (time_head, time), *memories = means.items()
+    (time_head, time), *memories = [(cells.short_head(report, name), cells.mean(report, run, name)) for name in TABLE1]
     psnr = MISSING if run["run"] is own["run"] else cells.figure(report, run.get("quality.psnr_db"), QUALITIES["psnr_db"])
     name = report.text(find(run["experiment"]).label) + cells.mark(run.to_frame().T)
     return {report.say(cells.MODEL): name, report.say(N_("Precision", "column")): run["dtype"],
-            "n": str(run["n"]), time_head: time, report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),
+            "n": str(run["n"]), time_head: time if run["n"] else cells.failure(report, run["run"]),
+            report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),
             **dict(memories), cells.head(report, QUALITIES["psnr_db"]): psnr}

@@ -110,10 +110,10 @@ def environment(report) -> tuple[pd.DataFrame, str]:
         for what, value in _facts(report, run.machine).items():
             if value:
                 found.setdefault(what, {}).setdefault(escape.plain(value), []).append(report.text(experiments.find(slug).label))
-    cells_of = [(what, value if len(values) == 1 else f"{value} ({', '.join(dict.fromkeys(models))})")
-                for what, values in found.items() for value, models in values.items()]
+    lines = [(what, value if len(values) == 1 else f"{value} ({', '.join(dict.fromkeys(models))})")
+             for what, values in found.items() for value, models in values.items()]
     heads = report.say(N_("What", "column")), report.say(N_("Value", "column"))
-    return pd.DataFrame(cells_of, columns=heads), report.say("As these runs recorded it. 1 MB = 1024² bytes.")
+    return pd.DataFrame(lines, columns=heads), report.say("As these runs recorded it. 1 MB = 1024² bytes.")
 
 
 def _facts(report, machine) -> dict[str, str]:
