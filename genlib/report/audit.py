@@ -34,8 +34,7 @@ BOTH_MEMORY = (PUBLISHED_MB, N_("By the published method: {theirs_mb} MB."), N_(
 
 
 def audit(report) -> tuple[pd.DataFrame, str]:
-    """A row for each published figure: how it was read, a verdict, and the measurement that supports the
-    verdict.
+    """A row for each published figure: how it was read, a verdict, and the measurement that supports it.
 
     What the publication shows by itself is judged anywhere. Everything else needs runs at full size with the
     published number of steps, and all but a count of calls needs a GPU. Without them the verdict is "cannot
@@ -123,8 +122,7 @@ class _Here:
         return found
 
     def mean(self, entry: Experiment, reading: str, method: str = "genlib", variant: str = "", like: Experiment | None = None) -> float:
-        """A run's mean, in the precision of its experiment's own run or of that of `like`; NaN where there is
-        none."""
+        """The mean of the run with the precision of its experiment's own, or of `like`'s; NaN without one."""
         runs = self.of(entry, method=method, variant="as-in-thesis" if method == "thesis" else variant)
         runs = runs[runs["dtype"] == self.precision.get((like or entry).slug, runs["dtype"])].tail(1)
         self.lacks_run |= runs.empty
@@ -144,13 +142,13 @@ class _Here:
         return reasons or [self.report.say("no such run") if self.lacks_run else self.report.say("no such reading")]
 
 
-def _reproduces(entry: Experiment, reading: str, tolerance: float):
+def _reproduces(entry: Experiment, reading: str):
     """A judge: does the published way of reading memory give the figure? Our reading stands beside it."""
     published = entry.published.averages[reading]
 
     def judge(here: _Here):
         theirs, ours = here.mean(entry, reading, "thesis"), here.mean(entry, reading)
-        verdict = None if isnan(theirs) else REPRODUCED if abs(theirs / published - 1) <= tolerance else NOT_REPRODUCED
+        verdict = None if isnan(theirs) else REPRODUCED if abs(theirs / published - 1) <= SAME else NOT_REPRODUCED
         return verdict, dict(published_mb=published, theirs_mb=theirs, ours_mb=ours)
     return judge
 
@@ -171,8 +169,7 @@ def _clock(entry: Experiment, waits: bool):
 
 
 def _vram_of_stable_diffusion(here: _Here):
-    """By the run with guidance that comes nearest, since the thesis states neither precision nor safety
-    checker."""
+    """By the nearest run with guidance, since the thesis states neither precision nor safety checker."""
     published, runs = STABLE_DIFFUSION.published.averages["vram_peak_bytes"], here.of(STABLE_DIFFUSION)
     runs = runs[runs["vram_peak_bytes"].notna() & ~runs["variant"].str.match("batch-|guidance-1")]
     if runs.empty:
@@ -272,10 +269,10 @@ SUSPECTS = [
     Suspect(VRAM, VAE_AS_IN_THESIS, GPUTIL, _vae_vram,
             (PUBLISHED_MB, N_("The pipeline’s weights alone are {weights_mb} MB in half precision."),
              N_("By GPUtil: {gputil_mb} MB."), N_("By the allocator’s peak: {allocator_mb} MB."))),
-    Suspect(RAM, VAE_AS_IN_THESIS, RSS, _reproduces(VAE_AS_IN_THESIS, "ram_bytes", SAME), BOTH_MEMORY),
+    Suspect(RAM, VAE_AS_IN_THESIS, RSS, _reproduces(VAE_AS_IN_THESIS, "ram_bytes"), BOTH_MEMORY),
     Suspect(TIME, STYLEGAN2_ADA, LAUNCH, _clock(STYLEGAN2_ADA, waits=False),
             (*TIMES, N_("What the published method leaves out: {share}."), NO_CARD)),
-    Suspect(VRAM, STYLEGAN2_ADA, ALLOCATOR, _reproduces(STYLEGAN2_ADA, "vram_peak_bytes", SAME), BOTH_MEMORY),
+    Suspect(VRAM, STYLEGAN2_ADA, ALLOCATOR, _reproduces(STYLEGAN2_ADA, "vram_peak_bytes"), BOTH_MEMORY),
     Suspect(RAM, STYLEGAN2_ADA, RSS, _gan_ram,
             (N_("Published: {published_mb} MB, divided by 1024³ and printed as MB."),
              N_("The least RSS of any run: {least_mb} MB ({gib} × 1024³ bytes)."))),

@@ -96,8 +96,7 @@ def origins(report) -> list[str]:
 
 
 def several_places(report, rows: pd.DataFrame) -> list[str]:
-    """The sentence that names each folder or archive that runs are from, with their experiments; none for
-    one."""
+    """The sentence that names each folder or archive of the runs with its experiments; none for one."""
     names = [f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
              for origin, group in rows.groupby("origin")]
     return [report.say("The runs come from several places: {places}.", places="; ".join(names))] if len(names) > 1 else []

@@ -163,8 +163,7 @@ def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
-    """On a GPU by what the device held, since a process takes more than its allocator; else by the process's
-    peak."""
+    """On a GPU by what the device held, which is more than the allocator's; else by the process's peak."""
     if runs["vram_peak_bytes"].notna().any():
         peaks = pd.Series({slug: _held_by_device(run) for slug, run in runs["run"].items()})
         fits = N_("For weak machines (4 GB of VRAM) these serve: {models}. The device held at most, in MB: {figures}.")

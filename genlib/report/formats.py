@@ -107,9 +107,9 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     document = Document()
     page = document.sections[0]
     page.page_width, page.page_height, page.left_margin, page.right_margin = Cm(21), Cm(29.7), Cm(2.5), Cm(2)
-    font = document.styles["Normal"].font
-    font.name, font.size = "Times New Roman", Pt(14)
-    document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
+    normal = document.styles["Normal"]
+    normal.font.name, normal.font.size = "Times New Roman", Pt(14)
+    normal.element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
     document.add_paragraph(escape.plain(caption)).paragraph_format.keep_with_next = True
     if not frame.empty:
         add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)

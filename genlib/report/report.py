@@ -145,8 +145,7 @@ class Report:
 
 
 def _without_hidden_letters(rows: pd.DataFrame) -> Rows:
-    """The rows with their texts and heads as `escape.plain` writes them; of two heads that are then alike the
-    first."""
+    """The rows, texts and heads as `escape.plain` writes them; of heads that are then alike the first."""
     plain = rows.map(lambda value: escape.plain(value) if isinstance(value, str) else value).rename(columns=escape.plain)
     return Rows(plain.loc[:, ~plain.columns.duplicated()])
 

@@ -38,8 +38,7 @@ class Doubt(NamedTuple):
 
 
 def doubts(report) -> list[str]:
-    """Where the runs are from, if not all are one's own; then a line for each cause, with the runs that it
-    concerns and what helps."""
+    """Where the runs are from, if not all are one's own; then each cause with its runs and what helps."""
     rows, alike = report.summary, {}
     namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False)]["folder"])
     for _, row in rows.iterrows():

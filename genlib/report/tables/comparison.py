@@ -116,8 +116,7 @@ def _reading_cell(report, row: pd.Series, name: str) -> str:
 def cost(report) -> tuple[pd.DataFrame, str]:
     """What many images take at the measured mean time: a row for each model and number of images.
 
-    Money is hours and kWh at their prices: a dash if priced energy was not read. A column without a figure is
-    left out.
+    Money is hours and kWh at their prices: a dash if priced energy was not read.
     """
     rows = []
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():

@@ -79,8 +79,7 @@ def unit(report, loop: Loop, found: pd.DataFrame) -> str:
 
 
 def growth(report) -> tuple[pd.DataFrame, str]:
-    """The line of each loop in numbers: fixed time and time a unit ± their standard errors, R², and how many
-    conditions were measured or ran out of memory."""
+    """The line of each loop in numbers, and how many conditions were measured or ran out of memory."""
     rows, used, below = [], [], []
     for entry, loop, found in loops(report.summary):
         line, failed = line_through(found), found[found["time_s"].isna()]["run"]
@@ -124,10 +123,7 @@ def _precisions_tried(summary: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def precisions(report) -> tuple[pd.DataFrame, str]:
-    """The precision of each experiment's own run, then those tried beside it.
-
-    Time and its ratio to the first row's; memory; PSNR of the same latent's picture against the first row's.
-    """
+    """Each experiment's own run, then those in other precisions: time, memory, and picture against its."""
     rows, used = [], []
     for runs in _precisions_tried(report.summary):
         rows += [_precision(report, run, runs.iloc[0]) for _, run in runs.iterrows()]

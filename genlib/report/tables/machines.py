@@ -64,8 +64,7 @@ def by_model(places: list[Place]) -> Iterator[tuple[str, list[tuple[str, pd.Seri
 
 
 def machines(report) -> tuple[pd.DataFrame, str]:
-    """Time, memory and energy of each model by machine, and the time's ratio to that of the model's first
-    row."""
+    """Time, memory and energy of each model by machine; the time's ratio is to that of its first row."""
     there = places(report)
     if len({place.name for place in there}) < 2:
         return pd.DataFrame(), report.say("There are runs of one machine only.")
@@ -117,7 +116,7 @@ def environment(report) -> tuple[pd.DataFrame, str]:
 
 
 def _facts(report, machine) -> dict[str, str]:
-    """What is known of a machine, by the name of each fact; "" for what is not."""
+    """What is known of a machine, by the name of each fact; "" or None for what is not."""
     def number(value, unit=""):
         return "" if value is None else f"{report.rounded(value, 0)} {unit}".strip()
 
