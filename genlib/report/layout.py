@@ -57,7 +57,8 @@ def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, program: 
     lefts = is_left(frame)
     sizes = [10, 9, 8, 7] if len(columns) > 4 or sum(lefts) > 1 else [12, 10, 9, 8, 7]
     for breaks, size in [(BETWEEN_WORDS, size) for size in sizes if size >= 9] + [(MAY_BREAK, size) for size in sizes]:
-        needed = [program.wider[size] * size * _longest_em(column, breaks) + program.padding_pt for column in columns]
+        widest = [max(_width_em(part) for cell in column for part in breaks.split(cell)) for column in columns]
+        needed = [program.wider[size] * size * width + program.padding_pt for width in widest]
         if sum(needed) <= text_width_pt:
             shares = _shares(needed, [length**0.5 for length in longest], text_width_pt)
             rooms = [(text_width_pt * share - program.padding_pt) / program.wider[size] for share in shares]
@@ -84,10 +85,6 @@ def _shares(needed: list[float], wanted: list[float], text_width_pt: float) -> l
         if not more:
             return [width / sum(widths) for width in widths]
         narrow |= more
-
-
-def _longest_em(column: list[str], breaks: re.Pattern) -> float:
-    return max(_width_em(part) for cell in column for part in breaks.split(cell))
 
 
 def _height_pt(columns: list[list[str]], rooms: list[float], size: int) -> float:

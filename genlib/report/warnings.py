@@ -91,7 +91,11 @@ def _unsteady(report, times: pd.Series) -> list[Doubt]:
     if len(times) < FEW:
         return [Doubt(report.say("Fewer than {n} iterations show neither a drift nor an outlier", n=FEW), f"n = {len(times)}",
                       report.say("Measure at least {n}.", n=FEW))]
-    return _drift(report, times) or _outliers(report, times) or _noise(report, times)
+    if found := _drift(report, times) or _outliers(report, times):
+        return found
+    share = times.std() / times.mean()
+    return [Doubt(report.say("The times vary"), f"{report.rounded(100 * share, 0)} %",
+                  report.say("Close other programs, or measure more iterations."))] if share > NOISY else []
 
 
 def _drift(report, times: pd.Series) -> list[Doubt]:
@@ -126,12 +130,6 @@ def _outliers(report, times: pd.Series) -> list[Doubt]:
         far_ones.setdefault(SLOW_START if far == 1 and times[far] > median else FAR_OFF, []).append(said)
         times = times.drop(far)
     return [Doubt(report.say(cause), "; ".join(figures), report.say(remedy)) for (cause, remedy), figures in far_ones.items()]
-
-
-def _noise(report, times: pd.Series) -> list[Doubt]:
-    share = times.std() / times.mean()
-    return [Doubt(report.say("The times vary"), f"{report.rounded(100 * share, 0)} %",
-                  report.say("Close other programs, or measure more iterations."))] if share > NOISY else []
 
 
 def _incomplete(report, run: Run) -> list[Doubt]:
