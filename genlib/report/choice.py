@@ -18,10 +18,7 @@ def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """The groups of runs that a report can be made of, best first.
-
-    Groups with runs for Table 1 come first, then own runs before reference runs, then the newest.
-    """
+    """The groups of runs for a report: first those with runs for Table 1, then own ones, then the newest."""
     ours = rows[rows["method"] == "genlib"]
     ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
     ours = ours[ours["main"] | ~ours.groupby(SAME)["main"].transform("any").astype(bool)]  # a newer condition makes no group newer

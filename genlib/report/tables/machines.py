@@ -25,11 +25,9 @@ class Place(NamedTuple):
 
 
 def places(report) -> list[Place]:
-    """The machines to set side by side: the report's own, then those with the same weights, one's own before
-    reference runs, and the newest first.
+    """The machines to set side by side, all with the report's profile: its own first, then as `_rank` says.
 
-    They have the report's profile. Reference runs of other weights stand there only if their machine was
-    asked for.
+    Reference runs of other weights stand there only if their machine was asked for.
     """
     every, own = report.everything, report.summary.iloc[0]
     every = every.assign(cpu=[escape.plain(run.machine.cpu or "") for run in every["run"]])
@@ -40,6 +38,7 @@ def places(report) -> list[Place]:
 
 
 def _rank(key: tuple, rows: pd.DataFrame, own: pd.Series) -> tuple:
+    """The report's own place, the same weights, one's own before reference runs, the newest."""
     machine, _, _, reference, weights = key
     is_own = (machine, reference, weights) == (own["machine"], own["reference"], own["weights"])
     return not is_own, weights != own["weights"], reference, -rows["when"].max()
