@@ -34,16 +34,15 @@ def run(options) -> int:
             report = None
     broken = 0
     for path in records:
-        name, doubts, faults = plain(short(path.parent)), [], []
         try:
             found = read(path)
         except (ValueError, OSError) as error:
-            faults = [str(error)]
+            name, doubts, faults = short(path.parent), [], [error]
         else:
             name, faults = _described(found), _faults(found)
             doubts = of_run(report, found) if report and found.method == "genlib" else []
-        lines = [f"  doubtful: {plain(str(doubt))}" for doubt in doubts] + [f"  BROKEN: {plain(fault)}" for fault in faults]
-        print("\n".join([name, *lines]))
+        print(plain(name), *(f"  doubtful: {plain(str(doubt))}" for doubt in doubts),
+              *(f"  BROKEN: {plain(str(fault))}" for fault in faults), sep="\n")
         broken += bool(faults)
     if broken:
         raise ValueError(f"{broken} of {len(records)} runs cannot be sent as they are: put what is missing in its place or measure those "
@@ -55,7 +54,7 @@ def run(options) -> int:
 def _described(found: Run) -> str:
     parts = [found.machine.device or found.machine.slug, found.experiment, found.variant, found.weights, found.profile,
              "" if found.method == "genlib" else found.method, f"n = {len(found.good)}", (found.started or "")[:19]]
-    return plain(" · ".join(filter(None, parts)))
+    return " · ".join(filter(None, parts))
 
 
 def _faults(found: Run) -> list[str]:
@@ -68,9 +67,8 @@ def _faults(found: Run) -> list[str]:
     if found.finished is None:
         faults.append("it is unfinished: measure it to the end, with the same command")
     *group, start = Path(found.folder).absolute().parts[-4:]
-    belongs = "/".join(group_of(found))
-    if "/".join(group) != belongs:
-        faults.append(f"it lies in {'/'.join(group)}, and its record belongs in {belongs}")
+    if (lies := "/".join(group)) != (belongs := "/".join(group_of(found))):
+        faults.append(f"it lies in {lies}, and its record belongs in {belongs}")
     if (stem := (found.started or "")[:19].replace(":", "-")) and found.method == "genlib" and not start.startswith(stem):
         faults.append(f"its folder is {start}, and it started {stem}")
     return faults

@@ -26,15 +26,15 @@ SOUND, UNSOUND = N_("the method is sound"), N_("the method leaves out a part")
 DISTURBED = N_("cannot be judged here (the first image or other programs disturbed the times)")
 IMPOSSIBLE, NOT_SHOWN = N_("cannot be what it says"), N_("nothing speaks against it")
 CONTRADICTS, CONFIRMED, REFUTED = N_("contradicts itself"), N_("confirmed", "verdict"), N_("refuted", "verdict")
-PUBLISHED_S, THEIRS_S = N_("Published: {published_s} s."), N_("By the published method: {theirs_s} s.")
-OURS_S = N_("By the synchronised clock, the finished image: {ours_s} s.")
+TIMES = (N_("Published: {published_s} s."), N_("By the published method: {theirs_s} s."),
+         N_("By the synchronised clock, the finished image: {ours_s} s."))
 NO_CARD = N_("The publication names no GPU, and times of GPUs differ: the figure itself is not judged.")
-BOTH_MEMORY = (N_("Published: {published_mb} MB."), N_("By the published method: {theirs_mb} MB."), N_("By our method: {ours_mb} MB."))
+PUBLISHED_MB = N_("Published: {published_mb} MB.")
+BOTH_MEMORY = (PUBLISHED_MB, N_("By the published method: {theirs_mb} MB."), N_("By our method: {ours_mb} MB."))
 
 
 def audit(report) -> tuple[pd.DataFrame, str]:
-    """A row for each published figure: how it was read, a verdict, and the measurement that supports the
-    verdict.
+    """A row for each published figure: how it was read, a verdict, and the measurement that supports it.
 
     What the publication shows by itself is judged anywhere. Everything else needs runs at full size with the
     published number of steps, and all but a count of calls needs a GPU. Without them the verdict is "cannot
@@ -79,14 +79,14 @@ def _evidence(report, suspect: "Suspect", values: dict, here: "_Here") -> str:
 
 
 def _shown(report, value, key: str) -> str:
-    if isinstance(value, str) or key == "share":
-        return value if isinstance(value, str) else MISSING
+    if isinstance(value, str):
+        return value
     if key.endswith("_mb"):
         return report.rounded(value / MB, 0)
     if key.startswith("published"):
         return report.rounded(value, 2)
-    counts = {"levels": 0, "calls": 0, "different": 0, "percent": 1}
-    return report.rounded(value, counts[key]) if key in counts else report.significant(value, 3)
+    decimals = {"levels": 0, "calls": 0, "different": 0, "percent": 1}
+    return report.rounded(value, decimals[key]) if key in decimals else report.significant(value, 3)
 
 
 class _Here:
@@ -112,21 +112,18 @@ class _Here:
                  N_("other settings than the published ones"): profile != "thesis"}
         self.reasons = [reason for reason, is_so in found.items() if is_so and len(runs)]  # without runs, nothing can be blamed
 
-    def of(self, entry: Experiment, method: str = "", variant: str | None = None) -> pd.DataFrame:
-        """The runs of an experiment, of one method and one variant if they are named."""
-        def matching(runs):
-            return runs[(runs["experiment"] == entry.slug) & (runs["method"] == (method or runs["method"]))
-                        & (runs["variant"] == (runs["variant"] if variant is None else variant))]
-
-        if (found := matching(self.runs)).empty:
-            self.other_steps |= set(matching(self.left_out)["steps"].astype(int))
+    def of(self, entry: Experiment, **same: str) -> pd.DataFrame:
+        """The runs of an experiment, of the `method` and the `variant` if they are named."""
+        wanted = pd.Series({"experiment": entry.slug} | same)
+        found, left_out = (runs[(runs[wanted.index] == wanted).all(axis=1)] for runs in (self.runs, self.left_out))
+        if found.empty:
+            self.other_steps |= set(left_out["steps"].astype(int))
         self.lacks_run |= found.empty
         return found
 
     def mean(self, entry: Experiment, reading: str, method: str = "genlib", variant: str = "", like: Experiment | None = None) -> float:
-        """A run's mean, in the precision of its experiment's own run or of that of `like`; NaN where there is
-        none."""
-        runs = self.of(entry, method, "as-in-thesis" if method == "thesis" else variant)
+        """The mean of the run with the precision of its experiment's own, or of `like`'s; NaN without one."""
+        runs = self.of(entry, method=method, variant="as-in-thesis" if method == "thesis" else variant)
         runs = runs[runs["dtype"] == self.precision.get((like or entry).slug, runs["dtype"])].tail(1)
         self.lacks_run |= runs.empty
         if runs.empty or reading not in runs or runs[reading].isna().all():
@@ -139,21 +136,19 @@ class _Here:
         reasons = [self.report.say(reason) for reason in self.reasons if needs_gpu or reason != NO_GPU]
         if verdict is not None and not reasons:
             return []
-        if self.other_steps:
-            given = sorted(self.other_steps)
-            reason = self.report.count("{steps} step instead of {published}", "{steps} steps instead of {published}", given[-1],
-                                       steps=", ".join(map(str, given)), published=STEPS)
-            return [*reasons, reason]
+        if given := sorted(self.other_steps):
+            return [*reasons, self.report.count("{steps} step instead of {published}", "{steps} steps instead of {published}", given[-1],
+                                                steps=", ".join(map(str, given)), published=STEPS)]
         return reasons or [self.report.say("no such run") if self.lacks_run else self.report.say("no such reading")]
 
 
-def _reproduces(entry: Experiment, reading: str, tolerance: float):
+def _reproduces(entry: Experiment, reading: str):
     """A judge: does the published way of reading memory give the figure? Our reading stands beside it."""
     published = entry.published.averages[reading]
 
     def judge(here: _Here):
         theirs, ours = here.mean(entry, reading, "thesis"), here.mean(entry, reading)
-        verdict = None if isnan(theirs) else REPRODUCED if abs(theirs / published - 1) <= tolerance else NOT_REPRODUCED
+        verdict = None if isnan(theirs) else REPRODUCED if abs(theirs / published - 1) <= SAME else NOT_REPRODUCED
         return verdict, dict(published_mb=published, theirs_mb=theirs, ours_mb=ours)
     return judge
 
@@ -174,8 +169,7 @@ def _clock(entry: Experiment, waits: bool):
 
 
 def _vram_of_stable_diffusion(here: _Here):
-    """By the run with guidance that comes nearest, since the thesis states neither precision nor safety
-    checker."""
+    """By the nearest run with guidance, since the thesis states neither precision nor safety checker."""
     published, runs = STABLE_DIFFUSION.published.averages["vram_peak_bytes"], here.of(STABLE_DIFFUSION)
     runs = runs[runs["vram_peak_bytes"].notna() & ~runs["variant"].str.match("batch-|guidance-1")]
     if runs.empty:
@@ -207,8 +201,8 @@ def _vae_vram(here: _Here):
 
 def _gan_ram(here: _Here):
     published, runs = STYLEGAN2_ADA.published.averages["ram_bytes"], here.runs.dropna(subset=["ram_bytes"]).nsmallest(1, "ram_bytes")
-    least = float(runs["ram_bytes"].min())
     here.used += [runs] * len(runs)
+    least = float(runs["ram_bytes"].min())
     verdict = None if isnan(least) else IMPOSSIBLE if least > published else NOT_SHOWN
     return verdict, dict(published_mb=published, least_mb=least, gib=least / 1024**3)
 
@@ -220,9 +214,9 @@ def _contradiction(here: _Here):
 
 def _warm_up(here: _Here):
     first, *rest = STABLE_DIFFUSION.published.times_s
-    mean = here.mean(STABLE_DIFFUSION, "time_s")
-    return CONFIRMED if first > max(rest) else REFUTED, dict(first_s=first, rest_s=sum(rest) / len(rest), mean_s=mean,
-                                                             here_s=here.mean(STABLE_DIFFUSION, "first_image_s"))
+    return CONFIRMED if first > max(rest) else REFUTED, dict(
+        first_s=first, rest_s=sum(rest) / len(rest), mean_s=here.mean(STABLE_DIFFUSION, "time_s"),
+        here_s=here.mean(STABLE_DIFFUSION, "first_image_s"))
 
 
 def _spread(here: _Here):
@@ -237,8 +231,8 @@ def _spread(here: _Here):
 def _guidance(here: _Here):
     levels = here.mean(STABLE_DIFFUSION, "quality.largest_difference", variant="guidance-1")
     with_it, without = here.mean(STABLE_DIFFUSION, "time_s"), here.mean(STABLE_DIFFUSION, "time_s", variant="guidance-1")
-    known = not isnan(levels + with_it + without)
-    verdict = None if not known else REFUTED if levels > 1 else CONFIRMED if without < (1 - SAME) * with_it else DISTURBED
+    verdict = None if isnan(levels + with_it + without) else REFUTED if levels > 1 else \
+        CONFIRMED if without < (1 - SAME) * with_it else DISTURBED
     return verdict, dict(levels=levels, with_s=with_it, without_s=without)
 
 
@@ -264,22 +258,21 @@ class Suspect(NamedTuple):
 
 TIME, VRAM, RAM = N_("{model}: time"), N_("{model}: VRAM"), N_("{model}: RAM")
 SUSPECTS = [
-    Suspect(TIME, STABLE_DIFFUSION, CLOCK, _clock(STABLE_DIFFUSION, waits=True), (PUBLISHED_S, THEIRS_S, OURS_S, NO_CARD)),
+    Suspect(TIME, STABLE_DIFFUSION, CLOCK, _clock(STABLE_DIFFUSION, waits=True), (*TIMES, NO_CARD)),
     Suspect(VRAM, STABLE_DIFFUSION, ALLOCATOR, _vram_of_stable_diffusion,
-            (N_("Published: {published_mb} MB."), N_("The nearest run has {nearest_mb} MB ({conditions})."))),
+            (PUBLISHED_MB, N_("The nearest run has {nearest_mb} MB ({conditions})."))),
     Suspect(RAM, STABLE_DIFFUSION, PUBLICATION, _contradiction,
             (N_("Every iteration is printed with {printed_mb} MB, their average with {table_mb} MB."),)),
     Suspect(TIME, VAE_AS_IN_THESIS, CLOCK, _vae_time,
             (N_("Published: {published_s} s, as the time of {thesis_name}."), N_("The whole cycle takes {whole_s} s."),
-             N_("{alone} takes {alone_s} s."),
-             N_("That is {percent} % of it: the rest is the generation of the face."))),
+             N_("{alone} takes {alone_s} s."), N_("That is {percent} % of it: the rest is the generation of the face."))),
     Suspect(VRAM, VAE_AS_IN_THESIS, GPUTIL, _vae_vram,
-            (N_("Published: {published_mb} MB."), N_("The pipeline’s weights alone are {weights_mb} MB in half precision."),
+            (PUBLISHED_MB, N_("The pipeline’s weights alone are {weights_mb} MB in half precision."),
              N_("By GPUtil: {gputil_mb} MB."), N_("By the allocator’s peak: {allocator_mb} MB."))),
-    Suspect(RAM, VAE_AS_IN_THESIS, RSS, _reproduces(VAE_AS_IN_THESIS, "ram_bytes", SAME), BOTH_MEMORY),
+    Suspect(RAM, VAE_AS_IN_THESIS, RSS, _reproduces(VAE_AS_IN_THESIS, "ram_bytes"), BOTH_MEMORY),
     Suspect(TIME, STYLEGAN2_ADA, LAUNCH, _clock(STYLEGAN2_ADA, waits=False),
-            (PUBLISHED_S, THEIRS_S, OURS_S, N_("What the published method leaves out: {share}."), NO_CARD)),
-    Suspect(VRAM, STYLEGAN2_ADA, ALLOCATOR, _reproduces(STYLEGAN2_ADA, "vram_peak_bytes", SAME), BOTH_MEMORY),
+            (*TIMES, N_("What the published method leaves out: {share}."), NO_CARD)),
+    Suspect(VRAM, STYLEGAN2_ADA, ALLOCATOR, _reproduces(STYLEGAN2_ADA, "vram_peak_bytes"), BOTH_MEMORY),
     Suspect(RAM, STYLEGAN2_ADA, RSS, _gan_ram,
             (N_("Published: {published_mb} MB, divided by 1024³ and printed as MB."),
              N_("The least RSS of any run: {least_mb} MB ({gib} × 1024³ bytes)."))),

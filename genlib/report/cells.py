@@ -4,7 +4,7 @@ import pandas as pd
 from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
-from genlib.record import READINGS, Iteration, Reading, Run
+from genlib.record import READINGS, Reading, Run
 from genlib.runs import variant_of
 
 MODEL, READING = N_("Model", "column"), N_("Reading", "column")
@@ -34,8 +34,8 @@ def short_head(report, name: str) -> str:
 
 def mean(report, row: pd.Series, name: str) -> str:
     """A reading's mean in a run ± its standard deviation, both to the place where they begin to vary."""
-    text, spread = like_mean(report, row, name, row[name]), row[f"{name}_sd"]
-    return text if MISSING in (text, like_mean(report, row, name, spread)) else f"{text} ± {like_mean(report, row, name, spread)}"
+    text, spread = (like_mean(report, row, name, row[column]) for column in (name, f"{name}_sd"))
+    return text if MISSING in (text, spread) else f"{text} ± {spread}"
 
 
 def like_mean(report, row: pd.Series, name: str, value) -> str:
@@ -58,12 +58,12 @@ def figure(report, value, reading: Reading) -> str:
 
 def failure(report, run: Run) -> str:
     """Why a run has no figure, in a word or two."""
-    return failure_of(report, next((i for i in run.iterations if i.out_of_memory), Iteration()))
+    return failure_of(report, any(iteration.out_of_memory for iteration in run.iterations))
 
 
-def failure_of(report, iteration: Iteration) -> str:
-    """Why an iteration has no figure."""
-    return report.say("out of memory") if iteration.out_of_memory else report.say(N_("failed", "run"))
+def failure_of(report, out_of_memory: bool) -> str:
+    """Why there is no figure."""
+    return report.say("out of memory") if out_of_memory else report.say(N_("failed", "run"))
 
 
 def interval(report, row: pd.Series) -> str:
@@ -86,20 +86,15 @@ def with_steps(report, experiment: str, in_table1: bool = False) -> str:
     """An experiment's label, with its number of steps where the report's rows differ in it."""
     entry, steps = experiments.find(experiment), report.rows["steps"].dropna()
     label = report.text(entry.name_in_table1 if in_table1 else entry.label)
-    if entry not in experiments.EXPERIMENTS and label in _taken(report):
-        label = f"“{label}”"
+    names = {report.text(name) for known in experiments.EXPERIMENTS for name in (known.label, known.name_in_table1)}
+    if entry not in experiments.EXPERIMENTS and label in names | {report.say(MODEL), report.say(READING)}:
+        label = f"“{label}”"  # a stranger's, beside what has that name already
     if experiment not in steps.index or steps.nunique() < 2:
         return label
     own = steps_text(report, [steps[experiment]])
     if entry.steps_of_originals:
         return report.say("{model} (faces of {steps})", model=label, steps=own)
     return f"{label} ({own})"
-
-
-def _taken(report) -> set[str]:
-    """What stands at the head of columns beside the names of experiments that have no entry."""
-    entries = {report.text(label) for entry in experiments.EXPERIMENTS for label in (entry.label, entry.name_in_table1)}
-    return entries | {report.say(MODEL), report.say(READING)}
 
 
 def steps_text(report, steps: list[float]) -> str:
@@ -146,15 +141,12 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
     Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; with
     `memory` the unit and what is read of it; and what the figures cannot tell. "" without runs.
     """
-    def values(column):
-        return ", ".join(map(str, dict.fromkeys(rows[column])))
-
     if rows.empty:
         return ""
-
+    devices, precisions = (", ".join(map(str, dict.fromkeys(rows[column]))) for column in ("device", "dtype"))
     weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
     steps, counts = sorted(set(rows["steps"].dropna())), sorted(set(rows["n"]))
-    conditions = [values("device"), report.say(weights), profile(report, rows["profile"].iloc[0]), values("dtype"),
+    conditions = [devices, report.say(weights), profile(report, rows["profile"].iloc[0]), precisions,
                   steps_text(report, steps) if steps else ""]
     alone = figures in (MEANS, ONLY_MEANS) and counts[-1] == 1
     return " ".join(filter(None, [
@@ -167,17 +159,14 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
     """A sentence for each row whose model is not the thesis's."""
-    sentences = []
-    for _, row in rows.drop_duplicates(["experiment", "model"]).iterrows():
-        entry = experiments.find(row["experiment"])
-        if entry.published and entry.published.model and row["model"] != entry.published.model:
-            sentences.append(report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label),
-                                        model=row["model"]))
-    return sentences
+    pairs = [(experiments.find(slug), model) for slug, model in dict.fromkeys(zip(rows["experiment"], rows["model"], strict=True))]
+    return [report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label), model=model)
+            for entry, model in pairs if entry.published and entry.published.model not in (None, "", model)]
 
 
 def _of_memory(report, rows: pd.DataFrame) -> str:
-    shared = [report.text(entry.label) for entry in experiments.EXPERIMENTS if not entry.own_ram and entry.slug in set(rows["experiment"])]
+    here = set(rows["experiment"])
+    shared = [report.text(entry.label) for entry in experiments.EXPERIMENTS if not entry.own_ram and entry.slug in here]
     ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
                      "otherwise.", models=", ".join(shared)) if shared else \
         report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")

@@ -5,7 +5,8 @@ import pandas as pd
 
 from genlib import escape, experiments
 
-GROUP = ["machine", "weights", "profile"]  # the same for all runs of a report, which are all own or all reference runs
+GROUP = ["machine", "weights", "profile"]
+SAME = [*GROUP, "reference"]  # for all runs of a report
 SEPARATOR = " · "
 MOST = 40  # experiments in a report: a figure with a row for each of 200 is too high for matplotlib
 
@@ -17,18 +18,14 @@ def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """The groups of runs that a report can be made of, best first.
-
-    Groups with runs for Table 1 come first, then own runs before reference runs, then the newest.
-    """
-    same = [*GROUP, "reference"]
+    """The groups of runs for a report: first those with runs for Table 1, then own ones, then the newest."""
     ours = rows[rows["method"] == "genlib"]
     ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
-    ours = ours[ours["main"] | ~ours.groupby(same)["main"].transform("any").astype(bool)]  # a newer condition makes no group newer
-    found = ours.groupby(same, as_index=False).agg(
+    ours = ours[ours["main"] | ~ours.groupby(SAME)["main"].transform("any").astype(bool)]  # a newer condition makes no group newer
+    found = ours.groupby(SAME, as_index=False).agg(
         main=("main", "any"), when=("when", "max"), started=("started", "max"), experiments=("experiment", "nunique"))
     found = found.sort_values(["main", "reference", "when"], ascending=[False, True, False], ignore_index=True)
-    return found.assign(started=found["started"].str[:19])[[*GROUP, "reference", "started", "experiments"]]
+    return found.assign(started=found["started"].str[:19])[[*SAME, "started", "experiments"]]
 
 
 def machines(rows: pd.DataFrame, asked: str) -> dict[str, int]:
@@ -38,21 +35,20 @@ def machines(rows: pd.DataFrame, asked: str) -> dict[str, int]:
     every machine that it fits, a whole name for that machine alone. Raises ValueError, naming the runs that
     there are, for what fits none.
     """
+    def plain(name: str) -> str:
+        return " ".join(name.lower().split())
+
     slugs = groups(rows)["machine"].drop_duplicates().tolist()
-    known = {slug: set(map(_as_asked, [slug, *rows.loc[rows["machine"] == slug, "device"]])) for slug in slugs}
-    is_name = any(_as_asked(asked) in names for names in known.values())  # even with a comma in it
+    known = {slug: set(map(plain, [slug, *rows.loc[rows["machine"] == slug, "device"]])) for slug in slugs}
+    is_name = any(plain(asked) in names for names in known.values())  # even with a comma in it
     found: dict[str, int] = {}
-    for place, part in enumerate(filter(None, map(_as_asked, [asked] if is_name else asked.split(",")))):
+    for place, part in enumerate(filter(None, map(plain, [asked] if is_name else asked.split(",")))):
         whole = [slug for slug in slugs if part in known[slug]]
         fitting = whole or [slug for slug in slugs if any(part in name for name in known[slug])]
         if slugs and not fitting:
             raise _nothing_of(part, rows)
         found = dict.fromkeys(fitting, place) | found
     return found or dict.fromkeys(slugs, 0)
-
-
-def _as_asked(name: str) -> str:
-    return " ".join(name.lower().split())
 
 
 def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.DataFrame:
@@ -70,8 +66,7 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     wanted = wanted.assign(place=wanted["machine"].map(named)).dropna(subset=["place"]).sort_values("place", kind="stable")
     if wanted.empty:
         raise _nothing_of(SEPARATOR.join(filter(None, (asked, weights, profile))), rows)
-    same = [*GROUP, "reference"]
-    chosen = rows[(rows[same] == wanted.iloc[0][same]).all(axis=1)]
+    chosen = rows[(rows[SAME] == wanted.iloc[0][SAME]).all(axis=1)]
     if (number := main_rows(chosen)["experiment"].nunique()) > MOST:
         warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=2)
     return chosen
@@ -90,17 +85,15 @@ def names(found: pd.DataFrame) -> list[str]:
 def origins(report) -> list[str]:
     """Where the runs are from, if own ones stand beside others, or some count instead of others' runs."""
     rows = report.summary
-    sentences = several_places(report, rows) if any(run.archive is None for run in rows["run"]) else []
-    for origin, others in dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in rows["run"] if run.displaced):
-        sentences.append(report.say(
-            "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: what started last counts, "
-            "and one’s own before an archive’s.", origin=escape.plain(origin), others=escape.plain(others)))
-    return sentences
+    places = several_places(report, rows) if any(run.archive is None for run in rows["run"]) else []
+    displaced = dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in rows["run"] if run.displaced)
+    return places + [report.say(
+        "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: what started last counts, "
+        "and one’s own before an archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
 
 
 def several_places(report, rows: pd.DataFrame) -> list[str]:
-    """The sentence that names each folder or archive that runs are from, with their experiments; none for
-    one."""
+    """The sentence that names each folder or archive of the runs with its experiments; none for one."""
     names = [f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
              for origin, group in rows.groupby("origin")]
     return [report.say("The runs come from several places: {places}.", places="; ".join(names))] if len(names) > 1 else []
@@ -118,8 +111,7 @@ def one_of_each(rows: pd.DataFrame) -> pd.DataFrame:
     shared = denoised.groupby("steps")["experiment"].nunique() == denoised["experiment"].nunique()
     candidates = denoised[denoised["steps"].map(shared).astype(bool)] if shared.any() else denoised
     alike = rows["steps"].isna() | rows["steps"].isin(candidates["steps"].tail(1))
-    rows = rows.assign(alike=alike).sort_values("alike", kind="stable").drop_duplicates("experiment", keep="last")
-    known = [entry.slug for entry in experiments.EXPERIMENTS]
-    place = rows["experiment"].map(lambda slug: known.index(slug) if slug in known else len(known))
-    rows = rows.assign(place=place).sort_values(["place", "experiment"]).drop(columns=["alike", "place"])
-    return rows.head(MOST).set_index("experiment", drop=False).rename_axis(None)
+    rows = rows.loc[alike.sort_values(kind="stable").index].drop_duplicates("experiment", keep="last")
+    rows = rows.set_index("experiment", drop=False)
+    known = [entry.slug for entry in experiments.EXPERIMENTS if entry.slug in rows.index]
+    return rows.loc[[*known, *sorted(set(rows.index) - set(known))][:MOST]].rename_axis(None)

@@ -33,9 +33,9 @@ def conclude(report) -> list[str]:
                            part=_name(report, find(slug).contains)) for slug in wholes]
     runs = runs.drop(wholes)
     denoised = runs["steps"].dropna()
-    unlike = [cells.with_steps(report, slug) for slug in denoised.index] if denoised.nunique() > 1 else []
-    if unlike:
-        ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models="; ".join(unlike))]
+    if unlike := denoised.nunique() > 1:
+        names = "; ".join(cells.with_steps(report, slug) for slug in denoised.index)
+        ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models=names)]
     else:
         ranked = [*_fastest(report, runs), *_smallest(report, runs), *_more_stable(report, runs)]
     return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_best(report, runs, ranked=not unlike),
@@ -43,10 +43,9 @@ def conclude(report) -> list[str]:
 
 
 def _limits(report, runs: pd.DataFrame) -> str:
-    doubt = cells.WEIGHTS[runs["weights"].iloc[0]][1]
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
                           n=span(sorted(set(runs["n"]))))
-    return f"{sentence} {report.say(doubt)}" if doubt else sentence
+    return f"{sentence} {report.say(cells.WEIGHTS[runs['weights'].iloc[0]][1])}".strip()
 
 
 def _name(report, slug: str) -> str:
@@ -57,13 +56,18 @@ def _names(report, slugs) -> str:
     return ", ".join(_name(report, slug) for slug in slugs)
 
 
+def _listed(report, figures: dict[str, str]) -> str:
+    """The figure of each experiment behind its name."""
+    return "; ".join(f"{_name(report, slug)} {figure}" for slug, figure in figures.items())
+
+
 def _fastest(report, runs: pd.DataFrame) -> list[str]:
     ranked = runs.sort_values("time_s")
     if len(ranked) < 2:
         return []
     first, second, last = ranked.iloc[0], ranked.iloc[1], ranked.iloc[-1]
     if ranked["time_s_low"].isna().any():
-        times = "; ".join(f"{_name(report, slug)} {report.significant(time, 3)}" for slug, time in ranked["time_s"].items())
+        times = _listed(report, {slug: report.significant(time, 3) for slug, time in ranked["time_s"].items()})
         return [report.say("Of one iteration no interval is known, so that times are not ranked. Seconds an image: {figures}.",
                            figures=times)]
     if not first["time_s_high"] < second["time_s_low"]:
@@ -81,8 +85,7 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
     """By Table 1's readings: VRAM's peak, or RAM at the end where it is the experiment's own."""
     in_vram = runs["vram_peak_bytes"].notna().all()
-    sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()
-    sizes = sizes.sort_values()
+    sizes = (runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()).sort_values()
     shown = [report.rounded(size / MB, 0) for size in sizes]
     if len(set(shown)) < 2:
         return []
@@ -113,7 +116,7 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
                            "(Brown–Forsythe test with Bonferroni’s correction, p < {p}).",
                            model=_name(report, least), other=_name(report, most),
                            percent=shares[least], other_percent=shares[most], p=report.rounded(SPREAD_P, 2))]
-    figures = "; ".join(f"{_name(report, slug)} {shares[slug]} %" for slug in runs.index if slug in shares)
+    figures = _listed(report, {slug: f"{shares[slug]} %" for slug in runs.index if slug in shares})
     return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.",
                        n=span(sorted(runs.loc[spread.index, "n"])), figures=figures)]
 
@@ -122,8 +125,7 @@ def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
     """Brown and Forsythe's test (1974) of times over their median, normal or not; NaN for too few."""
     from scipy.stats import levene
 
-    times = [readings(run.good, "time_s") for run in runs["run"]]
-    relative = [values / values.median() for values in times]
+    relative = [times / times.median() for times in (readings(run.good, "time_s") for run in runs["run"])]
     if min(map(len, relative)) < LEAST or max(map(np.ptp, relative)) == 0:
         return float("nan")
     return float(levene(*relative, center="median").pvalue)
@@ -139,12 +141,12 @@ def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
             continue
         shown.add(name)
         texts = [cells.figure(report, value, reading) for value in values]
-        figures = "; ".join(f"{_name(report, slug)} {text}" for slug, text in zip(values.index, texts, strict=True))
+        figures, measure = _listed(report, dict(zip(values.index, texts, strict=True))), cells.head(report, reading)
         if ranked and len(texts) > 1 and texts[0] != texts[1]:
-            sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=cells.head(report, reading),
-                                        figures=figures, model=_name(report, values.index[0])))
+            sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=measure, figures=figures,
+                                        model=_name(report, values.index[0])))
         else:
-            sentences.append(f"{cells.head(report, reading)}: {figures}.")
+            sentences.append(f"{measure}: {figures}.")
     limits = {"sharpness": N_("sharpness does not say whether a picture shows a face"),
               "diversity": N_("diversity is that of a few pictures and says little of a model’s range"),
               "psnr_db": N_("PSNR and SSIM compare a picture with its own original only")}
@@ -153,17 +155,15 @@ def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
 
 
 def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
-    quick = runs[runs["time_s"] <= REAL_TIME_S]
-    per_second = "; ".join(f"{_name(report, slug)} {report.significant(1 / run['time_s'], 2)}" for slug, run in runs.iterrows())
-    if quick.empty:
-        return [report.say("For real time (25 images a second) none serves here. Images a second: {figures}.", figures=per_second)]
-    return [report.say("For real time (25 images a second) these serve: {models}. Images a second: {figures}.",
-                       models=_names(report, quick.index), figures=per_second)]
+    quick = runs.index[runs["time_s"] <= REAL_TIME_S]
+    per_second = _listed(report, {slug: report.significant(1 / time, 2) for slug, time in runs["time_s"].items()})
+    said = N_("For real time (25 images a second) these serve: {models}. Images a second: {figures}.") if len(quick) else \
+        N_("For real time (25 images a second) none serves here. Images a second: {figures}.")
+    return [report.say(said, models=_names(report, quick), figures=per_second)]
 
 
 def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
-    """On a GPU by what the device held, since a process takes more than its allocator; else by the process's
-    peak."""
+    """On a GPU by what the device held, which is more than the allocator's; else by the process's peak."""
     if runs["vram_peak_bytes"].notna().any():
         peaks = pd.Series({slug: _held_by_device(run) for slug, run in runs["run"].items()})
         fits = N_("For weak machines (4 GB of VRAM) these serve: {models}. The device held at most, in MB: {figures}.")
@@ -176,7 +176,7 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
         unknown = []
     peaks = peaks.dropna()
     light = peaks.index[peaks <= WEAK_BYTES]
-    figures = "; ".join(f"{_name(report, slug)} {report.rounded(peak / MB, 0)}" for slug, peak in peaks.items())
+    figures = _listed(report, {slug: report.rounded(peak / MB, 0) for slug, peak in peaks.items()})
     return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
         [report.say("Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.",
                     models=_names(report, unknown))] * bool(len(unknown))
@@ -190,21 +190,18 @@ def _held_by_device(run: Run) -> float:
 def _by_text(report, runs: pd.DataFrame) -> list[str]:
     """What takes a prompt, at its time with one where there is such a run."""
     sentences = []
-    for slug in (slug for slug in runs.index if find(slug).takes_text):
-        prompted = _with_prompt(report, runs.loc[slug])
-        name = _name(report, slug)
-        sentences.append(
-            report.say("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).",
-                       model=name, time=report.significant(prompted["time_s"].iloc[-1], 3), n=prompted["n"].iloc[-1]) if len(prompted) else
-            report.say("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.", model=name,
-                       time=report.significant(runs.loc[slug, "time_s"], 3)))
+    for slug, run in runs[[find(slug).takes_text for slug in runs.index]].iterrows():
+        prompted = _with_prompt(report, run)
+        said = N_("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).") \
+            if len(prompted) else N_("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.")
+        shown = prompted.iloc[-1] if len(prompted) else run
+        sentences.append(report.say(said, model=_name(report, slug), time=report.significant(shown["time_s"], 3), n=shown["n"]))
     return sentences
 
 
 def _with_prompt(report, run: pd.Series) -> pd.DataFrame:
     """Runs that succeeded, newest last, with a prompt and the same model, precision and steps as `run`."""
-    rows = report.summary.sort_values("when", kind="stable")
-    rows = rows[(rows["experiment"] == run["experiment"]) & (rows["method"] == "genlib") & (rows["model"] == run["model"])
-                & rows["variant"].isin(["", find(run["experiment"]).prompted_variant]) & (rows["dtype"] == run["dtype"])
+    rows, same = report.summary.sort_values("when", kind="stable"), ["experiment", "method", "model", "dtype"]
+    rows = rows[(rows[same] == run[same]).all(axis=1) & rows["variant"].isin(["", find(run["experiment"]).prompted_variant])
                 & ((rows["steps"] == run["steps"]) | (rows["steps"].isna() & pd.isna(run["steps"])))]
     return rows[[bool(one.settings.get("prompt")) for one in rows["run"]]].dropna(subset=["time_s"])

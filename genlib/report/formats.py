@@ -3,6 +3,7 @@
 Of a table without rows there is the caption, and the note that says why.
 """
 import io
+from collections.abc import Callable
 from zlib import crc32
 
 import pandas as pd
@@ -12,7 +13,6 @@ from genlib.report import layout
 
 FORMATS = ("csv", "md", "tex", "docx")
 TWIP = 635  # Word's unit of length, in python-docx's
-ESCAPE = {"html": escape.html, "csv": escape.csv, "md": escape.markdown}
 LATEX_PREAMBLE = r"""\usepackage{iftex,array,booktabs,longtable,caption}
 \ifPDFTeX\usepackage[T2A]{fontenc}\else\usepackage{fontspec}
 \IfFontExistsTF{Times New Roman}{\setmainfont{Times New Roman}}{%
@@ -23,9 +23,9 @@ LATEX_PREAMBLE = r"""\usepackage{iftex,array,booktabs,longtable,caption}
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"  # classes by which MathJax, in notebooks and their pages, leaves text alone
 
 
-def escaped(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The table with its cells and heads escaped for one of ESCAPE."""
-    return frame.map(lambda cell: ESCAPE[kind](str(cell))).rename(columns=ESCAPE[kind])
+def escaped(frame: pd.DataFrame, for_format: Callable[[str], str]) -> pd.DataFrame:
+    """The table with its cells and heads escaped."""
+    return frame.map(lambda cell: for_format(str(cell))).rename(columns=for_format)
 
 
 def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
@@ -34,19 +34,19 @@ def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     start, end = f"<div class='{NO_FORMULAS}'>", f"<p style='max-width: 50em; font-size: smaller'>{note}</p></div>"
     if frame.empty:
         return f"{start}<p><b>{caption}</b></p>{end}"
-    style = escaped(frame, "html").style.hide(axis="index").set_caption(caption)
+    style = escaped(frame, escape.html).style.hide(axis="index").set_caption(caption)
     style.set_uuid(f"{name}-{crc32(style.data.to_csv().encode()):08x}")
     style.cell_ids = False
     left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
-    caption_style = "font-weight: bold; text-align: left; padding-bottom: 4px"
-    styles = [{"selector": "caption", "props": caption_style}, {"selector": left, "props": "text-align: left"}]
+    styles = [{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"},
+              {"selector": left, "props": "text-align: left"}]
     return start + style.set_table_styles(styles).to_html() + end
 
 
 def to_csv(frame: pd.DataFrame, decimal_sign: str) -> bytes:
     """The table as Excel opens it, by a double click, in a language that writes numbers with this decimal
     sign; without the mark at the start it would take UTF-8 for the machine's older encoding."""
-    return escaped(frame, "csv").to_csv(index=False, sep=";" if decimal_sign == "," else ",").encode("utf-8-sig")
+    return escaped(frame, escape.csv).to_csv(index=False, sep=";" if decimal_sign == "," else ",").encode("utf-8-sig")
 
 
 def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
@@ -54,7 +54,7 @@ def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:
     def line(cells):
         return "| " + " | ".join(cells) + " |"
 
-    frame = escaped(frame, "md")
+    frame = escaped(frame, escape.markdown)
     rules = ["---"] + ["---:"] * (len(frame.columns) - 1)
     table = [] if frame.empty else [line(frame.columns), line(rules), *map(line, frame.to_numpy()), ""]
     return "\n".join([f"**{escape.markdown(caption)}**", "", *table, escape.markdown(note), ""])
@@ -107,9 +107,9 @@ def to_docx(frame: pd.DataFrame, caption: str, note: str) -> bytes:
     document = Document()
     page = document.sections[0]
     page.page_width, page.page_height, page.left_margin, page.right_margin = Cm(21), Cm(29.7), Cm(2.5), Cm(2)
-    font = document.styles["Normal"].font
-    font.name, font.size = "Times New Roman", Pt(14)
-    document.styles["Normal"].element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
+    normal = document.styles["Normal"]
+    normal.font.name, normal.font.size = "Times New Roman", Pt(14)
+    normal.element.rPr.rFonts.set(qn("w:eastAsia"), "Times New Roman")
     document.add_paragraph(escape.plain(caption)).paragraph_format.keep_with_next = True
     if not frame.empty:
         add_word_table(document, frame, page.page_width - page.left_margin - page.right_margin)
@@ -161,8 +161,6 @@ def _borders():
 
     borders = OxmlElement("w:tblBorders")
     for side in "top", "left", "bottom", "right", "insideH", "insideV":
-        line = OxmlElement(f"w:{side}")
-        for name, value in ("val", "single"), ("sz", "4"), ("space", "0"), ("color", "auto"):
-            line.set(qn(f"w:{name}"), value)
-        borders.append(line)
+        values = {qn("w:val"): "single", qn("w:sz"): "4", qn("w:space"): "0", qn("w:color"): "auto"}
+        borders.append(OxmlElement(f"w:{side}", values))
     return borders

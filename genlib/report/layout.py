@@ -49,16 +49,16 @@ def unbroken(text: str) -> str:
 def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, program: Program = WORD) -> Layout:
     """Print of 12, or of 10 with many columns or sentences; smaller if the longest words need it.
 
-    program: WORD or LATEX. Longer texts get more room, and more lines too. No word is broken: a column that
-    would be narrower than its longest word gets that width, and the others share the rest. Where there is
-    room, names with hyphens and figures with their spread stay on one line.
+    No word is broken: a column has at least the width of its longest word, and the others share the rest.
+    Where there is room, names with hyphens and figures with their spread stay on one line.
     """
     columns = [[unbroken(str(cell)) for cell in [name, *frame[name]]] for name in frame.columns]
     longest = [max(map(len, column)) for column in columns]
     lefts = is_left(frame)
     sizes = [10, 9, 8, 7] if len(columns) > 4 or sum(lefts) > 1 else [12, 10, 9, 8, 7]
     for breaks, size in [(BETWEEN_WORDS, size) for size in sizes if size >= 9] + [(MAY_BREAK, size) for size in sizes]:
-        needed = [program.wider[size] * size * _longest_em(column, breaks) + program.padding_pt for column in columns]
+        widest = [max(_width_em(part) for cell in column for part in breaks.split(cell)) for column in columns]
+        needed = [program.wider[size] * size * width + program.padding_pt for width in widest]
         if sum(needed) <= text_width_pt:
             shares = _shares(needed, [length**0.5 for length in longest], text_width_pt)
             rooms = [(text_width_pt * share - program.padding_pt) / program.wider[size] for share in shares]
@@ -87,16 +87,10 @@ def _shares(needed: list[float], wanted: list[float], text_width_pt: float) -> l
         narrow |= more
 
 
-def _longest_em(column: list[str], breaks: re.Pattern) -> float:
-    return max(_width_em(part) for cell in column for part in breaks.split(cell))
-
-
 def _height_pt(columns: list[list[str]], rooms: list[float], size: int) -> float:
     """About how high the table is: each row as high as the longest text in it."""
-    def lines(text: str, room: float) -> int:
-        return ceil(size * _width_em(text) / room) or 1
-
-    return sum(LINE_HEIGHT * size * max(map(lines, row, rooms)) for row in zip(*columns, strict=True))
+    lines = [[ceil(size * _width_em(text) / room) or 1 for text in column] for column, room in zip(columns, rooms, strict=True)]
+    return LINE_HEIGHT * size * sum(map(max, zip(*lines, strict=True)))
 
 
 @cache

@@ -30,13 +30,12 @@ class Report:
 
     reference: a folder of runs to compare with; they never fill in for runs of one's own. machine, weights,
     profile: which runs; by default those of the newest run that Table 1 can show. machine may be any part of
-    a device's name, or several with commas: the report is of the first, the tables of machines of all of
-    them. language: one of
-    `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the others count on;
-    without it captions have no numbers. reproduced: where the published figures are given, as a phrase that
-    can follow "as" ("in the master’s thesis of 2025"); by default "in the reproduced thesis". price_per_hour,
-    price_per_kwh, deadline_h: of a device and of energy, and the hours that many images may take. Raises
-    ValueError, saying what there is, if no run fits.
+    a device's name, or several with commas: the report is of the first, the tables of machines of all.
+    language: one of `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the
+    others count on; without it captions have no numbers. reproduced: where the published figures are given,
+    as a phrase that can follow "as"; by default "in the reproduced thesis". price_per_hour, price_per_kwh:
+    of a device and of energy. deadline_h: the hours that many images may take. Raises ValueError, saying what
+    there is, if no run fits.
 
     Attributes, DataFrames with a row for each run (see `summary.summarize`): `everything`, all runs that were
     read; `summary`, those of this machine, weights and profile, with every variant and method; `rows`, those
@@ -54,7 +53,7 @@ class Report:
                              "use a deadline above 0, prices from 0 up")
         self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
         self._first_number, self._made = str(number).strip(), {}
-        _number_after(self._first_number, 0)
+        _number_after(self._first_number, 0)  # refused at once
         folders = [results] if isinstance(results, (str, PathLike)) else results
         self.everything = _without_hidden_letters(summarize(runs.read_all(*folders, reference=reference)))
         self.machines, self.machines_named = choice.machines(self.everything, machine), bool(machine)
@@ -68,8 +67,7 @@ class Report:
 
     def left_out(self) -> list[str]:
         """The names of the groups that this report is not of."""
-        here = choice.names(self.summary)[0]
-        return [name for name in choice.names(self.groups) if name != here]
+        return [name for name in choice.names(self.groups) if name not in choice.names(self.summary)]
 
     def text(self, label: str) -> str:
         """A label in the reader's language; text from a record, such as an unknown slug, as it is."""
@@ -98,7 +96,7 @@ class Report:
 
     def title(self, kind) -> str:
         """What a kind of table or figure is called, with the model's name where there is one for each."""
-        return self.say(kind.title, model=self.text(experiments.find(kind.model).label)) if kind.model else self.say(kind.title)
+        return self.say(kind.title, model=self.text(experiments.find(kind.model).label))
 
     def _tables(self) -> list:
         return [*TABLES, *(of(kind, experiment) for kind in OF_EACH for experiment in self.rows.index)]
@@ -148,8 +146,7 @@ class Report:
 
 
 def _without_hidden_letters(rows: pd.DataFrame) -> Rows:
-    """The rows with their texts and heads as `escape.plain` writes them; of two heads that are then alike the
-    first."""
+    """The rows, texts and heads as `escape.plain` writes them; of heads that are then alike the first."""
     plain = rows.map(lambda value: escape.plain(value) if isinstance(value, str) else value).rename(columns=escape.plain)
     return Rows(plain.loc[:, ~plain.columns.duplicated()])
 

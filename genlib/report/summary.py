@@ -35,8 +35,11 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _row(run: Run) -> dict:
-    row = _of_several(facts(run), run) | {"run": run, "when": when(run), "steps": as_number(run.settings.get("steps")), "n": len(run.good),
-                        "failed": len(run.iterations) - len(run.good)}
+    row = facts(run)
+    if not row.get("quality.diversity", 0) > 0:  # of one picture, as older records give it
+        row.pop("quality.diversity", None)
+    row |= {"run": run, "when": when(run), "steps": as_number(run.settings.get("steps")), "n": len(run.good),
+            "failed": len(run.iterations) - len(run.good)}
     for name in SHOWN:
         values = readings(run.good, name).dropna()
         row[name], row[f"{name}_sd"] = values.mean(), values.std()
@@ -45,11 +48,6 @@ def _row(run: Run) -> dict:
     work = np.nan if run.flops_per_image is None else run.flops_per_image
     return row | {"time_s_median": times.median(), "time_s_low": times.mean() - half, "time_s_high": times.mean() + half,
                   "time_s_cv": times.std() / times.mean(), "flops_per_s": work / times.mean()}
-
-
-def _of_several(row: dict, run: Run) -> dict:
-    """The facts without what needs two pictures that differ: the diversity that older records give of one."""
-    return {name: value for name, value in row.items() if name != "quality.diversity" or value > 0}
 
 
 def readings(iterations: list[Iteration], name: str) -> pd.Series:
@@ -62,7 +60,7 @@ def as_number(setting) -> float:
     return float(setting) if isinstance(setting, (int, float)) and not isinstance(setting, bool) else np.nan
 
 
-def settings_but(run: Run, setting: str = "") -> str:
+def settings_but(run: Run, setting: str) -> str:
     """The run's settings, as text, without one of them."""
     return json.dumps({name: value for name, value in run.settings.items() if name != setting}, sort_keys=True)
 

@@ -22,10 +22,9 @@ OTHERS_BYTES, SWAPPED_BYTES = 200 * MB, 16 * MB
 ENERGY_WINDOW_S = 1
 SLOW_START = N_("The first iteration is slower than the others"), N_("Raise the number of warm-up calls and measure again.")
 FAR_OFF = N_("The time of an iteration lies far from the others"), N_("Close other programs and measure again.")
-REASONS = {  # for a slower clock, as the driver gives them
-    "clocks set by hand": N_("clocks set by hand"), "power cap": N_("power cap"), "hardware slowdown": N_("hardware slowdown"),
-    "temperature (software)": N_("temperature (software)"), "temperature (hardware)": N_("temperature (hardware)"),
-    "power brake": N_("power brake")}
+REASONS = (  # for a slower clock, as the driver gives them
+    N_("clocks set by hand"), N_("power cap"), N_("hardware slowdown"), N_("temperature (software)"), N_("temperature (hardware)"),
+    N_("power brake"))
 
 
 class Doubt(NamedTuple):
@@ -39,8 +38,7 @@ class Doubt(NamedTuple):
 
 
 def doubts(report) -> list[str]:
-    """Where the runs are from, if not all are one's own; then a line for each cause, with the runs that it
-    concerns and what helps."""
+    """Where the runs are from, if not all are one's own; then each cause with its runs and what helps."""
     rows, alike = report.summary, {}
     namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False)]["folder"])
     for _, row in rows.iterrows():
@@ -55,54 +53,49 @@ def doubts(report) -> list[str]:
 def _runs(report, found: dict[str, list[str]]) -> str:
     """The runs of each label by what is said of each, or their number where they are many."""
     many = sum(map(len, found.values())) >= MANY
-    return "; ".join(f"{label} ({text})" if text else label for label, texts in found.items() for text in [
-        report.count("{n} run", "{n} runs", len(texts)) if many else "; ".join(filter(None, texts))])
+    said = {label: report.count("{n} run", "{n} runs", len(texts)) if many else "; ".join(filter(None, texts))
+            for label, texts in found.items()}
+    return "; ".join(f"{label} ({text})" if text else label for label, text in said.items())
 
 
 def of_run(report, run: Run) -> list[Doubt]:
     """What makes one run doubtful."""
-    seen = [*_failed(report, run)]
+    seen = _failed(report, run)
     if run.resumed:
         seen.append(Doubt(report.say("The run was interrupted and taken up again, so that its iterations are of several processes"),
                           remedy=report.say("Where they differ, measure again without a break.")))
     if run.good:
         by_design = report.say(SLOW_START[0]) if run.method == "thesis" else ""  # which counts the first image
-        seen += [doubt for doubt in _unsteady(report, times_of(run)) if doubt.cause != by_design]
+        times = pd.Series({number: i.time_s for number, i in enumerate(run.iterations, 1) if i.error is None}, dtype=float)
+        seen += [doubt for doubt in _unsteady(report, times.dropna()) if doubt.cause != by_design]
         seen += [*_incomplete(report, run), *_disturbed(report, run)]
-    return [*seen, *(Doubt(_remark(report, text)) for text in dict.fromkeys(run.warnings))]
-
-
-def _remark(report, text: str) -> str:
-    sentence, values = remarks.parts(text)
-    return escape.plain(report.say(sentence, **values))
+    remarked = map(remarks.parts, dict.fromkeys(run.warnings))
+    return seen + [Doubt(escape.plain(report.say(sentence, **values))) for sentence, values in remarked]
 
 
 def _failed(report, run: Run) -> list[Doubt]:
     """Iterations that are not in the averages, by why they failed."""
-    causes = {
-        report.say("Iterations ran out of memory and are not in the averages"): report.say("A smaller batch or float16 needs less."),
-        report.say("Iterations gave pictures with values that are NaN or infinite and are not in the averages"):
-            report.say("dtype='float32' helps where those of half precision grow too large."),
-        report.say("Iterations failed and are not in the averages"): report.say("run.json says why.")}
-    out = sum(i.out_of_memory for i in run.iterations)
-    not_finite = sum(i.error == NOT_FINITE for i in run.iterations)
-    counts = out, not_finite, len(run.iterations) - len(run.good) - out - not_finite
+    out, not_finite = sum(i.out_of_memory for i in run.iterations), sum(i.error == NOT_FINITE for i in run.iterations)
+    causes = [
+        (out, report.say("Iterations ran out of memory and are not in the averages"), report.say("A smaller batch or float16 needs less.")),
+        (not_finite, report.say("Iterations gave pictures with values that are NaN or infinite and are not in the averages"),
+         report.say("dtype='float32' helps where those of half precision grow too large.")),
+        (len(run.iterations) - len(run.good) - out - not_finite, report.say("Iterations failed and are not in the averages"),
+         report.say("run.json says why."))]
     return [Doubt(cause, report.say("{some} of {all}", some=count, all=len(run.iterations)), remedy)
-            for (cause, remedy), count in zip(causes.items(), counts, strict=True) if count]
-
-
-def times_of(run: Run) -> pd.Series:
-    """The times of the iterations that succeeded, by their number from 1."""
-    times = pd.Series({number: i.time_s for number, i in enumerate(run.iterations, 1) if i.error is None}, dtype=float)
-    return times.dropna()
+            for count, cause, remedy in causes if count]
 
 
 def _unsteady(report, times: pd.Series) -> list[Doubt]:
-    """Too few times; their drift, outliers, spread."""
+    """Of times by the number of their iteration: they are too few, or drift, have outliers, or vary."""
     if len(times) < FEW:
         return [Doubt(report.say("Fewer than {n} iterations show neither a drift nor an outlier", n=FEW), f"n = {len(times)}",
                       report.say("Measure at least {n}.", n=FEW))]
-    return _drift(report, times) or _outliers(report, times) or _noise(report, times)
+    if found := _drift(report, times) or _outliers(report, times):
+        return found
+    share = times.std() / times.mean()
+    return [Doubt(report.say("The times vary"), f"{report.rounded(100 * share, 0)} %",
+                  report.say("Close other programs, or measure more iterations."))] if share > NOISY else []
 
 
 def _drift(report, times: pd.Series) -> list[Doubt]:
@@ -115,12 +108,10 @@ def _drift(report, times: pd.Series) -> list[Doubt]:
     drift = slope.slope * (len(times) - 1) / times.mean()
     if abs(drift) < DRIFT or slope.pvalue > DRIFT_P:
         return []
-    figure = f"{report.rounded(abs(100 * drift), 0)} %"
-    if drift > 0:
-        return [Doubt(report.say("The time rises from the first iteration to the last"), figure,
-                      report.say("Let the machine cool down, then measure again."))]
-    return [Doubt(report.say("The time falls from the first iteration to the last"), figure,
-                  report.say("Warm up longer, then measure again."))]
+    rises = report.say("The time rises from the first iteration to the last"), report.say("Let the machine cool down, then measure again.")
+    falls = report.say("The time falls from the first iteration to the last"), report.say("Warm up longer, then measure again.")
+    cause, remedy = rises if drift > 0 else falls
+    return [Doubt(cause, f"{report.rounded(abs(100 * drift), 0)} %", remedy)]
 
 
 def _outliers(report, times: pd.Series) -> list[Doubt]:
@@ -141,32 +132,27 @@ def _outliers(report, times: pd.Series) -> list[Doubt]:
     return [Doubt(report.say(cause), "; ".join(figures), report.say(remedy)) for (cause, remedy), figures in far_ones.items()]
 
 
-def _noise(report, times: pd.Series) -> list[Doubt]:
-    share = times.std() / times.mean()
-    return [Doubt(report.say("The times vary"), f"{report.rounded(100 * share, 0)} %",
-                  report.say("Close other programs, or measure more iterations."))] if share > NOISY else []
-
-
 def _incomplete(report, run: Run) -> list[Doubt]:
     """Readings that some iterations have and others lack."""
-    counts = {name: int(readings(run.good, name).notna().sum()) for name in SHOWN}
-    labels = {name: report.text(READINGS[name].short or READINGS[name].label) for name in SHOWN}
-    missing = [f"{labels[name]}: {report.say('{some} of {all}', some=count, all=len(run.good))}"
-               for name, count in counts.items() if 0 < count < len(run.good)]
-    cause, remedy = report.say("Only some iterations have these readings"), report.say("Measure again.")
-    return [Doubt(cause, "; ".join(missing), remedy)] if missing else []
+    counts = {READINGS[name]: int(readings(run.good, name).notna().sum()) for name in SHOWN}
+    missing = [f"{report.text(reading.short or reading.label)}: {report.say('{some} of {all}', some=count, all=len(run.good))}"
+               for reading, count in counts.items() if 0 < count < len(run.good)]
+    return [Doubt(report.say("Only some iterations have these readings"), "; ".join(missing), report.say("Measure again."))] \
+        if missing else []
 
 
 def _disturbed(report, run: Run) -> list[Doubt]:
     """What else the machine was doing, where it can tell."""
+    def megabytes(size: float) -> str:
+        return f"{report.rounded(size / MB, 0)} {report.say(MEGABYTES)}"
+
     seen, good = [], run.good
-    reasons = sorted({reason for iteration in good for reason in iteration.throttled or []})
-    if reasons:
-        names = ", ".join(report.text(REASONS.get(reason) or escape.plain(reason)) for reason in reasons)
+    if reasons := sorted({reason for iteration in good for reason in iteration.throttled or []}):
+        names = ", ".join(report.say(reason) if reason in REASONS else escape.plain(reason) for reason in reasons)
         seen.append(Doubt(report.say("The GPU slowed itself down"), names,
                           report.say("Cool it or raise its power limit, or name the limit beside the figures.")))
     if (others := readings(good, "vram_others_bytes").max()) > OTHERS_BYTES:
-        seen.append(Doubt(report.say("Other processes held memory of the GPU"), f"{report.rounded(others / MB, 0)} {report.say(MEGABYTES)}",
+        seen.append(Doubt(report.say("Other processes held memory of the GPU"), megabytes(others),
                           report.say("End them (nvidia-smi shows which) and measure again.")))
     known = [iteration for iteration in good if None not in (iteration.other_cpu_s, iteration.time_s)]
     cores = run.machine.cores or run.machine.threads or 1
@@ -175,8 +161,8 @@ def _disturbed(report, run: Run) -> list[Doubt]:
                           report.say("{cores} cores on average", cores=report.rounded(busy, 1)),
                           report.say("Close them and measure again.")))
     if (swapped := readings(good, "swapped_bytes").sum()) > SWAPPED_BYTES:
-        seen.append(Doubt(report.say("The machine moved data between memory and swap"),
-                          f"{report.rounded(swapped / MB, 0)} {report.say(MEGABYTES)}", report.say("Free some memory and measure again.")))
+        seen.append(Doubt(report.say("The machine moved data between memory and swap"), megabytes(swapped),
+                          report.say("Free some memory and measure again.")))
     if any(iteration.energy_j is not None for iteration in good) and readings(good, "time_s").median() < ENERGY_WINDOW_S:
         seen.append(Doubt(report.say("An image takes less than a second, too short for the GPU’s energy counter"),
                           remedy=report.say("Read the energy of a larger batch.")))

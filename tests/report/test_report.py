@@ -88,12 +88,6 @@ def test_the_rows_of_a_table_are_of_the_newest_number_of_steps_that_all_have(tmp
     assert report.table("results").data["Model"][0] == "Stable Diffusion" and "; 20 steps." in report.table("results").note
 
 
-def test_of_two_settings_the_newer_is_in_the_table(tmp_path):
-    save(tmp_path, "stable-diffusion", [1.0], settings=dict(steps=1), started=OLDER)
-    save(tmp_path, "stable-diffusion", [2.0], settings=dict(steps=2))
-    assert times_in(Report(tmp_path)) == [2.0]
-
-
 def test_a_reference_run_never_fills_in_for_an_own_one_even_of_the_same_machine_and_settings(tmp_path):
     save(tmp_path / "own", "stable-diffusion", [1.0])
     for experiment in "stable-diffusion", "stylegan2-ada":

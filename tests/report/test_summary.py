@@ -31,11 +31,6 @@ def test_an_iteration_that_failed_is_counted_and_not_averaged(tmp_path):
     assert (row["n"], row["failed"], row["time_s"]) == (2, 1, 2.0)
 
 
-def test_an_iteration_out_of_memory_has_a_time_that_is_no_time_of_an_image():
-    run = measured([1.0, 1.0, 9.0], error=[None, None, "out of memory: 2 GiB"])
-    assert summarize([run])["time_s"].tolist() == [1.0]
-
-
 def test_one_iteration_has_no_deviation_and_no_interval():
     [row] = summarize([measured([1.0])]).to_dict("records")
     assert row["time_s"] == 1.0 and np.isnan([row["time_s_sd"], row["time_s_low"], row["time_s_cv"]]).all()

@@ -46,11 +46,6 @@ def test_table_1_has_the_thesiss_rows_and_columns_and_mean_with_deviation(folder
     assert table.iloc[2, 1] == "0.200 ± 0.100"
 
 
-def test_of_one_iteration_there_is_no_deviation(tmp_path):
-    save_run(tmp_path, "stylegan2-ada", [1.0])
-    assert data(tmp_path).iloc[3, 1] == "1.00"
-
-
 def test_a_model_that_was_not_measured_and_a_reading_that_is_missing_are_dashes(tmp_path):
     save_run(tmp_path, "stable-diffusion", [1.0, 2.0], vram=None)
     table = data(tmp_path)
@@ -160,7 +155,6 @@ def test_of_one_iteration_and_one_picture_no_spread_interval_or_diversity_is_sai
     cells = [cell for table in tables for cell in table.data.to_numpy().ravel()]
     text = " ".join([*cells, *(table.note for table in tables), *report.conclusions(), *report.doubts()])
     assert not re.search("nan|±", text, re.IGNORECASE) and not re.search("iversity|ізноманіт", text)
-
 
 
 def test_the_full_table_has_a_row_a_reading_and_a_column_a_model_without_what_was_not_read(folder):

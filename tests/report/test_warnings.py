@@ -106,11 +106,6 @@ def test_readings_that_some_iterations_lack_are_named(tmp_path):
     assert "Stable Diffusion (Energy: 2 of 5)" in warning and "RAM" not in warning
 
 
-def test_an_outlier_is_named_by_its_iteration(tmp_path):
-    [warning] = warned(tmp_path, [1.0, 1.01, 2.5, 0.99, 1.0])
-    assert "iteration 3: 2.50 s, median 1.00 s" in warning
-
-
 @pytest.mark.parametrize("readings, said", [
     (dict(throttled=[[], ["power cap"], [], [], ["power cap", "power brake"]]),
      "The GPU slowed itself down: Stable Diffusion (power brake, power cap). "),

@@ -42,4 +42,3 @@ TABLES = [
     Kind("environment", N_("Machine and software"), machines.environment),
 ]
 OF_EACH = [Kind("iterations", N_("Iterations of {model}"), iterations.iterations)]  # one for each experiment of a report
-

@@ -17,36 +17,29 @@ AROUND_TIME = ["first_image_s", "time_s", "time_s_median", "interval", "time_s_c
 def results(report) -> tuple[pd.DataFrame, str]:
     """Table 1 as the thesis prints it: a row for each model, measured or not, "mean ± standard deviation"."""
     if report.rows.empty:
-        return pd.DataFrame(), nothing(report)
+        return _nothing(report)
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
-    rows = []
-    for slug in dict.fromkeys([*entries, *report.rows.index]):
-        row = {report.say(cells.MODEL): cells.name(report, slug, in_table1=True)}
-        for name in TABLE1:
-            measured = slug in report.rows.index
-            row[report.say(READINGS[name].heading)] = cells.mean(report, report.rows.loc[slug], name) if measured else MISSING
-        rows.append(row)
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_the_thesis(report), *_without_entry(report),
-                                    *choice.several_places(report, report.rows)])
+    rows = [{report.say(cells.MODEL): cells.name(report, slug, in_table1=True)} | {
+        report.say(READINGS[name].heading): cells.mean(report, report.rows.loc[slug], name) if slug in report.rows.index else MISSING
+        for name in TABLE1} for slug in dict.fromkeys([*entries, *report.rows.index])]
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_rows(report),
+                                         *choice.several_places(report, report.rows)])
 
 
-def nothing(report) -> str:
-    """What stands under a table that no run fills."""
-    return report.say("There is no run that this table takes.")
+def _nothing(report) -> tuple[pd.DataFrame, str]:
+    """A table that no run fills."""
+    return pd.DataFrame(), report.say("There is no run that this table takes.")
 
 
-def _names_of_the_thesis(report) -> list[str]:
-    """Which of the other tables' names the thesis's names of the rows stand for."""
-    pairs = [report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
-             for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label]
-    return [report.say("The rows are named as {reproduced}: {pairs}.", reproduced=report.reproduced, pairs=", ".join(pairs))] * bool(pairs)
-
-
-def _without_entry(report) -> list[str]:
+def _names_of_rows(report) -> list[str]:
+    """What the thesis's names mean in other tables, and whose names are those of records."""
+    pairs = ", ".join(report.say("{thesis_name} is {model}", thesis_name=report.text(entry.thesis_label), model=report.text(entry.label))
+                      for entry in experiments.EXPERIMENTS if entry.table == "results" and entry.thesis_label)
     known = [entry.slug for entry in experiments.EXPERIMENTS]
     strange = ", ".join(cells.with_steps(report, slug) for slug in report.rows.index if slug not in known)
-    return [report.say("Experiments that genlib does not know are shown under the names in their records: {names}.",
-                       names=strange)] * bool(strange)
+    return [report.say("The rows are named as {reproduced}: {pairs}.", reproduced=report.reproduced, pairs=pairs)] + [
+        report.say("Experiments that genlib does not know are shown under the names in their records: {names}.",
+                   names=strange)] * bool(strange)
 
 
 def beside_thesis(report) -> tuple[pd.DataFrame, str]:
@@ -62,7 +55,7 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
                 report.say(cells.PUBLISHED): report.rounded(there and there / reading.scale, 2 if reading.digits else 0),
                 report.say(cells.RATIO): ratio})
     if not rows:
-        return pd.DataFrame(), nothing(report)
+        return _nothing(report)
     like = report.say("A ratio is given of weights at full size, with the same model, number of steps and way of reading.")
     if report.summary["vram_peak_bytes"].isna().all():
         like += " " + report.say("Without a GPU the weights lie in RAM, of which no ratio is given.")
@@ -78,17 +71,15 @@ def comparable(row: pd.Series, name: str) -> bool:
     published = experiments.find(row["experiment"]).published
     if published is None or name not in published.averages or name in published.read_otherwise:
         return False
-    if name == "ram_bytes" and is_missing(row["vram_peak_bytes"]):
-        return False
-    full_size = row["weights"] in ("published", "random")
+    in_ram = name == "ram_bytes" and is_missing(row["vram_peak_bytes"])
     its_steps = is_missing(row["steps"]) or row["steps"] == experiments.STEPS
-    return bool(full_size and its_steps and published.model in (None, row["model"]))
+    return bool(not in_ram and row["weights"] in ("published", "random") and its_steps and published.model in (None, row["model"]))
 
 
 def readings(report) -> tuple[pd.DataFrame, str]:
     """A row for each reading that a run has, a column for each model. Energy and work are those of a call."""
     if report.rows.empty:
-        return pd.DataFrame(), nothing(report)
+        return _nothing(report)
     qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
     rest = [name for name in ONCE if name not in AROUND_TIME]
     rows = []
@@ -98,23 +89,15 @@ def readings(report) -> tuple[pd.DataFrame, str]:
             rows.append({report.say(cells.READING): _reading_name(report, name)} | texts)
     origins = choice.several_places(report, report.rows) or [
         report.say("The runs are from “{origin}”.", origin=report.rows["origin"].iloc[0])]
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_of_shares(report), *origins])
-
-
-def _of_shares(report) -> list[str]:
-    """Why a run whose rate and whose machine's rate are known has no share."""
-    rows = report.rows
-    withheld = rows["flops_per_s"].notna() & rows["matmul_flops_per_s"].notna() & rows["machine_share"].isna()
-    return [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
-                       "the clock rose after it.")] if withheld.any() else []
+    rates_known = report.rows[["flops_per_s", "matmul_flops_per_s"]].notna().all(axis=1)
+    shares = [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
+                         "the clock rose after it.")] if report.rows.loc[rates_known, "machine_share"].isna().any() else []
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *shares, *origins])
 
 
 def _reading_name(report, name: str) -> str:
-    if name == "n":
-        return report.say("Iterations (failed)")
-    if name == "interval":
-        return report.say("95 % interval of the mean (s)")
-    return cells.head(report, _reading(name))
+    named = {"n": N_("Iterations (failed)"), "interval": N_("95 % interval of the mean (s)")}
+    return report.say(named[name]) if name in named else cells.head(report, _reading(name))
 
 
 def _reading(name: str) -> Reading:
@@ -133,31 +116,32 @@ def _reading_cell(report, row: pd.Series, name: str) -> str:
 def cost(report) -> tuple[pd.DataFrame, str]:
     """What many images take at the measured mean time: a row for each model and number of images.
 
-    Money is hours and kWh at their prices: a dash if priced energy was not read. A column without a figure is
-    left out.
+    Money is hours and kWh at their prices: a dash if priced energy was not read.
     """
     rows = []
     for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
         precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # False without an interval
         rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
+    if not rows:
+        return _nothing(report)
     note = report.say("At the measured mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in "
                       "two; it is assumed that every image takes as long and that devices share the work without loss.")
     prices = report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(report.price_per_hour, 3),
                         kwh=report.significant(report.price_per_kwh, 3)) if report.price_per_hour or report.price_per_kwh else ""
     note = " ".join(filter(None, [note, prices, cells.note(report, report.rows, cells.ONLY_MEANS, memory=False)]))
-    return (cells.without_empty_columns(pd.DataFrame(rows)), note) if rows else (pd.DataFrame(), nothing(report))
+    return cells.without_empty_columns(pd.DataFrame(rows)), note
 
 
 def _cost_of(report, name: str, run: pd.Series, images: int, digits: int) -> dict[str, str]:
     hours, kwh = images * run["time_s"] / 3600, images * run["energy_j"] / 3.6e6
     money = hours * report.price_per_hour + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
     priced = report.price_per_hour or report.price_per_kwh
-    devices = ceil(hours / report.deadline_h)
+    devices = _rounded_up(ceil(hours / report.deadline_h), digits)
     return {
         report.say(cells.MODEL): name, report.say(N_("Images", "column")): grouped(images),
         report.say("Images an hour"): _plain(report, 3600 / run["time_s"], digits),
         report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
-        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(_rounded_up(devices, digits)),
+        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(devices),
         report.say(N_("Money", "column")): _plain(report, money, digits) if priced else MISSING}
 
 

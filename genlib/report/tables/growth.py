@@ -15,13 +15,18 @@ from genlib.runs import variant_of
 LINE = 3  # conditions that a line needs: it goes through any two
 
 
+def _own(summary: pd.DataFrame, entry: Experiment) -> pd.DataFrame:
+    """The runs of an experiment by our method, newest last."""
+    return summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+
+
 def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataFrame:
     """The runs of a loop, sorted by `units`: steps, megapixels or images in a batch.
 
     They are the variants named after the setting, and the run from which the loop set out. All have the
     model, dtype and other settings of the loop's newest run; the newest run of a condition counts.
     """
-    rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+    rows = _own(summary, entry)
     in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
     rows = rows.assign(in_loop=in_loop)[in_loop | (rows["variant"] == entry.loops_from)]
     without = 1 if loop.setting == "batch_size" else None
@@ -74,8 +79,7 @@ def unit(report, loop: Loop, found: pd.DataFrame) -> str:
 
 
 def growth(report) -> tuple[pd.DataFrame, str]:
-    """The line of each loop in numbers: fixed time and time a unit ± their standard errors, R², and how many
-    conditions were measured or ran out of memory."""
+    """The line of each loop in numbers, and how many conditions were measured or ran out of memory."""
     rows, used, below = [], [], []
     for entry, loop, found in loops(report.summary):
         line, failed = line_through(found), found[found["time_s"].isna()]["run"]
@@ -90,13 +94,13 @@ def growth(report) -> tuple[pd.DataFrame, str]:
         below += [f"{report.text(entry.label)}, {counted}"] if line.below_zero else []
     if not rows:
         return pd.DataFrame(), report.say("no loop over conditions was measured")
-    sentences = [report.say("Time ≈ fixed time + time a unit × units, by least squares over three conditions or more (few leave a wide "
-                            "error); where R² is far from 1 it is no line.")]
-    if below:
-        sentences.append(report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero "
-                                    "units ({rows}).", rows="; ".join(below)))
-    note = cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)
-    return pd.DataFrame(rows), " ".join(filter(None, [*sentences, note]))
+    sentences = [
+        report.say("Time ≈ fixed time + time a unit × units, by least squares over three conditions or more (few leave a wide error); "
+                   "where R² is far from 1 it is no line."),
+        report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero units ({rows}).",
+                   rows="; ".join(below)) if below else "",
+        cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)]
+    return pd.DataFrame(rows), " ".join(filter(None, sentences))
 
 
 def _with_error(report, value: float, error: float) -> str:
@@ -105,29 +109,25 @@ def _with_error(report, value: float, error: float) -> str:
     return MISSING if pd.isna(value) else f"{report.rounded(value, decimals)} ± {report.rounded(error, decimals)}"
 
 
-def _pairs_of_precisions(summary: pd.DataFrame) -> Iterator[tuple[pd.Series, pd.DataFrame]]:
-    """Each experiment's own run with those that differ in precision alone, where there are any."""
+def _precisions_tried(summary: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Each experiment's own run, then those that differ in precision alone, where there are any."""
     for entry in EXPERIMENTS:
-        rows = summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
+        rows = _own(summary, entry)
         rows = rows.assign(alike=rows["model"] + rows["settings"])
         tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
         tried = tried[tried["alike"].isin(tried["alike"].tail(1))]
         own = rows[(rows["variant"] == entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
         others = tried[~tried["dtype"].isin(own["dtype"])]  # two names may mean one precision
         if len(own) and len(others):
-            yield own.iloc[0], others
+            yield pd.concat([own, others])
 
 
 def precisions(report) -> tuple[pd.DataFrame, str]:
-    """The precision of each experiment's own run, then those tried beside it.
-
-    Time and its ratio to the first row's; memory; PSNR of the same latent's picture against the first row's.
-    """
+    """Each experiment's own run, then those in other precisions: time, memory, and picture against its."""
     rows, used = [], []
-    for own, others in _pairs_of_precisions(report.summary):
-        rows.append(_precision(report, own, own))
-        rows += [_precision(report, run, own) for _, run in others.iterrows()]
-        used += [own.to_frame().T, others]
+    for runs in _precisions_tried(report.summary):
+        rows += [_precision(report, run, runs.iloc[0]) for _, run in runs.iterrows()]
+        used.append(runs)
     if not rows:
         return pd.DataFrame(), report.say("no run in another precision was measured")
     note = report.say("The ratio is the time over that of the model’s first row, whose precision its other runs have too; PSNR holds "
@@ -138,12 +138,10 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
 
 
 def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
-    means = {cells.short_head(report, name): cells.mean(report, run, name) if run["n"] else MISSING for name in TABLE1}
-    if not run["n"]:
-        means[cells.short_head(report, "time_s")] = cells.failure(report, run["run"])
-    (time_head, time), *memories = means.items()
+    (time_head, time), *memories = [(cells.short_head(report, name), cells.mean(report, run, name)) for name in TABLE1]
     psnr = MISSING if run["run"] is own["run"] else cells.figure(report, run.get("quality.psnr_db"), QUALITIES["psnr_db"])
     name = report.text(find(run["experiment"]).label) + cells.mark(run.to_frame().T)
     return {report.say(cells.MODEL): name, report.say(N_("Precision", "column")): run["dtype"],
-            "n": str(run["n"]), time_head: time, report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),
+            "n": str(run["n"]), time_head: time if run["n"] else cells.failure(report, run["run"]),
+            report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),
             **dict(memories), cells.head(report, QUALITIES["psnr_db"]): psnr}

@@ -27,8 +27,7 @@ def _cells(report, row: pd.Series, iteration: Iteration, names: list[str]) -> di
     """An iteration's readings; of one that failed, why it has none."""
     texts = {cells.short_head(report, name): cells.like_mean(report, row, name, getattr(iteration, name)) for name in names}
     if iteration.error is not None:
-        failed = dict.fromkeys(texts, MISSING)
-        return failed | {cells.short_head(report, "time_s"): cells.failure_of(report, iteration)}
+        return dict.fromkeys(texts, MISSING) | {cells.short_head(report, "time_s"): cells.failure_of(report, iteration.out_of_memory)}
     return texts
 
 

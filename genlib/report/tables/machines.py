@@ -25,11 +25,9 @@ class Place(NamedTuple):
 
 
 def places(report) -> list[Place]:
-    """The machines to set side by side: the report's own, then those with the same weights, one's own before
-    reference runs, and the newest first.
+    """The machines to set side by side, all with the report's profile: its own first, then as `_rank` says.
 
-    They have the report's profile. Reference runs of other weights stand there only if their machine was
-    asked for.
+    Reference runs of other weights stand there only if their machine was asked for.
     """
     every, own = report.everything, report.summary.iloc[0]
     every = every.assign(cpu=[escape.plain(run.machine.cpu or "") for run in every["run"]])
@@ -40,6 +38,7 @@ def places(report) -> list[Place]:
 
 
 def _rank(key: tuple, rows: pd.DataFrame, own: pd.Series) -> tuple:
+    """The report's own place, the same weights, one's own before reference runs, the newest."""
     machine, _, _, reference, weights = key
     is_own = (machine, reference, weights) == (own["machine"], own["reference"], own["weights"])
     return not is_own, weights != own["weights"], reference, -rows["when"].max()
@@ -64,28 +63,26 @@ def by_model(places: list[Place]) -> Iterator[tuple[str, list[tuple[str, pd.Seri
 
 
 def machines(report) -> tuple[pd.DataFrame, str]:
-    """Time, memory and energy of each model by machine, and the time's ratio to that of the model's first
-    row."""
+    """Time, memory and energy of each model by machine; the time's ratio is to that of its first row."""
     there = places(report)
     if len({place.name for place in there}) < 2:
         return pd.DataFrame(), report.say("There are runs of one machine only.")
     rows = [_row(report, slug, name, run, found) for slug, found in by_model(there) for name, run in found]
     used = pd.concat([place.rows for place in there])
     profile = cells.profile(report, used["profile"].iloc[0])
-    sentences = [report.say("All runs: {profile}.", profile=profile)] if profile else []
-    sentences.append(report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings "
-                                "are others than there."))
-    if used["reference"].any():
-        sentences.append(report.say("“Reference” marks runs of others, which are there to compare with."))
-    sentences += [report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes.")]
-    sentences += [report.say(doubt) for weights in dict.fromkeys(used["weights"]) if (doubt := cells.WEIGHTS[weights][1])]
-    return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(sentences)
+    sentences = [
+        report.say("All runs: {profile}.", profile=profile) if profile else "",
+        report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings are others "
+                   "than there."),
+        report.say("“Reference” marks runs of others, which are there to compare with.") if used["reference"].any() else "",
+        report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes."),
+        *(report.say(cells.WEIGHTS[weights][1]) for weights in dict.fromkeys(used["weights"]))]
+    return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, sentences))
 
 
 def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd.Series]]) -> dict[str, str]:
-    (_, first), steps = found[0], {other["steps"] for _, other in found if pd.notna(other["steps"])}
-    model = report.text(experiments.find(slug).label)
-    if len(steps) > 1 and pd.notna(run["steps"]):
+    first, model = found[0][1], report.text(experiments.find(slug).label)
+    if len({other["steps"] for _, other in found if pd.notna(other["steps"])}) > 1 and pd.notna(run["steps"]):
         model = f"{model} ({cells.steps_text(report, [run['steps']])})"
     ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
@@ -111,29 +108,31 @@ def environment(report) -> tuple[pd.DataFrame, str]:
         for what, value in _facts(report, run.machine).items():
             if value:
                 found.setdefault(what, {}).setdefault(escape.plain(value), []).append(report.text(experiments.find(slug).label))
-    cells_of = [(what, value if len(values) == 1 else f"{value} ({', '.join(dict.fromkeys(models))})")
-                for what, values in found.items() for value, models in values.items()]
+    lines = [(what, value if len(values) == 1 else f"{value} ({', '.join(dict.fromkeys(models))})")
+             for what, values in found.items() for value, models in values.items()]
     heads = report.say(N_("What", "column")), report.say(N_("Value", "column"))
-    return pd.DataFrame(cells_of, columns=heads), report.say("As these runs recorded it. 1 MB = 1024² bytes.")
+    return pd.DataFrame(lines, columns=heads), report.say("As these runs recorded it. 1 MB = 1024² bytes.")
 
 
 def _facts(report, machine) -> dict[str, str]:
-    """What is known of a machine, by the name of each fact; "" for what is not."""
+    """What is known of a machine, by the name of each fact; "" or None for what is not."""
     def number(value, unit=""):
         return "" if value is None else f"{report.rounded(value, 0)} {unit}".strip()
 
-    mb, packages = report.say(MEGABYTES), machine.packages
-    versions = {package: packages.get(package, "") for package in PACKAGES}
+    def megabytes(size):
+        return size and number(size / MB, report.say(MEGABYTES))
+
+    versions = {package: machine.packages.get(package, "") for package in PACKAGES}
     commit = report.say("commit {commit}", commit=machine.commit) if machine.commit else ""
     return {
         report.say(N_("Device", "fact")): machine.device or machine.slug, report.say(N_("Driver", "fact")): machine.driver or "",
         "CUDA": machine.cuda or "",
-        report.say(READINGS["vram_peak_bytes"].short): machine.vram_bytes and number(machine.vram_bytes / MB, mb),
+        report.say(READINGS["vram_peak_bytes"].short): megabytes(machine.vram_bytes),
         report.say("Power limit"): number(machine.power_limit_w, report.say(N_("W", "unit"))),
         report.say(N_("Processor", "fact")): machine.cpu or "", report.say("Processor cores"): number(machine.cores),
         report.say("Threads of torch"): number(machine.threads),
-        report.say(READINGS["ram_bytes"].short): machine.ram_bytes and number(machine.ram_bytes / MB, mb),
-        report.say("RAM, the container’s limit"): machine.ram_limit_bytes and number(machine.ram_limit_bytes / MB, mb),
+        report.say(READINGS["ram_bytes"].short): megabytes(machine.ram_bytes),
+        report.say("RAM, the container’s limit"): megabytes(machine.ram_limit_bytes),
         report.say("Operating system"): machine.os or "", report.say(N_("Container", "fact")): machine.container or "",
-        "Python": machine.python or "", **versions, "genlib": ", ".join(filter(None, [packages.get("genlib", ""), commit])),
+        "Python": machine.python or "", **versions, "genlib": ", ".join(filter(None, [machine.packages.get("genlib"), commit])),
         report.say("Settings of precision"): "; ".join(f"{name} = {value}" for name, value in machine.precision.items())}
