@@ -16,7 +16,7 @@ REMARKS = (BLACKENED, CLOCK_SET_BACK, CLOCK_SET, NO_QUALITY, NO_DRIVER)
 def parts(remark: str) -> tuple[str, dict[str, str]]:
     """The sentence that was remarked, with its {places}, and what stood in them; other text is itself."""
     for sentence in REMARKS:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(sentence))
-        if found := re.fullmatch(pattern, remark):
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.{,500})", re.escape(sentence))  # bounded: a stranger's text may be long
+        if found := re.fullmatch(pattern, remark, re.DOTALL):
             return sentence, found.groupdict()
     return remark, {}

@@ -68,7 +68,7 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
         raise _nothing_of(SEPARATOR.join(filter(None, (asked, weights, profile))), rows)
     chosen = rows[(rows[SAME] == wanted.iloc[0][SAME]).all(axis=1)]
     if (number := main_rows(chosen)["experiment"].nunique()) > MOST:
-        warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=2)
+        warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=3)
     return chosen
 
 
