@@ -448,7 +448,7 @@ def test_cpu_time_of_a_child_that_the_call_starts_and_awaits_is_the_calls_own(tm
 
 
 def test_every_reason_of_a_slow_clock_has_a_name_for_readers():
-    assert warnings.REASONS.keys() == set(readings.REASONS.values())
+    assert set(warnings.REASONS) == set(readings.REASONS.values())
 
 
 def unreadable(monkeypatch, folder, error):
