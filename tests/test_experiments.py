@@ -89,7 +89,7 @@ def test_a_run_without_an_entry_is_shown_under_its_slug_and_a_line_says_so(tmp_p
     assert table.data.set_index("Model").loc["who-knows", "Generation time (s)"] == "2.05 ± 0.07"
     assert "Experiments that genlib does not know are shown under the names in their records: who-knows." in table.note
     assert "who-knows" in report.table("readings").data and "who-knows" in texts(report.figure("bars"))
-    assert "no experiment that genlib knows" not in Report(tmp_path / "tesla-t4" / "stylegan2-ada").table("results").note
+    assert "genlib does not know" not in Report(tmp_path / "tesla-t4" / "stylegan2-ada").table("results").note
 
 
 def test_no_two_entries_share_a_slug_a_label_or_a_look():
