@@ -50,7 +50,7 @@ def _name(report, key: tuple, others: list[tuple]) -> str:
     namesakes = {other[:3] for other in others if other[1] == device}
     processors = {other[2] for other in namesakes}
     details = [] if len(namesakes) == 1 else [cpu] if len(processors) == len(namesakes) else [machine, cpu]
-    details = [detail for detail in details if detail and detail != device] + [report.say(REFERENCE)] * reference
+    details = [detail for detail in details if detail and detail != device] + [report.say(REFERENCE)] * bool(reference)
     return f"{device} ({', '.join(details)})" if details else device
 
 
