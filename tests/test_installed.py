@@ -37,7 +37,8 @@ def test_the_wheel_has_the_demo_weights_and_the_languages_and_neither_training_n
             if path.is_file() and path.suffix != ".png"}
     languages = {str(path.relative_to(PROJECT)) for path in (PROJECT / "genlib" / "locale").rglob("*.po")}
     assert demo <= set(names) and any(name.endswith(".safetensors") for name in demo)
-    assert languages | {"genlib/locale/eo/LC_MESSAGES/genlib.po"} <= set(names)
+    templates = {"genlib/locale/en/chapter.md", "genlib/locale/uk/chapter.md"}
+    assert languages | templates | {"genlib/locale/eo/LC_MESSAGES/genlib.po"} <= set(names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"genlib"}, "nothing beside the package and its metadata"
 
 
@@ -75,7 +76,7 @@ def test_pip_installs_a_command_that_says_and_does_the_same_as_python_m(installe
         assert "Traceback" not in by_name.stderr
 
 
-def test_the_installed_command_makes_tables_and_says_in_a_line_what_it_skips(installed, tmp_path):
+def test_the_installed_command_makes_tables_and_documents_and_says_in_a_line_what_it_skips(installed, tmp_path):
     save_run(tmp_path / "results", "stable-diffusion", [1.0, 2.0])
     broken = tmp_path / "results" / "tesla-t4" / "broken" / "run.json"
     broken.parent.mkdir()
@@ -83,6 +84,8 @@ def test_the_installed_command_makes_tables_and_says_in_a_line_what_it_skips(ins
     done = call(installed, "table", "results", "--format", "md", at=tmp_path)
     assert done.returncode == 0 and "Stable Diffusion" in done.stdout, done.stderr
     assert "Stable Diffusion" in (tmp_path / "results" / "tables" / "table1.md").read_text(encoding="utf-8")
+    written = call(installed, "report", "results", "--language", "uk", "--only", "results", at=tmp_path)
+    assert written.returncode == 0 and (tmp_path / "results" / "chapter" / "chapter.docx").exists(), written.stderr
     [line] = done.stderr.splitlines()
     assert line.startswith("genlib: skipped ") and "broken" in line, "a warning without its line of source"
 
