@@ -18,7 +18,8 @@ def add(commands):
     parser.add_argument("--template", type=a_path, metavar="FILE",
                         help="the text, in Markdown with Jinja2 (default: genlib/locale/<language>/chapter.md)")
     parser.add_argument("--page", type=_page, metavar="LIST",
-                        help="margins, indent and print, as in left_mm=30,indent_mm=15,size_pt=12 (default: those of DSTU 3008:2015)")
+                        help="margins, indent and print, as in left_mm=30,indent_mm=15,size_pt=12 (default: the margins that "
+                             "DSTU 3008:2015 recommends, Times New Roman of 14 pt)")
     parser.add_argument("--out", type=a_path, default=Path("results/chapter"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser

@@ -69,7 +69,8 @@ def test_reference_runs_are_marked_and_of_other_weights_only_there_if_they_were_
     assert "“Reference” marks" in report.table("machines").note and "demo" not in report.table("machines").note
     asked = Report(tmp_path / "own", reference=tmp_path / "reference", machine="t4,epyc")
     assert rows(asked)[["Machine", "Weights", "ratio"]].to_numpy().tolist() == [
-        ["Tesla T4", "published", "1.0"], ["Tesla T4 (reference)", "published", "1.5"], ["AMD EPYC (reference)", "demonstration", "—"]]
+        ["Tesla T4", "published weights", "1.0"], ["Tesla T4 (reference)", "published weights", "1.5"],
+        ["AMD EPYC (reference)", "demonstration weights", "—"]]
     assert "say nothing of the published ones" in asked.table("machines").note
 
 

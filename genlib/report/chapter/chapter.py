@@ -151,7 +151,7 @@ class Contents:
 
     def cite(self, *keys: str) -> Markdown:
         """The numbers of sources, by their keys; "model" is every model, "package" every package."""
-        found = [name for key in keys for name in self.parts.sources if name == key or re.fullmatch(rf"{key}\d+", name)]
+        found = [name for key in keys for name in self.parts.sources if key in (name, name.rstrip("0123456789"))]
         return self.ref(f"source:{','.join(found)}") if found else Markdown()
 
     def only(self, names: Iterable[str]) -> str:

@@ -11,8 +11,6 @@ from genlib.record import MB, MEGABYTES, READINGS
 from genlib.report import cells, choice
 from genlib.report.summary import settings_but
 
-WEIGHTS = {"demo": N_("demonstration", "weights"), "random": N_("random", "weights"), "published": N_("published", "weights"),
-           "none": N_("none", "weights")}
 REFERENCE = N_("reference", "machine")
 PLACE = ["machine", "device", "cpu", "reference", "weights"]  # what the runs of one place have in common
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "numpy")  # whose version may change a figure
@@ -88,7 +86,7 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
     energy = cells.head(report, READINGS["energy_j"])
     return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name,
-            report.say(N_("Weights", "column")): report.say(WEIGHTS[run["weights"]]),
+            report.say(N_("Weights", "column")): report.say(cells.WEIGHTS[run["weights"]][0]),
             report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": str(run["n"]),
             cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),
             report.say(cells.RATIO): ratio, **means, energy: cells.mean(report, run, "energy_j")}

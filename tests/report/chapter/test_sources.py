@@ -6,10 +6,11 @@ import pytest
 from hostile import TEXTS, png, save, with_text
 from saved_runs import save_run
 
+from genlib import device
 from genlib.experiments import EXPERIMENTS
 from genlib.locale import languages
 from genlib.report import Report
-from genlib.report.chapter.sources import METHODS, PAPERS, licences, sources
+from genlib.report.chapter.sources import ADDRESSES, GENLIB, METHODS, PAPERS, licences, sources
 
 V1_4 = "CompVis/stable-diffusion-v1-4"
 FFHQ = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/ffhq-res512-mirror.pkl"
@@ -152,3 +153,7 @@ def test_each_models_licence_is_said_and_no_other(tmp_path, changes, begins):
 def test_a_licence_of_several_models_is_said_once(tmp_path, language):
     report_of(tmp_path, "vae-round-trip")
     assert len(licences(report_of(tmp_path, language=language))) == 1
+
+
+def test_every_package_whose_version_is_recorded_has_its_projects_address():
+    assert set(device.PACKAGES) - {GENLIB} <= set(ADDRESSES)
