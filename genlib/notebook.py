@@ -21,7 +21,8 @@ DRIVE = Path("/content/drive")  # where Colab's own examples mount it
 PROJECT = Path(__file__).resolve().parent.parent
 NEEDED = {  # modules that a run imports, and the packages that bring them
     "torch": "torch", "diffusers": "diffusers", "transformers": "transformers", "accelerate": "accelerate", "safetensors": "safetensors",
-    "huggingface_hub": "huggingface_hub", "numpy": "numpy", "pandas": "pandas", "matplotlib": "matplotlib", "PIL": "pillow",
+    "huggingface_hub": "huggingface_hub", "numpy": "numpy", "scipy": "scipy", "statsmodels": "statsmodels", "pandas": "pandas",
+    "matplotlib": "matplotlib", "PIL": "pillow",
     "skimage": "scikit-image", "psutil": "psutil", "pydantic": "pydantic", "packaging": "packaging", "jinja2": "Jinja2",
     "pynvml": "nvidia-ml-py", "docx": "python-docx", "babel": "Babel", "GPUtil": "GPUtil", "nbclient": "nbclient",
     "nbconvert": "nbconvert", "ipykernel": "ipykernel"}
