@@ -21,9 +21,9 @@ for line in (PROJECT / "requirements.txt").read_text().splitlines():
         requirement = Requirement(line.split("#")[0])
         PINNED[requirement.name.lower().replace("_", "-")] = str(requirement.specifier).removeprefix("==")
 COLAB = {  # the GPU image's versions, 2026-08
-    "torch": "2.11.0", "diffusers": "0.39.0", "transformers": "5.15.0", "accelerate": "1.14.0", "huggingface-hub": "1.27.0", "scipy": "1.16.3",
-    "safetensors": "0.8.0", "numpy": "2.1.3", "pandas": "2.2.3", "matplotlib": "3.10.0", "pillow": "11.3.0", "psutil": "5.9.5",
-    "nvidia-ml-py": "13.610.43", "scikit-image": "0.25.2", "jinja2": "3.1.6"}
+    "torch": "2.11.0", "diffusers": "0.39.0", "transformers": "5.15.0", "accelerate": "1.14.0", "huggingface-hub": "1.27.0",
+    "safetensors": "0.8.0", "numpy": "2.1.3", "scipy": "1.16.3", "pandas": "2.2.3", "matplotlib": "3.10.0", "pillow": "11.3.0",
+    "psutil": "5.9.5", "nvidia-ml-py": "13.610.43", "scikit-image": "0.25.2", "jinja2": "3.1.6"}
 
 
 def ranges():
