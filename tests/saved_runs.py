@@ -12,7 +12,9 @@ def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, 
     """A finished run with these times, each iteration with `readings` and with `picture` pictures."""
     name = changes.pop("model", "Stable Diffusion v1-4")
     info = runs.ModelInfo(name, weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {})
-    run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)
+    if isinstance(machine, str):
+        machine = runs.Machine(machine, device="Tesla T4")
+    run = runs.begin(runs.Run(experiment, machine, info, **changes), folder)
     run.warmup, run.quality = [runs.Iteration(time_s=times[0] * 3)], quality or {}
     for i, time in enumerate(times):
         images = [Image.fromarray(np.full((16, 16, 3), 20 * i + 10 * n, dtype=np.uint8)) for n in range(picture)]
