@@ -94,7 +94,7 @@ def counts(rows: pd.DataFrame) -> str:
     """How many iterations rows are of: the least and the most of a single session, then those of several."""
     single = rows["sessions"] < 2
     several = dict.fromkeys(iterations(row) for _, row in rows[~single].iterrows())
-    return ", ".join([span(sorted(set(rows.loc[single, "n"])))] * bool(single.any()) + sorted(several))
+    return ", ".join(([span(sorted(set(rows.loc[single, "n"])))] if single.any() else []) + sorted(several))
 
 
 def with_steps(report, experiment: str, in_table1: bool = False) -> str:
