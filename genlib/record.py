@@ -69,6 +69,7 @@ class ModelInfo:
     parameters: dict[str, int] = field(default_factory=dict)  # by component
     bytes: dict[str, int] = field(default_factory=dict)  # of the weights, by component
     load_time_s: float | None = None
+    ram_before_bytes: int | None = None  # RSS right before it was loaded: of libraries, and of what `Run.loaded_before` left
     load_ram_bytes: int | None = None  # growth of RSS: mapped weights come in later, at the first image
     switches: dict[str, bool] = field(default_factory=dict)
 
@@ -189,6 +190,7 @@ class Run:
     quality: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     call: str | None = None  # the source text of what was measured
+    loaded_before: list[str] | None = None  # other models that its process had loaded, with their dtypes
     weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
     profile: str = "none"
     schema: int = SCHEMA
