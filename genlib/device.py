@@ -110,11 +110,11 @@ def other_precisions(tried: list[str] | str, own: str) -> list[str]:
 
 
 def loaded_before(model: ModelInfo | None) -> list[str]:
-    """The models but this one that the process has loaded, as in "StyleGAN2-ADA 64 px (float32)", each once.
+    """The models but this one that the process has loaded, as in "StyleGAN2-ADA 64 px, float32", each once.
 
     Their memory may still count in what the process holds, though they were let go.
     """
-    return list(dict.fromkeys(f"{other.name} ({other.dtype})" for other in loaded if other is not model))
+    return list(dict.fromkeys(f"{other.name}, {other.dtype}" for other in loaded if other is not model))
 
 
 def free_memory() -> None:

@@ -49,7 +49,7 @@ def record(**changes) -> dict:
         method="genlib", started=start, finished=start, resumed=False, warmup=[iteration],
         iterations=[iteration | dict(time_s=1.5 + i / 10, images=[] if i else [named]) for i in range(3)], flops_per_image=8e13,
         quality={"psnr_db": 30.0}, warnings=["a warning"],
-        loaded_before=["VAE of Stable Diffusion v1-4 (float16)"], weights="published", profile="thesis", schema=1) | changes)
+        loaded_before=["VAE of Stable Diffusion v1-4, float16"], weights="published", profile="thesis", schema=1) | changes)
 
 
 def with_text(text: str, **changes) -> dict:

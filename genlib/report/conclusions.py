@@ -5,7 +5,7 @@ import pandas as pd
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.locale.numbers import span
-from genlib.record import MB, QUALITIES, READINGS
+from genlib.record import MB, ONCE, QUALITIES, READINGS
 from genlib.report import cells
 from genlib.report.summary import readings
 from genlib.runs import Run
@@ -83,26 +83,31 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
-    """By Table 1's readings: VRAM's peak, or RAM at the end where it is the experiment's own."""
+    """By VRAM's peak; without a GPU by RAM above that before the model, where all that have RAM of their own
+    tell it and it differs by more than what the libraries take does from process to process."""
     in_vram = runs["vram_peak_bytes"].notna().all()
-    sizes = (runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()).sort_values()
+    sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_above_bytes"][_own_ram(runs)]
+    if not in_vram and len(unknown := sizes.index[sizes.isna()]):
+        return [report.say("The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is "
+                           "not known of {models}.", models=_names(report, unknown))]
+    sizes = sizes.sort_values()
     shown = [report.rounded(size / MB, 0) for size in sizes]
-    if len(set(shown)) < 2:
+    if len(set(shown)) < 2 or not in_vram and np.ptp(sizes) <= cells.FLOOR_MB * MB:
         return []
     return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say(READINGS[sizes.name].phrase),
+                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say((READINGS | ONCE)[sizes.name].phrase),
                        largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
 
 
 def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
     """Whose RAM is not told, where no VRAM is told instead."""
-    shared = [slug for slug in runs.index if not find(slug).own_ram and runs["vram_peak_bytes"].isna().any()]
+    shared = runs.index[[not own for own in _own_ram(runs)]] if runs["vram_peak_bytes"].isna().any() else []
     return [report.say("The RAM of {models} is left out: its process may hold what ran in it before.",
-                       models=_names(report, shared))] * bool(shared)
+                       models=_names(report, shared))] * bool(len(shared))
 
 
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
-    return [find(slug).own_ram for slug in runs.index]
+    return [cells.own_ram(row) for _, row in runs.iterrows()]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
@@ -134,12 +139,15 @@ def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
 def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
     if runs["weights"].iloc[0] == "random":  # whose pictures are noise
         return []
-    sentences, shown = [], set()
+    sentences, shown = cells.of_originals(report, runs), set()
+    told = {"psnr_db", "ssim"} if sentences else set()
     for name, reading in QUALITIES.items():
         values = runs[f"quality.{name}"].dropna().sort_values(ascending=False) if f"quality.{name}" in runs else []
         if not reading.ranked or not len(values):
             continue
         shown.add(name)
+        if name in told:
+            continue
         texts = [cells.figure(report, value, reading) for value in values]
         figures, measure = _listed(report, dict(zip(values.index, texts, strict=True))), cells.head(report, reading)
         if ranked and len(texts) > 1 and texts[0] != texts[1]:

@@ -334,11 +334,11 @@ def test_a_run_names_the_other_models_that_its_process_had_loaded_each_once(tmp_
     monkeypatch.setattr(device, "loaded", [own])
     assert repeat(lambda: None, tmp_path, model=own).loaded_before == []
     monkeypatch.setattr(device, "loaded", [first, own, again])
-    assert repeat(lambda: None, tmp_path, model=own).loaded_before == ["first (float32)"]
-    assert repeat(lambda: None, tmp_path).loaded_before == ["first (float32)", "own (float32)"]
+    assert repeat(lambda: None, tmp_path, model=own).loaded_before == ["first, float32"]
+    assert repeat(lambda: None, tmp_path).loaded_before == ["first, float32", "own, float32"]
     again.dtype = "bfloat16"
     read = measure.repeat_as_in_thesis(lambda: None, experiment="e", model=own, iterations=1, results=tmp_path)
-    assert runs.read(read.folder / "run.json").loaded_before == ["first (float32)", "first (bfloat16)"]
+    assert runs.read(read.folder / "run.json").loaded_before == ["first, float32", "first, bfloat16"]
 
 
 def test_the_conditions_of_a_sweep_name_those_that_were_loaded_before_them(tmp_path, monkeypatch):
@@ -350,4 +350,4 @@ def test_the_conditions_of_a_sweep_name_those_that_were_loaded_before_them(tmp_p
         return lambda: None, info, {}
 
     measured = measure.sweep(["a", "b", "c"], condition, experiment="e", setting="precision", results=tmp_path)
-    assert [run.loaded_before for run in measured.values()] == [[], ["a (float32)"], ["a (float32)", "b (float32)"]]
+    assert [run.loaded_before for run in measured.values()] == [[], ["a, float32"], ["a, float32", "b, float32"]]
