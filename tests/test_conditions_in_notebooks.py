@@ -40,7 +40,7 @@ def execute(monkeypatch):
                             lambda call, variant, **options: variants.append(variant))
         own = SimpleNamespace(model=SimpleNamespace(dtype="float32", weights="random"), image_files=MagicMock())
         names = {name: MagicMock() for name in names_in(compile(source, stem, "exec"))}
-        names |= dict(device=device, measure=SimpleNamespace(sweep=measure.sweep, count_flops=MagicMock()), run=own, of_photograph=own,
+        names |= dict(device=device, measure=SimpleNamespace(sweep=measure.sweep, count_flops=MagicMock()), run=own, alone=own,
                       PRECISIONS_TRIED=tried, RESOLUTIONS_TRIED=tried, settings={}, print=print, dict=dict)
         names |= {LOADERS[stem]: SimpleNamespace(load=load, random_latents=lambda pipe, seed: None), MODELS[stem]: own_model(),
                   "draw": lambda G, seed: [None]}  # a mock would keep the model that it was called with

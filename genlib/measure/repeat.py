@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from genlib import device, nvml, runs
+from genlib import checks, device, nvml, runs
 from genlib.measure import enough, source
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
@@ -21,6 +21,7 @@ from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE
 from genlib.remarks import NO_DRIVER, NO_QUALITY
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+checks.reader()  # made with the imports: as a run begins, its memory would count as the model's
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
@@ -53,7 +54,8 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     most = iterations if until is None else limit
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
-                              variant=variant, call=source.of_call(generate)), results, most)
+                              variant=variant, call=source.of_call(generate), loaded_before=device.loaded_before(model)),
+                      results, most)
     done = len(run.iterations)
     device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from genlib.experiments import find
 from genlib.locale import N_
-from genlib.record import MB, QUALITIES, READINGS
+from genlib.record import MB, ONCE, QUALITIES, READINGS
 from genlib.report import cells, statistics
 from genlib.report.summary import by_session, readings
 from genlib.report.tables.sessions import of_one_session
@@ -117,26 +117,31 @@ def _how_many(report, times: list[list[np.ndarray]]) -> str:
 
 
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
-    """By Table 1's readings: VRAM's peak, or RAM at the end where it is the experiment's own."""
+    """By VRAM's peak; without a GPU by RAM above that before the model, where all that have RAM of their own
+    tell it and it differs by more than what the libraries take does from process to process."""
     in_vram = runs["vram_peak_bytes"].notna().all()
-    sizes = (runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()).sort_values()
+    sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_above_bytes"][_own_ram(runs)]
+    if not in_vram and len(unknown := sizes.index[sizes.isna()]):
+        return [report.say("The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is "
+                           "not known of {models}.", models=_names(report, unknown))]
+    sizes = sizes.sort_values()
     shown = [report.rounded(size / MB, 0) for size in sizes]
-    if len(set(shown)) < 2:
+    if len(set(shown)) < 2 or not in_vram and np.ptp(sizes) <= cells.FLOOR_MB * MB:
         return []
     return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say(READINGS[sizes.name].phrase),
+                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say((READINGS | ONCE)[sizes.name].phrase),
                        largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
 
 
 def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
     """Whose RAM is not told, where no VRAM is told instead."""
-    shared = [slug for slug in runs.index if not find(slug).own_ram and runs["vram_peak_bytes"].isna().any()]
+    shared = runs.index[[not own for own in _own_ram(runs)]] if runs["vram_peak_bytes"].isna().any() else []
     return [report.say("The RAM of {models} is left out: its process may hold what ran in it before.",
-                       models=_names(report, shared))] * bool(shared)
+                       models=_names(report, shared))] * bool(len(shared))
 
 
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
-    return [find(slug).own_ram for slug in runs.index]
+    return [cells.own_ram(row) for _, row in runs.iterrows()]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
@@ -176,12 +181,13 @@ def _quality(report, runs: pd.DataFrame) -> list[str]:
     """The figures, unranked, and what they cannot tell."""
     if runs["weights"].iloc[0] == "random":  # whose pictures are noise
         return []
-    sentences, limits = [], {}
+    sentences, limits = cells.of_originals(report, runs), {}
+    told = {"psnr_db", "ssim"} if sentences else set()
     for name, limit in QUALITIES_TOLD.items():
         values = runs[f"quality.{name}"].dropna() if f"quality.{name}" in runs else []
         if len(values):
             figures = {slug: cells.figure(report, value, QUALITIES[name]) for slug, value in values.items()}
-            sentences.append(f"{cells.head(report, QUALITIES[name])}: {_listed(report, figures)}.")
+            sentences += [] if name in told else [f"{cells.head(report, QUALITIES[name])}: {_listed(report, figures)}."]
             limits[report.say(limit)] = None  # once
     return sentences + [report.say("What these figures cannot tell: {limits}.", limits="; ".join(limits))] * bool(limits)
 

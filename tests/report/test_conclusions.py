@@ -163,17 +163,39 @@ def test_spreads_that_no_test_tells_apart_are_not(tmp_path, first, second, n):
 
 # --- memory
 
-def test_ram_is_ranked_by_table_1s_reading_without_the_vae_whose_process_ran_the_pipeline_before(tmp_path):
-    for experiment, ram in ("stable-diffusion", 500), ("vae-round-trip", 651), ("stylegan2-ada", 400):
-        save(tmp_path, experiment, [1.0], vram=None, ram=ram * MB, peaks=2 * ram * MB)
-    text = concluded(tmp_path)
-    assert "Smallest is StyleGAN2-ADA, with 400 MB of RAM at the end of an iteration; most takes Stable Diffusion: 500 MB." in text
+def save_with_floors(folder, **models):
+    """A run of each model without VRAM: its RAM, that before the model, and what its process had loaded."""
+    for experiment, (ram, before, loaded) in models.items():
+        save(folder, experiment.replace("_", "-"), [1.0], vram=None, ram=ram * MB, peaks=2 * ram * MB, loaded_before=loaded,
+             ram_before=before and before * MB)
+    return concluded(folder)
+
+
+def test_ram_is_ranked_above_that_of_the_libraries_though_the_process_of_the_smaller_model_holds_more(tmp_path):
+    text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), vae_round_trip=(1100, 1060, []), stylegan2_ada=(600, 381, []))
+    assert "Smallest is VAE alone, with 40 MB of RAM above that of the libraries; most takes StyleGAN2-ADA: 219 MB." in text
+    assert "left out" not in text and "not ranked in RAM" not in text
+    assert "(4 GB of RAM) these serve: Stable Diffusion, VAE alone, StyleGAN2-ADA. The process held at most" in text
+    assert "40 МБ оперативної пам’яті понад зайняте бібліотеками" in concluded(tmp_path, "uk")
+
+
+def test_where_a_record_does_not_tell_ram_before_the_model_none_is_ranked_and_a_sentence_says_why(tmp_path):
+    text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), stylegan2_ada=(409, None, None))
+    assert "The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is not known of " \
+        "StyleGAN2-ADA." in text and "Smallest" not in text
+    assert "невідомо для таких моделей: StyleGAN2-ADA." in concluded(tmp_path, "uk")
+
+
+def test_ram_that_differs_by_no_more_than_the_libraries_do_from_process_to_process_is_not_ranked(tmp_path):
+    assert "Smallest" not in save_with_floors(tmp_path, stable_diffusion=(500, 450, []), stylegan2_ada=(409, 366, []))
+
+
+@pytest.mark.parametrize("loaded", [["Stable Diffusion v1-4, float32"], None], ids=["by its record", "by its experiment"])
+def test_the_ram_of_a_process_that_had_run_another_model_is_left_out(tmp_path, loaded):
+    text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), vae_round_trip=(651, 640, loaded), stylegan2_ada=(409, 381, []))
     assert "The RAM of VAE alone is left out: its process may hold what ran in it before." in text
-    assert "(4 GB of RAM) these serve: Stable Diffusion, StyleGAN2-ADA. The process held at most, in MB: Stable Diffusion 1000; " \
-           "StyleGAN2-ADA 800." in text
-    assert "651" not in text and "1302" not in text
-    assert "RAM is what the process holds at the end of an iteration" in Report(tmp_path).table("results").note
-    assert "(4 ГБ оперативної пам’яті) придатні" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
+    assert "Smallest is StyleGAN2-ADA, with 28 MB of RAM above that of the libraries; most takes Stable Diffusion: 68 MB." in text
+    assert "(4 GB of RAM) these serve: Stable Diffusion, StyleGAN2-ADA. The process held at most" in text and "1302" not in text
 
 
 def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):
@@ -255,6 +277,25 @@ def test_quality_is_told_and_never_ranked_since_pictures_without_a_face_may_have
     assert "PSNR (dB): Stable Diffusion 30.0; StyleGAN2-ADA 20.0." in text
     assert "Sharpness: Stable Diffusion 10.0; StyleGAN2-ADA 20.0." in text and not re.search("highest|sharpest|best", text)
     assert "PSNR and SSIM compare a picture with its own original only; sharpness does not say whether a picture shows a face." in text
+
+
+def test_the_quality_of_what_the_vae_gives_back_says_of_which_original_it_is(tmp_path):
+    save(tmp_path, "vae-round-trip", [1.0], settings=dict(original="photograph", size=64), quality=dict(psnr_db=13.0, ssim=0.355))
+    save(tmp_path, "vae-round-trip", [1.0], variant="faces", settings=dict(original="faces", size=64, steps=50),
+         quality=dict(psnr_db=40.0, ssim=0.994))
+    said = "PSNR and SSIM of VAE alone: of a photograph 13.0 dB and 0.355; of faces 40.0 dB and 0.994."
+    text = concluded(tmp_path)
+    assert said in text and "PSNR (dB):" not in text and "its own original only" in text
+    assert said in Report(tmp_path).table("readings").note
+    assert "PSNR і SSIM (Лише VAE): для фотографії – 13,0 дБ і 0,355; для облич – 40,0 дБ і 0,994." in concluded(tmp_path, "uk")
+
+
+def test_of_earlier_records_the_faces_are_the_runs_own_and_the_photograph_its_variant(tmp_path):
+    save(tmp_path, "vae-round-trip", [1.0], settings=dict(steps=50, size=64), quality=dict(psnr_db=40.0, ssim=0.994))
+    save(tmp_path, "vae-round-trip", [1.0], variant="photograph", settings=dict(size=64), quality=dict(psnr_db=13.0, ssim=0.355))
+    save(tmp_path, "vae-round-trip", [1.0], variant="precision-bfloat16", dtype="bfloat16", settings=dict(size=64),
+         quality=dict(psnr_db=9.0))
+    assert "PSNR and SSIM of VAE alone: of faces 40.0 dB and 0.994; of a photograph 13.0 dB and 0.355." in concluded(tmp_path)
 
 
 def test_figures_that_are_alike_as_shown_are_not_ranked(tmp_path):
