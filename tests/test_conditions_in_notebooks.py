@@ -35,16 +35,17 @@ def names_in(code) -> set[str]:
 @pytest.fixture
 def execute(monkeypatch):
     """Run a notebook's cell with `load` as the loader; the variants that it would have measured."""
-    def execute(stem, cell, load, tried, own_model=lambda: None, own="float32"):
+    def execute(stem, cell, load, tried, own_model=lambda: None, own="float32", **others):
         source, variants = sources(stem)[cell], []
         monkeypatch.setattr(importlib.import_module("genlib.measure.sweep"), "repeat",
                             lambda call, variant, **options: variants.append(variant))
         own = SimpleNamespace(model=SimpleNamespace(dtype=own, weights="random"), image_files=MagicMock())
         names = {name: MagicMock() for name in names_in(compile(source, stem, "exec"))}
         names |= dict(device=device, measure=SimpleNamespace(sweep=measure.sweep, count_flops=MagicMock()), run=own, of_photograph=own,
-                      PRECISIONS_TRIED=tried, RESOLUTIONS_TRIED=tried, settings={}, print=print, dict=dict)
+                      as_in_thesis=own, PRECISIONS_TRIED=tried, RESOLUTIONS_TRIED=tried, settings={}, print=print, dict=dict)
         names |= {LOADERS[stem]: SimpleNamespace(load=load, random_latents=lambda pipe, seed: None), MODELS[stem]: own_model(),
                   "draw": lambda G, seed: [None]}  # a mock would keep the model that it was called with
+        names |= others
         exec(source, names)
         return variants
 
@@ -117,6 +118,17 @@ def test_unasked_a_notebook_tries_what_the_processor_computes_in_beside_its_own(
     processor(monkeypatch, name)
     own = "float32" if device.pick().type == "cpu" else "mixed" if stem[0] == "3" else "float16"
     assert execute(stem, "precision", MagicMock(), "auto", own=own) == [f"precision-{dtype}" for dtype in measured]
+
+
+@pytest.mark.parametrize("own, by_precision, measured", [
+    ("float16", ["float16", "float32", "bfloat16"], ["precision-float32"]), ("float16", ["float16", "bfloat16"], []),
+    ("float32", ["float32", "bfloat16"], [])])
+def test_the_face_for_the_vae_is_made_in_float32_too_where_that_is_not_its_own_and_the_vae_was_measured_in_it(
+        execute, own, by_precision, measured):
+    pipeline = SimpleNamespace(load=MagicMock())
+    assert execute("2_vae_round_trip", "common-precision", MagicMock(), None, own=own, by_precision=dict.fromkeys(by_precision),
+                   stable_diffusion=pipeline) == measured
+    assert [call.kwargs["dtype"] for call in pipeline.load.call_args_list] == ["float32"] * len(measured)
 
 
 def test_one_precision_that_is_no_list_is_one_sentence(execute):
