@@ -1,4 +1,5 @@
 """Rows that were measured in another environment than most, in another precision or on another day."""
+import numpy as np
 import pandas as pd
 
 from genlib import escape
@@ -25,7 +26,7 @@ def unlike(report, rows: pd.DataFrame, usual: pd.DataFrame) -> dict[str, str]:
 
 def _alike(row: pd.Series, rows: pd.DataFrame) -> int:
     """How many rows are of this row's environment, precision and day."""
-    same = [environment(other) == environment(row["run"]) for other in rows["run"]]
+    same = np.array([environment(other) == environment(row["run"]) for other in rows["run"]])
     return int((same & (rows["dtype"] == row["dtype"]) & ((rows["when"] - row["when"]).abs() <= DAY_S)).sum())
 
 

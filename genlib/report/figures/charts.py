@@ -79,7 +79,7 @@ def _clear_of(ax, x: float, top: float, line: float | None) -> dict:
 
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
-    """Time by iteration, a line a session; the first image, which no mean includes, is an open marker at 0."""
+    """Time by iteration, a line a session; the first image, which no mean includes, is an open marker."""
     figure, last, lines, handles = blank(names=len(report.rows)), 1, [], []
     ax = figure.subplots()
     for slug, marker in markers_of(report.rows.index).items():
