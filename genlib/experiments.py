@@ -55,7 +55,7 @@ class Experiment:
     published: Published | None = None
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
     papers: tuple[str, ...] = ()  # that describe it, by their keys in genlib/report/chapter/sources.py
-    # Whole images that its notebook draws, by its parameters, with device.precisions for PRECISIONS_TRIED.
+    # Whole images that its notebook draws, by its parameters, with `device.precisions` for PRECISIONS_TRIED.
     images: Callable[[Mapping], float] | None = None
 
     @property
@@ -106,7 +106,7 @@ VAE_AS_IN_THESIS = Experiment(
         times_s=(7.86, 7.88, 8.07, 8.09, 7.94)),
     parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
     papers=("kingma2014", "rombach2022", "radford2021", "ho2022", "liu2022", "wang2004"),
-    images=lambda p: 2 * p["ITERATIONS"] + 2)
+    images=lambda p: 2 * p["ITERATIONS"] + 2 + 4 * p["PRECISIONS_TRIED"].count("float32"))
 
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
