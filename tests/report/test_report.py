@@ -10,7 +10,7 @@ from saved_runs import save_run
 from genlib import runs
 from genlib.__main__ import main
 from genlib.report import Report, figures, tables
-from genlib.report.audit import SUSPECTS
+from genlib.report.audit.table import SUSPECTS
 from genlib.report.figures import FIGURES
 from genlib.report.figures.figure import blank
 from genlib.report.summary import summarize

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from genlib.locale import N_
-from genlib.report import audit
+from genlib.report.audit import table as audit
 from genlib.report.tables import common, comparison, growth, iterations, machines, sessions
 from genlib.report.tables.table import Table as Table
 
