@@ -188,6 +188,7 @@ class Run:
     flops_per_image: float | None = None
     quality: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    set_aside: str | None = None  # why it does not count (see `runs.set_aside`)
     call: str | None = None  # the source text of what was measured
     weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
     profile: str = "none"
@@ -195,7 +196,7 @@ class Run:
     folder: Path | None = None  # where it lies
     archive: Path | None = None  # the .zip that it was unpacked from
     origin: str = ""  # the results folder or archive that it is from, by its name
-    displaced: list[str] = field(default_factory=list)  # origins of runs of the same key, instead of which it counts
+    displaced: list[str] = field(default_factory=list)  # origins of runs of its key that do not count beside it
     reference: bool = False  # whether it was loaded as one to compare with
 
     def __post_init__(self):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from genlib import pictures
+from genlib import pictures, sessions
 from genlib.archives import run_files
 from genlib.checks import ITERATIONS, RECORD_BYTES, parse
 from genlib.files import explain_storage, hold, read_regular
@@ -18,8 +18,8 @@ from genlib.lines import say
 from genlib.record import KEY, Iteration, Machine, ModelInfo, Picture, Run
 from genlib.remarks import CLOCK_SET_BACK
 
-__all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "facts", "group_of", "load", "odd_pictures", "parse",
-           "read", "read_all", "slug", "variant_of", "when", "winners"]
+__all__ = ["KEY", "Iteration", "Machine", "ModelInfo", "Picture", "Run", "begin", "counted", "facts", "finished", "group_of", "load",
+           "odd_pictures", "parse", "read", "read_all", "set_aside", "slug", "variant_of"]
 
 
 def slug(text: str) -> str:
@@ -97,7 +97,7 @@ def _start(run: Run, before: list[Run]) -> None:
     """Start a run now, or just after the newest of those before it where the clock was set back since."""
     now = datetime.now(UTC)
     run.started = now.isoformat(timespec="microseconds")
-    newest = max(map(when, before), default=0.0)
+    newest = max(map(sessions.when, before), default=0.0)
     if newest >= now.timestamp():
         run.started = datetime.fromtimestamp(newest + 2, UTC).isoformat(timespec="microseconds")  # some disks' times are even seconds
         run.warnings.append(CLOCK_SET_BACK.format(now=f"{now:%Y-%m-%d %H:%M}"))
@@ -168,11 +168,25 @@ def read(path) -> Run:
 
 
 def read_all(*folders, reference=None) -> list[Run]:
-    """The finished runs that count (see `winners`) among those below the folders, by experiment and machine.
+    """The runs that count (see `counted`) among the finished ones below the folders (see `finished`)."""
+    return counted(finished(*folders, reference=reference))
+
+
+def counted(found: list[Run]) -> list[Run]:
+    """Of finished runs those that count (see `sessions.counting`), by experiment and machine.
+
+    A warning names pictures that do not lie beside their record.
+    """
+    those = sorted(sessions.counting(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
+    _say_missing_pictures(those)
+    return those
+
+
+def finished(*folders, reference=None) -> list[Run]:
+    """All finished runs with iterations below the folders, those that were set aside among them.
 
     A .zip of results, given or lying in a folder, is unpacked and read too. Runs below `reference` are there
-    to compare with, and never stand in for others. What cannot be read is skipped with a warning, and so is a
-    picture that does not lie beside its record.
+    to compare with, and never stand in for others. What cannot be read is skipped with a warning.
     """
     found, sources = [], [(folder, False) for folder in folders] + [(reference, True)] * (reference is not None)
     files = {record.path.resolve(): (record, Path(source), is_reference) for source, is_reference in reversed(sources)
@@ -187,10 +201,7 @@ def read_all(*folders, reference=None) -> list[Run]:
         if run.finished is not None and run.iterations:
             found.append(run)
     own = {(run.key[1:], run.started) for run in found if not run.reference}
-    found = [run for run in found if not run.reference or (run.key[1:], run.started) not in own]  # no copy of one's own
-    counted = sorted(winners(found), key=lambda run: (run.experiment, run.machine.slug, *run.key))
-    _say_missing_pictures(counted)
-    return counted
+    return [run for run in found if not run.reference or (run.key[1:], run.started) not in own]  # no copy of one's own
 
 
 def _origin(run: Run, source: Path) -> str:
@@ -211,55 +222,35 @@ def _say_missing_pictures(counted: list[Run]) -> None:
             "plain .png files beside the record; put them there if you have them")
 
 
-def winners(found: list[Run]) -> list[Run]:
-    """For each key the run that counts: one's own rather than an archive's, and of several the one started
-    last.
+def set_aside(folder, why: str | None) -> Run:
+    """Let the run in a folder count no more, for a reason that reports then state; None takes it back.
 
-    If two started at the same time, or one in the future, the time of its run.json decides, and a warning
-    says so. Reference runs have keys of their own.
+    What was measured stays as it is. Raises ValueError for a reason without a letter, one too long to be read
+    back, or a folder without a run.
     """
-    best: dict[tuple, Run] = {}
-    for run in found:
-        if run.start > datetime.now(UTC):
-            say(f"{run.folder} claims to have started in the future ({run.started}): the time of its file counts")
-        other = best.setdefault(run.key, run)
-        if run is other:
-            continue
-        if _rank(run)[:2] == _rank(other)[:2] and run.to_json() != other.to_json():
-            say(f"{run.folder} and {other.folder} started at the same time: the file that was written last counts")
-        winner, loser = (run, other) if _rank(run) > _rank(other) else (other, run)
-        if loser.origin != winner.origin and loser.to_json() != winner.to_json():
-            winner.displaced = list(dict.fromkeys([*winner.displaced, *loser.displaced, loser.origin]))
-        best[run.key] = winner
-    return list(best.values())
-
-
-def _rank(run: Run) -> tuple:
-    from_archive_itself = run.archive is not None and Path(run.origin).name == run.archive.name  # and no folder unpacked from it earlier
-    return run.archive is None, when(run), from_archive_itself, _written(run)
-
-
-def when(run: Run) -> float:
-    """When a run started (seconds since 1970): by its file if it claims the future, 0 without a date."""
-    if run.start > datetime.now(UTC):
-        return _written(run)
-    return max(0.0, run.start.timestamp()) if run.start.year >= 1970 else 0.0
-
-
-def _written(run: Run) -> float:
-    return (run.folder / "run.json").stat().st_mtime if run.folder else 0.0
+    folder = Path(folder)
+    if why is not None and not why.strip():
+        raise ValueError("why is empty: say why the run is set aside, since reports state it")
+    if not (folder / "run.json").is_file():
+        raise ValueError(f"{folder} has no run.json: give the folder of one run, as `genlib runs` lists them")
+    run = read(folder / "run.json")
+    run.set_aside = why and why.strip()
+    _as_read_back(run)
+    run.save()
+    return run
 
 
 def load(*folders, reference=None):
-    """The runs of `read_all` as one long table with a row for each iteration.
+    """The runs of `read_all` in the newest environment of each key, as one long table of iterations.
 
-    Columns: those of `facts`; iteration (from 1); the fields of Iteration, with its pictures as `images`
-    (their paths) and `image` (the first). Missing values are NaN. Without runs there are no rows.
+    Columns: those of `facts`; session and iteration (both from 1); the fields of Iteration, with its pictures
+    as `images` (their paths) and `image` (the first). Missing values are NaN. Without runs there are no rows.
     """
     import pandas as pd
 
-    rows = [row for run in read_all(*folders, reference=reference) for row in _rows(run)]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(next(_rows(Run("", Machine(""), iterations=[Iteration()])))))
+    rows = [row for pool in sessions.pools(sessions.newest(read_all(*folders, reference=reference)))
+            for number, run in enumerate(pool, 1) for row in _rows(run, number)]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(next(_rows(Run("", Machine(""), iterations=[Iteration()]), 1))))
 
 
 def facts(run: Run) -> dict:
@@ -280,8 +271,8 @@ def facts(run: Run) -> dict:
     } | {f"quality.{name}": value for name, value in run.quality.items()}
 
 
-def _rows(run: Run):
-    shared = facts(run)
+def _rows(run: Run, session: int):
+    shared = facts(run) | {"session": session}
     for number, iteration in enumerate(run.iterations, 1):
         values = {name: getattr(iteration, name) for name in Iteration.__dataclass_fields__ if name != "images"}
         files = list(map(str, run.pictures_of(iteration)))

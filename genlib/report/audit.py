@@ -52,7 +52,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
         verdict = report.say("cannot be judged here ({reason})", reason="; ".join(reasons)) if reasons else report.say(verdict)
         rows.append({
             report.say("Published figure"): report.say(suspect.figure, **_labels(report, suspect.model))
-            + (cells.mark(pd.concat(here.used)) if here.used else ""),
+            + (cells.mark(report, pd.concat(here.used)) if here.used else ""),
             report.say("How it was read"): report.say(suspect.read), report.say(N_("Verdict", "column")): verdict,
             report.say("What shows it"): _evidence(report, suspect, values, here)})
         used += here.used

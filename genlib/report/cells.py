@@ -11,6 +11,7 @@ MODEL, READING = N_("Model", "column"), N_("Reading", "column")
 PUBLISHED, RATIO = N_("published", "column"), N_("ratio", "column")
 MEANS, ONLY_MEANS = N_("Mean ± standard deviation"), N_("Means", "of iterations")
 RESUMED = "*"  # behind the name of what was interrupted and taken up again
+UNLIKE = "†"  # and of what was measured under other conditions than most rows of Table 1
 PROFILES = {"thesis": N_("without optimisations"), "tuned": N_("optimised (the same pictures)"), "none": ""}
 WEIGHTS = {  # what they are called, and what has to be said of their figures
     "demo": (N_("demonstration weights"),
@@ -73,13 +74,27 @@ def interval(report, row: pd.Series) -> str:
 
 
 def name(report, experiment: str, *, in_table1: bool = False) -> str:
-    """An experiment's name in tables: `with_steps`, and a mark if its run was taken up again."""
-    return with_steps(report, experiment, in_table1) + mark(report.rows.loc[report.rows.index == experiment])
+    """An experiment's name in tables: `with_steps`, and its marks."""
+    return with_steps(report, experiment, in_table1) + mark(report, report.rows.loc[report.rows.index == experiment])
 
 
-def mark(rows: pd.DataFrame) -> str:
-    """RESUMED if one of the runs was taken up again."""
-    return RESUMED if any(run.resumed for run in rows["run"]) else ""
+def mark(report, rows: pd.DataFrame) -> str:
+    """RESUMED if one of the runs was taken up again, UNLIKE if a row has other conditions than most."""
+    resumed = any(run.resumed for runs in rows["runs"] for run in runs)
+    return RESUMED * resumed + UNLIKE * any(folder in report.unlike for folder in rows["folder"])
+
+
+def iterations(row: pd.Series) -> str:
+    """How many iterations a row is of: "5", or sessions by iterations, "3 × 5"."""
+    counts = sorted({len(run.good) for run in row["runs"]} - {0})
+    return str(row["n"]) if row["sessions"] < 2 else f"{row['sessions']} × {span(counts)}"
+
+
+def counts(rows: pd.DataFrame) -> str:
+    """How many iterations rows are of: the least and the most of a single session, then those of several."""
+    single = rows["sessions"] < 2
+    several = dict.fromkeys(iterations(row) for _, row in rows[~single].iterrows())
+    return ", ".join([span(sorted(set(rows.loc[single, "n"])))] * bool(single.any()) + sorted(several))
 
 
 def with_steps(report, experiment: str, in_table1: bool = False) -> str:
@@ -145,16 +160,30 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
         return ""
     devices, precisions = (", ".join(map(str, dict.fromkeys(rows[column]))) for column in ("device", "dtype"))
     weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
-    steps, counts = sorted(set(rows["steps"].dropna())), sorted(set(rows["n"]))
+    steps, several = sorted(set(rows["steps"].dropna())), bool((rows["sessions"] > 1).any())
     conditions = [devices, report.say(weights), profile(report, rows["profile"].iloc[0]), precisions,
                   steps_text(report, steps) if steps else ""]
-    alone = figures in (MEANS, ONLY_MEANS) and counts[-1] == 1
+    alone = figures in (MEANS, ONLY_MEANS) and rows["n"].max() == 1
+    figures = report.say(N_("Mean over the sessions ± standard deviation of an iteration") if several and figures == MEANS else figures)
     return " ".join(filter(None, [
         f"{'; '.join(filter(None, conditions))}.",
         report.say("A single iteration, so that no deviation is known.") if alone else
-        report.say("{figures}, n = {n}.", figures=report.say(figures), n=span(counts)),
+        report.say(N_("{figures}, n = {n} (sessions × iterations).") if several else N_("{figures}, n = {n}."), figures=figures,
+                   n=counts(rows)),
         *_of_other_models(report, rows), memory and _of_memory(report, rows),
-        mark(rows) and report.say("{mark} The run was interrupted and taken up again.", mark=RESUMED), doubt and report.say(doubt)]))
+        RESUMED in mark(report, rows) and report.say("{mark} The run was interrupted and taken up again.", mark=RESUMED),
+        _of_unlike(report, rows), doubt and report.say(doubt)]))
+
+
+def _of_unlike(report, rows: pd.DataFrame) -> str:
+    """What was otherwise in the rows that are marked so."""
+    found: dict[str, list[str]] = {}
+    for _, row in rows[rows["folder"].isin(report.unlike)].iterrows():
+        found.setdefault(report.unlike[row["folder"]], []).append(", ".join(filter(None, (
+            report.text(experiments.find(row["experiment"]).label), variant(report, row["run"])))))
+    runs = "; ".join(f"{', '.join(dict.fromkeys(names))} ({said})" for said, names in found.items())
+    said = report.say("{mark} Measured under other conditions than most rows of the main table: {runs}.", mark=UNLIKE, runs=runs)
+    return said if runs else ""
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:

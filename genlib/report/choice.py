@@ -4,6 +4,7 @@ import warnings
 import pandas as pd
 
 from genlib import escape, experiments
+from genlib.record import KEY, Run
 
 GROUP = ["machine", "weights", "profile"]
 SAME = [*GROUP, "reference"]  # for all runs of a report
@@ -72,6 +73,12 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     return chosen
 
 
+def of_group(found: list[Run], chosen: pd.DataFrame) -> list[Run]:
+    """The runs that are of the group that was chosen."""
+    keys = pd.DataFrame([run.key for run in found], columns=KEY)
+    return [run for run, fits in zip(found, (keys[SAME] == chosen[SAME].iloc[0]).all(axis=1), strict=True) if fits]
+
+
 def _nothing_of(asked: str, rows: pd.DataFrame) -> ValueError:
     there = "; ".join(names(groups(rows)))
     return ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
@@ -85,17 +92,21 @@ def names(found: pd.DataFrame) -> list[str]:
 def origins(report) -> list[str]:
     """Where the runs are from, if own ones stand beside others, or some count instead of others' runs."""
     rows = report.summary
-    places = several_places(report, rows) if any(run.archive is None for run in rows["run"]) else []
-    displaced = dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in rows["run"] if run.displaced)
+    every = [run for runs in rows["runs"] for run in runs]
+    places = several_places(report, rows) if any(run.archive is None for run in every) else []
+    displaced = dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in every if run.displaced)
     return places + [report.say(
-        "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: what started last counts, "
-        "and one’s own before an archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
+        "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: one’s own count before an "
+        "archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
 
 
 def several_places(report, rows: pd.DataFrame) -> list[str]:
     """The sentence that names each folder or archive of the runs with its experiments; none for one."""
-    names = [f"{origin} ({', '.join(dict.fromkeys(report.text(experiments.find(slug).label) for slug in group['experiment']))})"
-             for origin, group in rows.groupby("origin")]
+    found: dict[str, list[str]] = {}
+    for _, row in rows.iterrows():
+        for run in row["runs"]:
+            found.setdefault(escape.plain(run.origin), []).append(report.text(experiments.find(row["experiment"]).label))
+    names = [f"{origin} ({', '.join(dict.fromkeys(labels))})" for origin, labels in sorted(found.items())]
     return [report.say("The runs come from several places: {places}.", places="; ".join(names))] if len(names) > 1 else []
 
 

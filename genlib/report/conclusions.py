@@ -44,7 +44,7 @@ def conclude(report) -> list[str]:
 
 def _limits(report, runs: pd.DataFrame) -> str:
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
-                          n=span(sorted(set(runs["n"]))))
+                          n=cells.counts(runs))
     return f"{sentence} {report.say(cells.WEIGHTS[runs['weights'].iloc[0]][1])}".strip()
 
 
@@ -195,7 +195,8 @@ def _by_text(report, runs: pd.DataFrame) -> list[str]:
         said = N_("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).") \
             if len(prompted) else N_("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.")
         shown = prompted.iloc[-1] if len(prompted) else run
-        sentences.append(report.say(said, model=_name(report, slug), time=report.significant(shown["time_s"], 3), n=shown["n"]))
+        sentences.append(report.say(said, model=_name(report, slug), time=report.significant(shown["time_s"], 3),
+                                    n=cells.iterations(shown)))
     return sentences
 
 

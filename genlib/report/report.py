@@ -9,7 +9,7 @@ import pandas as pd
 
 from genlib import escape, experiments, runs
 from genlib.locale import Language, Message
-from genlib.report import choice, conclusions, survey, warnings
+from genlib.report import choice, conclusions, conditions, survey, warnings
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
 
@@ -38,9 +38,11 @@ class Report:
     of a device and of energy. deadline_h: the hours that many images may take. Raises ValueError, saying what
     there is, if no run fits.
 
-    Attributes, DataFrames with a row for each run (see `summary.summarize`): `everything`, all runs that were
-    read; `summary`, those of this machine, weights and profile, with every variant and method; `rows`, those
-    that Table 1 shows, by experiment.
+    Attributes, DataFrames with a row for each figure, of one or several sessions (see `summary.summarize`):
+    `sessions`, of all runs that count; `everything`, of the newest environment of each key; `summary`, of
+    this machine, weights and profile, with every variant and method; `rows`, those that Table 1 shows, by
+    experiment. `unlike` says, by the folder of a row's newest run, what was otherwise than in most of
+    Table 1; `set_aside` are the runs of this machine, weights and profile that were set aside.
     """
 
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
@@ -56,10 +58,18 @@ class Report:
         self._first_number, self._made = str(number).strip(), {}
         _number_after(self._first_number, 0)  # refused at once
         self._folders = [results] if isinstance(results, (str, PathLike)) else list(results)
-        self.everything = _without_hidden_letters(summarize(runs.read_all(*self._folders, reference=reference)))
+        found = runs.finished(*self._folders, reference=reference)
+        self.sessions = _without_hidden_letters(summarize(runs.counted(found)))
+        self.everything = self.sessions[self.sessions["newest"]].reset_index(drop=True)
+        self.set_aside = [run for run in found if run.set_aside is not None]
+        if self.set_aside and self.everything.empty:
+            raise ValueError(f"all finished runs in what was given ({len(self.set_aside)}) are set aside: measure again, or take one back "
+                             "with `genlib runs`")
         self.machines, self.machines_named = choice.machines(self.everything, machine), bool(machine)
         self.summary = choice.choose(self.everything, machine, weights, profile)
         self.rows = choice.one_of_each(self.summary)
+        self.set_aside = choice.of_group(self.set_aside, self.summary)
+        self.unlike = conditions.unlike(self, self.summary, self.rows)
 
     @property
     def groups(self) -> pd.DataFrame:

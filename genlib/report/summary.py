@@ -1,24 +1,30 @@
-"""Mean, spread and interval of each run."""
+"""Mean, spread and interval of each figure, over its sessions."""
 import json
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from genlib.record import SHOWN, Iteration, Machine
-from genlib.runs import Run, facts, when
+from genlib.record import KEY, SHOWN, Iteration, Machine
+from genlib.report.statistics import estimate
+from genlib.runs import Run, facts
+from genlib.sessions import pools, when
 
 ONE_RATE = ["reference", "machine", "profile", "dtype"]  # a profile sets how exact a product is
 
 
 def summarize(runs: Iterable[Run]) -> pd.DataFrame:
-    """A row for each run: what `runs.facts` says of it, and
+    """A row for each key and environment, whose runs are its sessions: what `runs.facts` says of the newest
+    that knows it, and
 
-    - run (the Run itself), when (it started, seconds since 1970), steps (of denoising, or NaN), n, failed;
-    - the mean `<reading>` and the sample standard deviation `<reading>_sd` (ddof=1, NaN for n = 1) of each
-      reading;
-    - time_s_median; time_s_low and time_s_high, the 95 % interval of the mean (Student's t); time_s_cv, the
-      deviation over the mean;
+    - runs (the sessions, oldest first), run (the newest), when (it started, seconds since 1970), newest
+      (whether no other environment of this key has a newer run), steps (of denoising, or NaN);
+    - sessions (those in which an iteration succeeded), n and failed (iterations of all sessions);
+    - the mean over sessions `<reading>` of each reading, and its standard deviations (see
+      `statistics.estimate`): `<reading>_within` a session, `<reading>_between` sessions, NaN for one, and
+      `<reading>_sd`, that of an iteration in any session, NaN for n = 1;
+    - time_s_median; time_s_low and time_s_high, the 95 % interval of the mean; time_s_cv, the deviation over
+      the mean;
     - flops_per_s, reached at the mean time, and machine_share, what it is of the best matmul_flops_per_s
       among runs of the same machine, profile and dtype (every process measures that rate, and some are slowed
       down); NaN above 1, where all were slowed down, or the clock rose after the rate was measured.
@@ -26,28 +32,44 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
     Energy and work are those of a call: divide by the batch size for an image. Failed iterations are counted,
     not averaged; a reading that some iterations lack is averaged over the others.
     """
-    rows = [_row(run) for run in runs]
-    frame = pd.DataFrame(rows or [_row(Run("", Machine("")))])
+    rows = [_row(pool) for pool in pools(list(runs))]
+    frame = pd.DataFrame(rows or [_row([Run("", Machine(""))])])
     frame["matmul_flops_per_s"] = frame["matmul_flops_per_s"].astype(float)
     best = frame.groupby(ONE_RATE, dropna=False)["matmul_flops_per_s"].transform("max")
     share = frame["flops_per_s"] / best
-    return frame.assign(machine_share=share.where(share <= 1)).iloc[:len(rows)]
+    newest = frame["when"] == frame.groupby(KEY, dropna=False)["when"].transform("max")
+    return frame.assign(machine_share=share.where(share <= 1), newest=newest).iloc[:len(rows)]
 
 
-def _row(run: Run) -> dict:
-    row = facts(run)
+def _row(pool: list[Run]) -> dict:
+    run, row, good = pool[-1], {}, [iteration for run in pool for iteration in run.good]
+    for told in map(facts, pool):
+        row |= {name: value for name, value in told.items() if value is not None or name not in row}
     if not row.get("quality.diversity", 0) > 0:  # of one picture, as older records give it
         row.pop("quality.diversity", None)
-    row |= {"run": run, "when": when(run), "steps": as_number(run.settings.get("steps")), "n": len(run.good),
-            "failed": len(run.iterations) - len(run.good)}
+    row |= {"runs": pool, "run": run, "when": when(run), "steps": as_number(run.settings.get("steps")),
+            "sessions": sum(bool(run.good) for run in pool), "n": len(good), "failed": sum(len(run.iterations) for run in pool) - len(good)}
     for name in SHOWN:
-        values = readings(run.good, name).dropna()
-        row[name], row[f"{name}_sd"] = values.mean(), values.std()
-    times = readings(run.good, "time_s")
-    half = _student_95(len(times)) * times.std() / np.sqrt(len(times)) if len(times) > 1 else np.nan
-    work = np.nan if run.flops_per_image is None else run.flops_per_image
-    return row | {"time_s_median": times.median(), "time_s_low": times.mean() - half, "time_s_high": times.mean() + half,
-                  "time_s_cv": times.std() / times.mean(), "flops_per_s": work / times.mean()}
+        found = estimate(by_session(pool, name))
+        row[name], row[f"{name}_within"], row[f"{name}_between"] = found.mean, found.within, found.between
+        row[f"{name}_sd"] = readings(good, name).std() if np.isnan(found.between) else np.hypot(found.within, found.between)
+        if name == "time_s":
+            row |= {"time_s_low": found.low, "time_s_high": found.high}
+    work = np.nan if row["flops_per_image"] is None else row["flops_per_image"]
+    return row | {"time_s_median": readings(good, "time_s").median(), "time_s_cv": row["time_s_sd"] / row["time_s"],
+                  "flops_per_s": work / row["time_s"],
+                  **{name: _mean_of(pool, name) for name in ("first_image_s", "load_time_s")}}
+
+
+def by_session(pool: list[Run], name: str) -> list[np.ndarray]:
+    """One reading of the iterations that succeeded, an array a session; none of a session that lacks it."""
+    found = (readings(run.good, name).dropna().to_numpy() for run in pool)
+    return [values for values in found if len(values)]
+
+
+def _mean_of(pool: list[Run], name: str) -> float:
+    """The mean over sessions of what `facts` says of each; NaN where none says it."""
+    return float(pd.Series([facts(run)[name] for run in pool], dtype=float).mean())
 
 
 def readings(iterations: list[Iteration], name: str) -> pd.Series:
@@ -63,9 +85,3 @@ def as_number(setting) -> float:
 def settings_but(run: Run, setting: str) -> str:
     """The run's settings, as text, without one of them."""
     return json.dumps({name: value for name, value in run.settings.items() if name != setting}, sort_keys=True)
-
-
-def _student_95(n: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, n - 1))

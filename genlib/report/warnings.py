@@ -40,13 +40,14 @@ class Doubt(NamedTuple):
 def doubts(report) -> list[str]:
     """Where the runs are from, if not all are one's own; then each cause with its runs and what helps."""
     rows, alike = report.summary, {}
-    namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False)]["folder"])
+    namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False) | (rows["runs"].map(len) > 1)]["folder"])
     for _, row in rows.iterrows():
         label = report.text(find(row["experiment"]).label)
-        started = row["started"][:19].replace("T", " ") if row["folder"] in namesakes else ""
-        for doubt in of_run(report, row["run"]):
-            of_label = alike.setdefault((doubt.cause, doubt.remedy), {}).setdefault(label, [])
-            of_label.append(", ".join(filter(None, [cells.variant(report, row["run"]), started, doubt.figure])))
+        for run in row["runs"]:
+            started = escape.plain(run.started or "")[:19].replace("T", " ") if row["folder"] in namesakes else ""
+            for doubt in of_run(report, run):
+                of_label = alike.setdefault((doubt.cause, doubt.remedy), {}).setdefault(label, [])
+                of_label.append(", ".join(filter(None, [cells.variant(report, run), started, doubt.figure])))
     return choice.origins(report) + [f"{cause}: {_runs(report, found)}. {remedy}".strip() for (cause, remedy), found in alike.items()]
 
 

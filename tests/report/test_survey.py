@@ -2,26 +2,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from saved_runs import save_run
+from saved_runs import ANSWERS_HEAD as HEAD
+from saved_runs import save_answers, save_run
 
 from genlib.locale import languages
 from genlib.report import Report, survey
 from genlib.report.chapter import chapter, sources
 from genlib.report.tables.survey import verdicts
 
-HEAD = "person,number,picture,truth,answer,quality,seconds"
 GOOD = f"{HEAD}\nabcdefgh,1,pictureb,photograph,real,5,12\nabcdefgh,2,picturea,stable-diffusion,made,2,3\n"
-
-
-def judged(share_real: dict[str, float], people: int, pictures: int = 5) -> list[str]:
-    """The file of each person: of each kind this share of pictures, other ones for each person, is "real"."""
-    files = []
-    for person in range(people):
-        rows = [(f"person{chr(97 + person // 26)}{chr(97 + person % 26)}", i + 1, f"p{chr(97 + place)}{chr(97 + i)}abcde", kind,
-                 "real" if (i + person) % pictures < share * pictures else "made", 1 + (i + person) % 5, 4)
-                for place, (kind, share) in enumerate(share_real.items()) for i in range(pictures)]
-        files.append("\n".join([HEAD, *(",".join(map(str, row)) for row in rows), ""]))
-    return files
 
 
 def put(folder, files):
@@ -130,7 +119,7 @@ SHARES = {"photograph": 0.8, "stable-diffusion": 0.2, "stylegan2-ada": 0.8}
 
 @pytest.mark.parametrize("people, shown", [(20, ["told apart", "hard to tell"]), (4, ["told apart", "open"]), (2, ["open", "open"])])
 def test_a_verdict_needs_people_and_a_difference_within_ten_points_shown(folder, people, shown):
-    put(folder / "survey", judged(SHARES, people, pictures=15))
+    save_answers(folder, SHARES, people, pictures=15)
     table = Report(folder).table("survey").data.set_index("Pictures")
     assert list(table.index) == ["photographs", "Stable Diffusion", "StyleGAN2-ADA", "all made pictures"]
     assert list(table["Verdict"][1:3]) == shown and table["Verdict"].iloc[0] == table["Difference from photographs (points)"].iloc[0] == "—"
@@ -144,7 +133,7 @@ def test_the_chapter_has_a_section_on_peoples_verdict_where_there_are_answers_an
     without = Report(folder, language=language, number="3.1")
     title = without.say("People’s verdict on the pictures")
     assert "survey" not in without.tables and without.figure("survey").empty and verdicts(without) == []
-    put(folder / "survey", judged(SHARES, 5))
+    save_answers(folder, SHARES, 5)
     report = Report(folder, language=language, number="3.1")
     assert "survey" in report.tables and not report.figure("survey").empty and len(verdicts(report)) == 4
     assert report.figure("survey").caption == title, "neither a device nor weights, which answers have not"
@@ -157,7 +146,7 @@ def test_the_chapter_has_a_section_on_peoples_verdict_where_there_are_answers_an
 
 
 def test_answers_without_photographs_or_of_one_person_or_by_an_unknown_model_have_a_table(folder):
-    put(folder / "survey", judged({"my-model": 0.5}, 1))
+    save_answers(folder, {"my-model": 0.5}, 1)
     table = Report(folder).table("survey")
     assert list(table.data["Pictures"]) == ["my-model"] and list(table.data["Verdict"]) == ["—"]
     assert "Agreement is not known" in table.note and "1 person judged" in table.note and verdicts(Report(folder)) == []

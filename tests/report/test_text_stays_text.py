@@ -86,7 +86,7 @@ def reports(request, tmp_path_factory):
              *(("stylegan2-ada", f"batch-{n}{text}") for n in range(3)), ("stylegan2-ada", f"precision-{text}")]
     found = [run_of(text, folder, *name) for name in names] + [run_of(text, folder, "stylegan2-ada", "", method=text)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "read_all", lambda *folders, reference=None: found)
+        patch.setattr(runs, "finished", lambda *folders, reference=None: found)
         return [Report("anywhere", language=language, number="3.1") for language in languages()]
 
 

@@ -18,7 +18,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from genlib import escape
 from genlib.experiments import find
-from genlib.locale.numbers import span
 from genlib.record import ONCE, Run
 from genlib.report import cells, warnings
 from genlib.report.chapter import documents, sources
@@ -98,9 +97,9 @@ class Contents:
         if not rows["n"].any():
             raise ValueError("no iteration of these runs succeeded, and so there is no chapter: measure again, or choose other runs")
         self.demo, self.random = (weights in set(rows["weights"]) for weights in ("demo", "random"))
-        self.has_vram, self.warmup = bool(rows["vram_peak_bytes"].notna().any()), any(run.warmup for run in rows["run"])
+        self.has_vram, self.warmup = bool(rows["vram_peak_bytes"].notna().any()), any(run.warmup for runs in rows["runs"] for run in runs)
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
-        self.iterations, self.few = span(sorted(set(rows["n"]))), bool((rows["n"] < warnings.FEW).any())
+        self.iterations, self.few = cells.counts(rows), bool((rows["n"] < warnings.FEW).any())
         self.models = [self._model(row) for _, row in rows.iterrows()]
         self.labels = ", ".join(model["label"] for model in self.models)
         self.families = {find(slug).family for slug in rows.index}  # in English

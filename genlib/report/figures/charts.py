@@ -5,6 +5,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from genlib import runs
 from genlib.experiments import Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
@@ -78,22 +79,23 @@ def _clear_of(ax, x: float, top: float, line: float | None) -> dict:
 
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
-    """Time by iteration; the first image, which no mean includes, is an open marker at 0."""
+    """Time by iteration, a line a session; the first image, which no mean includes, is an open marker."""
     figure, last, lines, handles = blank(names=len(report.rows)), 1, [], []
     ax = figure.subplots()
     for slug, marker in markers_of(report.rows.index).items():
-        entry, run = find(slug), report.rows.loc[slug]
-        times = [iteration.time_s for iteration in run["run"].iterations]
-        numbers, last = range(1, len(times) + 1), max(last, len(times))
-        style = dict(color=entry.colour, marker=marker, markersize=POINT, markeredgecolor="black", markeredgewidth=0.5)
-        lines += ax.plot(numbers, times, **style)
+        style = dict(color=find(slug).colour, marker=marker, markersize=POINT, markeredgecolor="black", markeredgewidth=0.5)
         handles.append(Line2D([], [], label=label(report, slug), **style))
-        if pd.notna(first := run["first_image_s"]):
-            ax.plot([0, 1], [first, times[0]], ls=":", color=entry.colour)
-            ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=entry.colour, markeredgewidth=1.2)))
+        for run in report.rows.loc[slug, "runs"]:
+            times = [iteration.time_s for iteration in run.iterations]
+            last = max(last, len(times))
+            lines += ax.plot(range(1, len(times) + 1), times, **style)
+            if pd.notna(first := runs.facts(run)["first_image_s"]):
+                ax.plot([0, 1], [first, times[0]], ls=":", color=style["color"])
+                ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=style["color"], markeredgewidth=1.2)))
     numbers = range(1, last + 1, -(-last // TICKS))
     ax.set_xticks([0, *numbers], [report.say("first image").replace(" ", "\n"), *numbers])
-    ax.set_xlabel(report.say(N_("Iteration", "column")))
+    several = (report.rows["sessions"] > 1).any()
+    ax.set_xlabel(report.say("iteration, a line for each session") if several else report.say(N_("Iteration", "column")))
     _finish(report, ax, lines, handles)
     return figure, report.rows
 

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from genlib.locale import N_
 from genlib.report import audit
-from genlib.report.tables import comparison, growth, iterations, machines, survey
+from genlib.report.tables import comparison, growth, iterations, machines, sessions, survey
 from genlib.report.tables.table import Table as Table
 
 
@@ -33,6 +33,7 @@ def key(experiment: str) -> str:
 TABLES = [
     Kind("results", N_("Comparison of the results"), comparison.results, file="table1"),
     Kind("beside_thesis", N_("These runs beside the published figures"), comparison.beside_thesis),
+    Kind("sessions", N_("Sessions: the spread within and between them"), sessions.sessions),
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),

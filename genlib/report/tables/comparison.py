@@ -8,6 +8,7 @@ from genlib.locale import N_
 from genlib.locale.numbers import MISSING, grouped, is_missing
 from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
 from genlib.report import cells, choice
+from genlib.report.tables import sessions
 
 COUNTS = (10**3, 10**6, 10**9)  # of images
 PRECISE = 0.01  # half the 95 % interval over the mean: up to here, three digits of a cost mean something
@@ -22,8 +23,9 @@ def results(report) -> tuple[pd.DataFrame, str]:
     rows = [{report.say(cells.MODEL): cells.name(report, slug, in_table1=True)} | {
         report.say(READINGS[name].heading): cells.mean(report, report.rows.loc[slug], name) if slug in report.rows.index else MISSING
         for name in TABLE1} for slug in dict.fromkeys([*entries, *report.rows.index])]
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *_names_of_rows(report),
-                                         *choice.several_places(report, report.rows)])
+    note = [cells.note(report, report.rows), sessions.of_one_session(report), *sessions.set_aside(report), *_names_of_rows(report),
+            *choice.several_places(report, report.rows)]
+    return pd.DataFrame(rows), " ".join(filter(None, note))
 
 
 def _nothing(report) -> tuple[pd.DataFrame, str]:

@@ -11,16 +11,21 @@ from genlib.report.summary import readings
 def iterations(report, experiment: str) -> tuple[pd.DataFrame, str]:
     """The first image, each iteration, then their mean and standard deviation, in Table 1's readings."""
     row = report.rows.loc[experiment]
-    run, number = row["run"], report.say(N_("Iteration", "column"))
-    names = [name for name in TABLE1 if readings(run.good + run.warmup, name).notna().any() or name == "time_s"]
-    lines = [{number: report.say("first image")} | _cells(report, row, run.warmup[0], names)] if run.warmup else []
-    lines += [{number: str(i)} | _cells(report, row, iteration, names) for i, iteration in enumerate(run.iterations, 1)]
-    if run.good:
-        lines.append({number: report.say(N_("mean", "row")) + cells.mark(report.rows.loc[[experiment]])} | _summary(report, row, names, ""))
-    if len(run.good) > 1:
+    number, several = report.say(N_("Iteration", "column")), len(row["runs"]) > 1
+    every = [iteration for run in row["runs"] for iteration in run.good + run.warmup]
+    names, lines = [name for name in TABLE1 if readings(every, name).notna().any() or name == "time_s"], []
+    for session, run in enumerate(row["runs"], 1):
+        named = {report.say(N_("first image")): iteration for iteration in run.warmup[:1]} | \
+            {str(i): iteration for i, iteration in enumerate(run.iterations, 1)}
+        of_session = {report.say(N_("Session", "column")): str(session)} if several else {}
+        lines += [of_session | {number: name} | _cells(report, row, iteration, names) for name, iteration in named.items()]
+    if row["n"]:
+        mean = report.say(N_("mean", "row")) + cells.mark(report, report.rows.loc[[experiment]])
+        lines.append({number: mean} | _summary(report, row, names, ""))
+    if row["n"] > 1:
         lines.append({number: report.say("standard deviation")} | _summary(report, row, names, "_sd"))
-    note = [report.say("The first image warms the model up and is not in the mean.")] if run.warmup else []
-    return pd.DataFrame(lines), " ".join([*note, cells.note(report, report.rows.loc[[experiment]])])
+    note = [report.say("The first image warms the model up and is not in the mean.")] if any(run.warmup for run in row["runs"]) else []
+    return pd.DataFrame(lines).fillna(""), " ".join([*note, cells.note(report, report.rows.loc[[experiment]])])
 
 
 def _cells(report, row: pd.Series, iteration: Iteration, names: list[str]) -> dict[str, str]:

@@ -87,7 +87,7 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
     energy = cells.head(report, READINGS["energy_j"])
     return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name,
             report.say(N_("Weights", "column")): report.say(cells.WEIGHTS[run["weights"]][0]),
-            report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": str(run["n"]),
+            report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": cells.iterations(run),
             cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),
             report.say(cells.RATIO): ratio, **means, energy: cells.mean(report, run, "energy_j")}
 
@@ -102,8 +102,8 @@ def environment(report) -> tuple[pd.DataFrame, str]:
     """What the runs of this report were measured on and with; where they differ, a row for each value."""
     rows = report.rows if len(report.rows) else report.summary
     found: dict[str, dict[str, list[str]]] = {}
-    for slug, run in zip(rows["experiment"], rows["run"], strict=True):
-        for what, value in _facts(report, run.machine).items():
+    for slug, machine in ((row["experiment"], run.machine) for _, row in rows.iterrows() for run in row["runs"]):
+        for what, value in _facts(report, machine).items():
             if value:
                 found.setdefault(what, {}).setdefault(escape.plain(value), []).append(report.text(experiments.find(slug).label))
     lines = [(what, value if len(values) == 1 else f"{value} ({', '.join(dict.fromkeys(models))})")

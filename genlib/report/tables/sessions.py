@@ -1,0 +1,58 @@
+"""The sessions of each model: their mean, how much it varies within and between them, other environments."""
+import pandas as pd
+
+from genlib import escape, experiments
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING
+from genlib.record import KEY
+from genlib.report import cells, conditions
+
+
+def sessions(report) -> tuple[pd.DataFrame, str]:
+    """Each row of Table 1 by its sessions; below it those of its key in other environments, newest first.
+
+    Without a second session or environment there is no row, and the note says what one session cannot tell.
+    """
+    shown = [(row, others) for _, row in report.rows.iterrows() if len(others := _elsewhere(report, row)) or row["sessions"]]
+    if not any(len(others) or row["sessions"] > 1 for row, others in shown):
+        return pd.DataFrame(), of_one_session(report)
+    lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
+    note = [report.say("The mean is that over the sessions’ means, its interval Student’s over them (of one session over its iterations); "
+                       "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
+            report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
+            of_one_session(report) if (report.rows["sessions"] == 1).any() else "", *set_aside(report),
+            cells.note(report, report.rows, N_("Means of sessions"), memory=False)]
+    return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
+
+
+def _elsewhere(report, row: pd.Series) -> list[pd.Series]:
+    """The rows of the same key in other environments, newest first."""
+    alike = report.sessions[(report.sessions[KEY] == row[KEY]).all(axis=1) & ~report.sessions["newest"]]
+    return [other for _, other in alike.sort_values("when", ascending=False).iterrows()]
+
+
+def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
+    name = cells.name(report, row["experiment"]) if row is first else report.text(experiments.find(row["experiment"]).label)
+    seconds = {report.say(label): cells.like_mean(report, row, "time_s", row[column]) for label, column in {
+        N_("Mean time (s)"): "time_s", N_("Within a session (s)"): "time_s_within", N_("Between sessions (s)"): "time_s_between"}.items()}
+    others = "; ".join(conditions.differences(report, row, first)) if row is not first else ""
+    return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
+            report.say("95 % interval of the mean (s)"): cells.interval(report, row),
+            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
+
+
+def of_one_session(report) -> str:
+    """What a single session cannot tell; "" where no row is of one."""
+    alone = [report.text(experiments.find(slug).label) for slug, row in report.rows.iterrows() if row["sessions"] == 1]
+    if len(alone) == len(report.rows):
+        return report.say("All rows are of one session: whether another day gives the same, they cannot tell.")
+    return report.say("Of one session: {models}; whether another day gives the same, it cannot tell.",
+                      models=", ".join(alone)) if alone else ""
+
+
+def set_aside(report) -> list[str]:
+    """The sentence that names the runs that were set aside, with the reason for each; none without any."""
+    said = [report.say("{run} ({why})", run=", ".join(filter(None, [
+        report.text(experiments.find(run.experiment).label), cells.variant(report, run), (run.started or "")[:19].replace("T", " ")])),
+        why=run.set_aside) for run in report.set_aside]
+    return [report.say("Set aside, and in no figure: {runs}.", runs=escape.plain("; ".join(said)))] if said else []
