@@ -30,8 +30,8 @@ def concluded(folder, language="en"):
 def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp_path):
     save(tmp_path, "vae-as-in-thesis", [20.0] * 5, started=OLD, settings=dict(steps=20))
     save(tmp_path, "vae-round-trip", [0.2] * 5, started=OLD, settings=dict(steps=20), quality=dict(sharpness=2.0))
-    save(tmp_path, "stable-diffusion", [4.0, 4.1], settings=dict(steps=4), quality=dict(sharpness=1.0))
-    save(tmp_path, "stylegan2-ada", [0.1] * 5)
+    save(tmp_path, "stable-diffusion", [4.0, 4.1], started=OLD, settings=dict(steps=4), quality=dict(sharpness=1.0))
+    save(tmp_path, "stylegan2-ada", [0.1] * 5, started=OLD)
     report = Report(tmp_path)
     names = ["Stable Diffusion (4 steps)", "Variational Autoencoders (20 steps)", "VAE alone (faces of 20 steps)",
              "Generative Adversarial Networks"]
