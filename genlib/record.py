@@ -41,7 +41,6 @@ class Reading:
     heading: str = ""  # in Table 1, whose columns are the readings that have one
     phrase: str = ""  # in sentences, behind a number of `unit`
     shown: bool = True  # in the table of all readings
-    ranked: bool = False  # whether more of it is better, or at least more
 
 
 def _reading(label: str, unit: str, **how):
@@ -163,10 +162,10 @@ ONCE = {  # what `runs.facts` and `summary.summarize` know of a run beside the m
     "weights_bytes": Reading(N_("Weights", "reading"), MEGABYTES, scale=MB),
 }
 QUALITIES = {  # the figures that `Run.quality` may hold
-    "psnr_db": Reading(N_("PSNR", "quality"), DB, ranked=True),
-    "ssim": Reading(N_("SSIM", "quality"), ranked=True),
-    "sharpness": Reading(N_("Sharpness", "quality"), ranked=True),
-    "diversity": Reading(N_("Diversity", "quality"), ranked=True),
+    "psnr_db": Reading(N_("PSNR", "quality"), DB),
+    "ssim": Reading(N_("SSIM", "quality")),
+    "sharpness": Reading(N_("Sharpness", "quality")),
+    "diversity": Reading(N_("Diversity", "quality")),
     "clip_iqa": Reading(N_("CLIP-IQA", "quality")),
     "different_pictures": Reading(N_("Different pictures"), digits=None),
     "unet_calls": Reading(N_("UNet calls"), digits=None),

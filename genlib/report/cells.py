@@ -94,9 +94,8 @@ def iterations(row: pd.Series) -> str:
 
 def counts(rows: pd.DataFrame) -> str:
     """How many iterations rows are of: the least and the most of a single session, then those of several."""
-    single = rows["sessions"] < 2
-    several = dict.fromkeys(iterations(row) for _, row in rows[~single].iterrows())
-    return ", ".join([span(sorted(set(rows.loc[single, "n"])))] * bool(single.any()) + sorted(several))
+    single, several = sorted(set(rows[rows["sessions"] < 2]["n"])), rows[rows["sessions"] > 1]
+    return ", ".join([*([span(single)] if single else []), *sorted({iterations(row) for _, row in several.iterrows()})])
 
 
 def with_steps(report, experiment: str, in_table1: bool = False) -> str:
