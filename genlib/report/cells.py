@@ -223,8 +223,8 @@ def _of_libraries(report, rows: pd.DataFrame) -> list[str]:
     if not sizes:
         return []
     if max(sizes.values()) - min(sizes.values()) <= FLOOR_MB:
-        return [report.say("Of it, the libraries take {mb} MB before any model is loaded.", mb=span(list(dict.fromkeys(texts.values()))))]
-    return [report.say("Of it, the libraries take before any model is loaded, in MB: {figures}.",
+        return [report.say("Of this, the libraries take {mb} MB before any model is loaded.", mb=span(list(dict.fromkeys(texts.values()))))]
+    return [report.say("Of this, the libraries take before any model is loaded, in MB: {figures}.",
                        figures="; ".join(f"{label} {texts[label]}" for label in sizes))]
 
 

@@ -4,7 +4,7 @@ from saved_runs import MB, save_run
 
 from genlib.report import Report
 
-FLOOR = "Of it, the libraries take"
+FLOOR = "Of this, the libraries take"
 
 
 def note(folder, language="en", table="results"):
