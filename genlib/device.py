@@ -12,11 +12,12 @@ import psutil
 import torch
 
 from genlib import nvml
-from genlib.runs import Machine, slug
+from genlib.runs import Machine, ModelInfo, slug
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "scikit-image",
             "psutil", "nvidia-ml-py"]
 LONGEST_NAME = 80  # characters of a device in a folder's name; file systems take 255 bytes
+loaded: list[ModelInfo] = []  # by this process, in order: `models.weights.loading` adds each
 # Beside a run's own precision. Without float16: on GPUs it is the models' own, or part of "mixed" for
 # StyleGAN2-ADA, which has no other float16; and few CPUs have instructions for it.
 TRIED_BY_ITSELF = ["float32", "bfloat16"]
@@ -109,6 +110,14 @@ def other_precisions(tried: list[str] | str, own: str) -> list[str]:
             print(f"{name}: left out, {processor()} has no instructions for it and might take many times as long; "
                   f'PRECISIONS_TRIED = ["{name}"] measures it all the same')
     return worth
+
+
+def loaded_before(model: ModelInfo | None) -> list[str]:
+    """The models but this one that the process has loaded, as in "StyleGAN2-ADA 64 px, float32", each once.
+
+    Their memory may still count in what the process holds, though they were let go.
+    """
+    return list(dict.fromkeys(f"{other.name}, {other.dtype}" for other in loaded if other is not model))
 
 
 def free_memory() -> None:

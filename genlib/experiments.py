@@ -48,10 +48,10 @@ class Experiment:
     variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
-    own_ram: bool = True  # False: its process has run another model before, whose memory may still count
-    steps_of_originals: bool = False  # its settings' steps are those by which its originals were drawn
+    own_ram: bool = True  # of records that do not tell `loaded_before`: False where the process had run another model
+    steps_of_originals: bool = False  # its settings' steps, in records that have them, are those by which its originals were drawn
     loops: tuple[Loop, ...] = ()
-    loops_from: str = ""  # the variant from which the loops set out
+    loops_from: tuple[str, ...] = ("",)  # the variant from which the loops set out, and in earlier records did
     published: Published | None = None
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
     papers: tuple[str, ...] = ()  # that describe it, by their keys in genlib/report/chapter/sources.py
@@ -110,8 +110,8 @@ VAE_AS_IN_THESIS = Experiment(
 
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
-    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from="photograph",
-    variants={"photograph": N_("of a photograph")},
+    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from=("", "photograph"),
+    variants={"photograph": N_("of a photograph"), "faces": N_("of faces")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
     parts=lambda steps: {"encoder": 1, "decoder": 1}, papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
 

@@ -89,8 +89,9 @@ def readings(report) -> tuple[pd.DataFrame, str]:
         return nothing(report)
     qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
     rest = [name for name in ONCE if name not in AROUND_TIME]
+    memory = SHOWN[1:SHOWN.index("ram_bytes") + 1] + ["ram_above_bytes"]
     rows = []
-    for name in dict.fromkeys(["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]):
+    for name in dict.fromkeys(["n", *AROUND_TIME, *memory, *SHOWN[1:], *rest, *qualities]):
         texts = {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()}
         if set(texts.values()) != {MISSING}:
             rows.append({report.say(cells.READING): _reading_name(report, name)} | texts)
@@ -99,7 +100,7 @@ def readings(report) -> tuple[pd.DataFrame, str]:
     rates_known = report.rows[["flops_per_s", "matmul_flops_per_s"]].notna().all(axis=1)
     shares = [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
                          "the clock rose after it.")] if report.rows.loc[rates_known, "machine_share"].isna().any() else []
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *shares, *origins])
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *cells.of_originals(report, report.rows), *shares, *origins])
 
 
 def _reading_name(report, name: str) -> str:

@@ -28,7 +28,7 @@ def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataF
     """
     rows = own(summary, entry)
     in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
-    rows = rows.assign(in_loop=in_loop)[in_loop | (rows["variant"] == entry.loops_from)]
+    rows = rows.assign(in_loop=in_loop)[in_loop | rows["variant"].isin(entry.loops_from)]
     without = 1 if loop.setting == "batch_size" else None
     units = pd.Series([as_number(run.settings.get(loop.setting, without)) for run in rows["run"]], rows.index, dtype=float)
     alike = rows["dtype"] + [settings_but(run, loop.setting) for run in rows["run"]]
@@ -116,7 +116,7 @@ def _precisions_tried(summary: pd.DataFrame) -> Iterator[pd.DataFrame]:
         rows = rows.assign(alike=rows["model"] + rows["settings"])
         tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
         tried = tried[tried["alike"].isin(tried["alike"].tail(1))]
-        first = rows[(rows["variant"] == entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
+        first = rows[rows["variant"].isin(entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
         others = tried[~tried["dtype"].isin(first["dtype"])]  # two names may mean one precision
         if len(first) and len(others):
             yield pd.concat([first, others])
