@@ -10,6 +10,11 @@ from genlib.locale import N_
 from genlib.record import MB
 
 STEPS = 50  # the thesis's number of denoising steps
+# Of the published models, as `commands.forecast` counts them; a test holds the two together.
+PARAMETERS = {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480, "safety_checker": 303_981_588, "generator": 30_276_583}
+FLOPS = {"text_encoder": 13_298_503_680, "unet": 1_606_546_882_560, "encoder": 1_116_658_466_816, "decoder": 2_514_518_933_504,
+         "generator": 120_430_689_792}  # of a call, the UNet's with guidance
+DECODED_VALUES = 2 * 256 * 512 * 512  # that the decoder's largest convolution takes and gives: both are there at once
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class Published:
     model: str | None = None  # the model that they are of, where a user can choose another
     read_otherwise: frozenset[str] = frozenset()  # readings taken another way than ours: no ratio is formed of them
     times_s: tuple[float, ...] = ()  # of each iteration, as printed
+    steps_per_s: tuple[float, float] | None = None  # the slowest and the fastest of its progress bars
     vram_bytes: int | None = None  # printed for every iteration
     ram_bytes: int | None = None  # printed for every iteration
+    ram_divided_by: int = MB  # bytes, by its listing, which prints "MB"
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,14 @@ class Experiment:
     variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
-    own_ram: bool = True  # False: its process has run another model before, whose memory may still count
-    steps_of_originals: bool = False  # its settings' steps are those by which its originals were drawn
+    own_ram: bool = True  # of records that do not tell `loaded_before`: False where the process had run another model
+    steps_of_originals: bool = False  # its settings' steps, in records that have them, are those by which its originals were drawn
     loops: tuple[Loop, ...] = ()
-    loops_from: str = ""  # the variant from which the loops set out
+    loops_from: tuple[str, ...] = ("",)  # the variant from which the loops set out, and in earlier records did
     published: Published | None = None
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
     papers: tuple[str, ...] = ()  # that describe it, by their keys in genlib/report/chapter/sources.py
-    # Whole images that its notebook draws, by its parameters, with device.precisions for PRECISIONS_TRIED.
+    # Whole images that its notebook draws, by its parameters, with `device.precisions` for PRECISIONS_TRIED.
     images: Callable[[Mapping], float] | None = None
 
     @property
@@ -92,7 +99,7 @@ STABLE_DIFFUSION = Experiment(
     loops=(Loop("steps", N_("steps", "unit of a line")), Loop("batch_size", N_("images in a batch"))),
     published=Published(
         dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB), model="Stable Diffusion v1-4",
-        times_s=(7.79, 7.83, 7.94, 8.06, 8.05), vram_bytes=round(5619.66 * MB),
+        times_s=(7.79, 7.83, 7.94, 8.06, 8.05), steps_per_s=(6.5, 6.9), vram_bytes=round(5619.66 * MB),
         ram_bytes=round(4278.79 * MB)),  # so printed, though its table says 4271
     parts=_diffusion, papers=("rombach2022", "radford2021", "ho2022", "liu2022"), images=_images_of_stable_diffusion)
 
@@ -103,15 +110,15 @@ VAE_AS_IN_THESIS = Experiment(
     published=Published(
         dict(time_s=7.96, vram_peak_bytes=1136 * MB, ram_bytes=3917 * MB),
         read_otherwise=frozenset({"vram_peak_bytes"}),  # GPUtil: the whole device, read once after the iteration
-        times_s=(7.86, 7.88, 8.07, 8.09, 7.94)),
+        times_s=(7.86, 7.88, 8.07, 8.09, 7.94), steps_per_s=(6.58, 6.91)),
     parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
     papers=("kingma2014", "rombach2022", "radford2021", "ho2022", "liu2022", "wang2004"),
-    images=lambda p: 2 * p["ITERATIONS"] + 2)
+    images=lambda p: 2 * p["ITERATIONS"] + 2 + 4 * p["PRECISIONS_TRIED"].count("float32"))
 
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
-    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from="photograph",
-    variants={"photograph": N_("of a photograph")},
+    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from=("", "photograph"),
+    variants={"photograph": N_("of a photograph"), "faces": N_("of faces")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
     parts=lambda steps: {"encoder": 1, "decoder": 1}, papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
 
@@ -122,7 +129,8 @@ STYLEGAN2_ADA = Experiment(
     loops=(Loop("batch_size", N_("images in a batch")),
            Loop("resolution", N_("megapixels", "unit of a line"), is_side=True, renames_model=True)),
     published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB),  # averages only
-                        read_otherwise=frozenset({"time_s", "ram_bytes"})),  # until the call returns; divided by 1024³, printed as MB
+                        read_otherwise=frozenset({"time_s", "ram_bytes"}),  # until the call returns; in another unit
+                        ram_divided_by=1024**3),
     parts=lambda steps: {"generator": 1}, papers=("goodfellow2014", "karras2019", "karras2020", "karras2020ada"),
     images=_images_of_stylegan2)
 

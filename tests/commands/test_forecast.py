@@ -8,7 +8,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.autoencoders.vae import Decoder
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch.nn.modules.module import register_module_forward_hook
+from transformers import CLIPConfig
 
 from genlib import device, experiments, measure, notebook
 from genlib.commands import forecast
@@ -48,6 +50,21 @@ def test_it_knows_the_published_sizes_and_that_half_precision_halves_them():
     assert drawn_in_half.weights_bytes * 2 == drawn.weights_bytes
     assert drawn.flops == drawn_in_half.flops > 50 * round_trip.flops / 5
     assert round_trip.map_bytes > 512 * 512 * 128 * 4, "the decoder's largest map"
+    assert {name: work.flops for name, work in full.items()} == experiments.FLOPS
+    sizes = {name: full[part].weights_bytes // 4 for name, part in (
+        ("unet", "unet"), ("vae", "decoder"), ("text_encoder", "text_encoder"), ("generator", "generator"))}
+    with torch.device("meta"):
+        checker = StableDiffusionSafetyChecker(CLIPConfig(**stable_diffusion.CHECKER_CONFIG))
+    assert sizes | {"safety_checker": sum(p.numel() for p in checker.parameters())} == experiments.PARAMETERS
+
+
+@torch.inference_mode()
+def test_the_decoders_largest_convolution_takes_and_gives_as_many_values_as_the_audit_sums():
+    with torch.device("meta"):
+        decoder = AutoencoderKL.from_config(vae.V1_CONFIG).decoder.eval()
+        with counted(torch.nn.Conv2d, lambda inputs, output: inputs[0].numel() + output.numel()) as values:
+            decoder(torch.empty(1, 4, 64, 64))
+    assert max(values) == experiments.DECODED_VALUES
 
 
 def test_results_that_are_gone_do_not_count_at_the_peak():
@@ -105,7 +122,7 @@ def execute(name, results, monkeypatch, **changes):
         if cell.id == "parameters":
             variables |= parameters
     gc.unfreeze()
-    return parameters | dict(PRECISIONS_TRIED=device.precisions(parameters["PRECISIONS_TRIED"]))
+    return parameters | dict(PRECISIONS_TRIED=device.precisions(parameters["PRECISIONS_TRIED"], "float32"))
 
 
 @pytest.mark.parametrize("changes, computes, number", [

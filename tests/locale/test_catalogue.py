@@ -8,13 +8,14 @@ from genlib.locale import ENGLISH, FOLDER, N_, Language, languages
 
 TRANSLATIONS = [code for code in languages() if code != ENGLISH]
 HEADINGS = {"Generation time (s)", "VRAM use (MB)", "RAM use (MB)"}  # of Table 1, which keep the thesis's own units
-EXPLAINED = {"1 MB = 1024² bytes.", "Published: {published_mb} MB, divided by 1024³ and printed as MB."}  # what those headings' MB are
+EXPLAINED = {  # what those headings' MB are
+    "1 MB = 1024² bytes.", "The listing divides by 1024³ and prints MB: {given} of such a unit are {mb} MB."}
 ROWS = {"Variational Autoencoders", "Generative Adversarial Networks"}  # of Table 1, which keep the thesis's names
 NAMES = {
-    "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA",  # of models and measures
+    "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA", "PNDM",  # of models and measures
     "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "C",  # that stand in tables and formulas
-    "GPUtil", "PyTorch", "genlib", "nvidia-smi", "run.json", "float16", "float32", "dtype='float32'",  # of programs and files
-    "NVIDIA", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
+    *"GPUtil PyTorch genlib make gpu".split(), "nvidia-smi", "run.json", "float16", "float32", "dtype='float32'",  # of programs and files
+    "NVIDIA", "T4", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
     "JavaScript", "Chrome", "Firefox", "Safari", "Enter",  # of browsers, and of a key
     *"CreativeML Open RAIL-M Source Code License".split()}
 OTHER_WORDS = {  # calques and second names, and what a thing is called instead

@@ -10,7 +10,7 @@ from saved_runs import save_run
 from genlib import runs
 from genlib.__main__ import main
 from genlib.report import Report, figures, tables
-from genlib.report.audit import SUSPECTS
+from genlib.report.audit.table import SUSPECTS
 from genlib.report.figures import FIGURES
 from genlib.report.figures.figure import blank
 from genlib.report.summary import summarize
@@ -154,7 +154,7 @@ def test_a_number_that_cannot_be_counted_on_is_refused(tmp_path):
 def test_what_there_is_not_is_refused_with_what_there_is(tmp_path):
     save(tmp_path, "stylegan2-ada", [1.0])
     report = Report(tmp_path)
-    with pytest.raises(ValueError, match="there is no table 'table1': use one of results, beside_thesis"):
+    with pytest.raises(ValueError, match="there is no table 'table1': use one of results, common_precision"):
         report.table("table1")
     with pytest.raises(ValueError, match="there is no figure 'plot': use one of bars, iterations"):
         report.figure("plot")
