@@ -1,6 +1,7 @@
 """genlib survey: a page on which people tell pictures from photographs, and what their answers say."""
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from random import Random
 from types import SimpleNamespace
 
 from genlib.commands import a_path, short
@@ -54,18 +55,24 @@ def _make(options, folder: Path) -> int:
     report = Report(options.results, machine=options.machine, weights=options.weights, profile=options.profile)
     made = _made(report)
     side = min([SIDE, *(min(picture.size) for pictures in made.values() for picture in pictures)])
-    kinds = {kind: list(dict.fromkeys(survey.alike(picture, side) for picture in pictures)) for kind, pictures in made.items()}
-    photographs = list(dict.fromkeys(survey.alike(picture, side) for picture in survey.photographs(options.photos, side)))
-    if not photographs:
+    kinds = {kind: list(_unlike(survey.alike(picture, side) for picture in pictures)) for kind, pictures in made.items()}
+    number = sum(map(len, kinds.values()))
+    photographs = (survey.alike(picture, side) for picture in survey.photographs(options.photos, side, options.seed))
+    kinds[PHOTOGRAPH] = list(islice(_unlike(photographs), number))
+    if not kinds[PHOTOGRAPH]:
         raise ValueError(f"{options.photos} has no photograph that can be shown: put JPEG, PNG or WebP files of at least {side} x {side} "
                          "pixels there")
-    number = sum(map(len, kinds.values()))
-    kinds[PHOTOGRAPH] = Random(options.seed).sample(photographs, min(number, len(photographs)))
     html = survey.page(kinds, Language(options.language).say, options.language, options.seed).encode()
     write_atomically(make_folder(folder) / "survey.html", html)
     print(f"pictures: {', '.join(f'{kind} {len(pictures)}' for kind, pictures in kinds.items())}", *_advice(report, kinds, number),
           f"{short(folder / 'survey.html')} ({len(html) / 1e6:.1f} MB)", sep="\n")
     return 0
+
+
+def _unlike(pictures: Iterable[bytes]) -> Iterator[bytes]:
+    """Each picture once."""
+    seen: set[bytes] = set()
+    yield from (picture for picture in pictures if not (picture in seen or seen.add(picture)))
 
 
 def _advice(report, kinds: dict[str, list], number: int) -> list[str]:

@@ -21,13 +21,14 @@ SECONDS = 10  # for a picture
 PAGE = Path(__file__).with_name("survey.html")
 
 
-def photographs(folder: Path, side: int) -> Iterable[Image.Image]:
-    """The photographs in a folder, upright, in the order of their names.
+def photographs(folder: Path, side: int, seed: int) -> Iterable[Image.Image]:
+    """The photographs in a folder, upright, in the seed's order, so that the first of many are any of them.
 
     A line names what is no JPEG, PNG or WebP, cannot be read, or is smaller than `side` pixels: enlarged, it
     would be known by that.
     """
-    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in Random(seed).sample(paths, len(paths)):
         try:
             yield _photograph(path, side)
         except Exception as error:  # of a damaged file: Pillow's decoders raise many kinds

@@ -47,7 +47,7 @@ def save_photographs(folder):
 
 
 def test_photographs_are_upright_and_square_and_keep_neither_name_nor_metadata(tmp_path):
-    shown = [survey.alike(picture, 64) for picture in survey.photographs(save_photographs(tmp_path / "photos"), 64)]
+    shown = [survey.alike(picture, 64) for picture in survey.photographs(save_photographs(tmp_path / "photos"), 64, 0)]
     assert len(shown) == 3
     for jpeg in shown:
         picture = Image.open(io.BytesIO(jpeg))
@@ -72,7 +72,7 @@ def test_what_is_no_photograph_is_named_and_the_others_are_taken(tmp_path):
     (folder / "folder").mkdir()
     (folder / ".DS_Store").write_bytes(b"x")
     with pytest.warns(UserWarning) as said:
-        assert len(list(survey.photographs(folder, 64))) == 3
+        assert len(list(survey.photographs(folder, 64, 0))) == 3
     lines = [str(one.message) for one in said]
     assert len(lines) == len(BAD) + 3 and all(line.startswith("skipped ") for line in lines)
     for name in [*BAD, "small.png", "link.jpg", "folder"]:

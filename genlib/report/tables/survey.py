@@ -7,25 +7,21 @@ from genlib.locale.numbers import MISSING, is_missing
 from genlib.report import survey as people
 from genlib.report.survey import LEAST, MARGIN, PHOTOGRAPH, Difference
 
-PHOTOGRAPHS, ALL_MADE = N_("photographs", "row"), N_("all made pictures")
+PHOTOGRAPHS = N_("photographs", "row")
 TOLD_APART, HARD, OPEN = N_("told apart", "verdict"), N_("hard to tell", "verdict"), N_("open", "verdict")
 SAID = {
     TOLD_APART: N_("{model}: people tell the pictures from photographs. {figures}."),
-    HARD: N_("{model}: the pictures are hard to tell from photographs, which are taken for photographs more often by less than {margin} "
-             "percentage points. {figures}."),
+    HARD: N_("{model}: the pictures are hard to tell from photographs: they are taken for photographs at most {margin} percentage points "
+             "less often. {figures}."),
     OPEN: N_("{model}: whether people tell the pictures from photographs stays open; ask more people, with more pictures. {figures}.")}
 
 
 def kinds(report) -> dict[str, pd.DataFrame]:
-    """The answers by kind of picture, under its name: photographs, each model's, all made pictures if there
-    are several models."""
-    answers = report.answers
-    known = [entry.slug for entry in EXPERIMENTS]
-    made = sorted(set(answers["truth"]) - {PHOTOGRAPH}, key=lambda slug: (known.index(slug) if slug in known else len(known), slug))
-    named = {report.say(PHOTOGRAPHS): [PHOTOGRAPH]} | {report.say(find(slug).label): [slug] for slug in made}
-    named |= {report.say(ALL_MADE): made} if len(made) > 1 else {}
-    found = {name: answers[answers["truth"].isin(truths)] for name, truths in named.items()}
-    return {name: rows for name, rows in found.items() if len(rows)}
+    """The answers by kind of picture, under its name: photographs, then each model's."""
+    known = [PHOTOGRAPH, *(entry.slug for entry in EXPERIMENTS)]
+    found = {truth: rows for truth, rows in report.answers.groupby("truth")}
+    order = sorted(found, key=lambda truth: (known.index(truth) if truth in known else len(known), truth))
+    return {report.say(PHOTOGRAPHS if truth == PHOTOGRAPH else find(truth).label): found[truth] for truth in order}
 
 
 def survey(report) -> tuple[pd.DataFrame, str]:
