@@ -92,6 +92,11 @@ def iterations(row: pd.Series) -> str:
     return str(row["n"]) if row["sessions"] < 2 else f"{row['sessions']} × {span(counts)}"
 
 
+def in_sessions(rows: pd.DataFrame) -> bool:
+    """Whether a row is of several sessions."""
+    return bool((rows["sessions"] > 1).any())
+
+
 def counts(rows: pd.DataFrame) -> str:
     """How many iterations rows are of: the least and the most of a single session, then those of several."""
     single, several = sorted(set(rows[rows["sessions"] < 2]["n"])), rows[rows["sessions"] > 1]
@@ -161,7 +166,7 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
         return ""
     devices, precisions = (", ".join(map(str, dict.fromkeys(rows[column]))) for column in ("device", "dtype"))
     weights, doubt = WEIGHTS[rows["weights"].iloc[0]]
-    steps, several = sorted(set(rows["steps"].dropna())), bool((rows["sessions"] > 1).any())
+    steps, several = sorted(set(rows["steps"].dropna())), in_sessions(rows)
     conditions = [devices, report.say(weights), profile(report, rows["profile"].iloc[0]), precisions,
                   steps_text(report, steps) if steps else ""]
     alone = figures in (MEANS, ONLY_MEANS) and rows["n"].max() == 1

@@ -100,6 +100,7 @@ class Contents:
         self.has_vram, self.warmup = bool(rows["vram_peak_bytes"].notna().any()), any(run.warmup for runs in rows["runs"] for run in runs)
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
         self.iterations, self.few = cells.counts(rows), bool((rows["n"] < warnings.FEW).any())
+        self.several_sessions = cells.in_sessions(rows)
         self.models = [self._model(row) for _, row in rows.iterrows()]
         self.labels = ", ".join(model["label"] for model in self.models)
         self.families = {find(slug).family for slug in rows.index}  # in English

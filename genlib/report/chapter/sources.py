@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from genlib import escape, experiments
 from genlib.locale import N_
+from genlib.report import cells
 from genlib.runs import ModelInfo, Run
 
 
@@ -65,6 +66,12 @@ PAPERS = {
     "brown1974": Paper(
         "Brown M. B., Forsythe A. B.", "Robust Tests for the Equality of Variances", "Journal of the American Statistical Association",
         1974, "Vol. 69, No. 346. P. 364–367", doi="10.1080/01621459.1974.10482955"),
+    "dersimonian1986": Paper(
+        "DerSimonian R., Laird N.", "Meta-Analysis in Clinical Trials", "Controlled Clinical Trials", 1986, "Vol. 7, No. 3. P. 177–188",
+        doi="10.1016/0197-2456(86)90046-2"),
+    "hartung2001": Paper(
+        "Hartung J., Knapp G.", "On Tests of the Overall Treatment Effect in Meta-Analysis with Normally Distributed Responses",
+        "Statistics in Medicine", 2001, "Vol. 20, No. 12. P. 1771–1782", doi="10.1002/sim.791"),
     "wilson1927": Paper(
         "Wilson E. B.", "Probable Inference, the Law of Succession, and Statistical Inference",
         "Journal of the American Statistical Association", 1927, "Vol. 22, No. 158. P. 209–212", doi="10.1080/01621459.1927.10502953"),
@@ -77,6 +84,7 @@ PAPERS = {
         "Vol. 76, No. 5. P. 378–382", doi="10.1037/h0031619"),
 }
 METHODS = ("student1908", "welch1947", "grubbs1969", "brown1974")  # by which every report judges times
+OF_SESSIONS = ("dersimonian1986", "hartung2001")  # by which several sessions are
 OF_ANSWERS = ("wilson1927", "newcombe1998", "fleiss1971")  # by which answers of people are judged
 NAMED_AUTHORS = 3  # of more, the title stands first and the first author behind it
 
@@ -116,13 +124,14 @@ PHOTOGRAPH = N_(
 def sources(report) -> dict[str, str]:
     """The entries of the list of sources as plain text in the report's language, by the keys that texts cite.
 
-    In order: the papers of the report's experiments, those of METHODS and, where people answered a survey, of
-    OF_ANSWERS, each under its key in PAPERS; the models as model1, model2 ... (none for random weights, which
-    come from nowhere); genlib and the packages as package1, package2 ... The date of access is that of the
-    newest run's start.
+    In order, each under its key in PAPERS: the papers of the report's experiments, those of METHODS and, where
+    there are several sessions or people answered a survey, of OF_SESSIONS and OF_ANSWERS; then the models as
+    model1, model2 ... (none for random weights, which come from nowhere); genlib and the packages as package1,
+    package2 ... The date of access is that of the newest run's start.
     """
     papers = dict.fromkeys([key for run in _runs(report) for key in experiments.find(run.experiment).papers])
-    entries = {key: _paper(report, PAPERS[key]) for key in [*papers, *METHODS, *OF_ANSWERS * (len(report.answers) > 0)]}
+    methods = [*METHODS, *OF_SESSIONS * cells.in_sessions(report.rows), *OF_ANSWERS * (len(report.answers) > 0)]
+    entries = {key: _paper(report, PAPERS[key]) for key in [*papers, *methods]}
     entries |= {f"model{number}": entry for number, entry in enumerate(_models(report), 1)}
     return entries | {f"package{number}": entry for number, entry in enumerate(_packages(report), 1)}
 

@@ -94,7 +94,7 @@ def iterations(report) -> tuple[Canvas, pd.DataFrame]:
                 ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=style["color"], markeredgewidth=1.2)))
     numbers = range(1, last + 1, -(-last // TICKS))
     ax.set_xticks([0, *numbers], [report.say("first image").replace(" ", "\n"), *numbers])
-    several = (report.rows["sessions"] > 1).any()
+    several = cells.in_sessions(report.rows)
     ax.set_xlabel(report.say("iteration, a line for each session") if several else report.say(N_("Iteration", "column")))
     _finish(report, ax, lines, handles)
     return figure, report.rows

@@ -115,7 +115,7 @@ def _reading(name: str) -> Reading:
 
 def _reading_cell(report, row: pd.Series, name: str) -> str:
     if name == "n":
-        return f"{row['n']} ({row['failed']})"
+        return f"{cells.iterations(row)} ({row['failed']})"
     if name == "ram_above_bytes":
         return cells.ram_above(report, row)
     if name == "interval":
