@@ -102,6 +102,9 @@ def test_a_page_is_answered_with_one_step_back_and_closed_in_the_middle_and_its_
         judge(tab, "real" if i % 2 else "made", 3)
     assert fits(tab) and tab.is_visible("#end")
     path = saved(tab, tmp_path)
+    tab.reload()
+    assert tab.is_visible("#end") and tab.is_hidden("#resume"), "who has seen the truth answers no more"
+    tab.click("summary")
     look(tab, "end")
     assert path.read_bytes().decode() == tab.input_value("#text"), "for browsers that save no file"
     answers = survey.read([path])
