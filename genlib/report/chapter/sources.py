@@ -124,10 +124,10 @@ PHOTOGRAPH = N_(
 def sources(report) -> dict[str, str]:
     """The entries of the list of sources as plain text in the report's language, by the keys that texts cite.
 
-    In order, each under its key in PAPERS: the papers of the report's experiments, those of METHODS and, where
-    there are several sessions or people answered a survey, of OF_SESSIONS and OF_ANSWERS; then the models as
-    model1, model2 ... (none for random weights, which come from nowhere); genlib and the packages as package1,
-    package2 ... The date of access is that of the newest run's start.
+    In order, each under its key in PAPERS: the papers of the report's experiments, those of METHODS and,
+    where there are several sessions or people answered a survey, of OF_SESSIONS and OF_ANSWERS; then the
+    models as model1, model2 ... (none for random weights, which come from nowhere); genlib and the packages
+    as package1, package2 ... The date of access is that of the newest run's start.
     """
     papers = dict.fromkeys([key for run in _runs(report) for key in experiments.find(run.experiment).papers])
     methods = [*METHODS, *OF_SESSIONS * cells.in_sessions(report.rows), *OF_ANSWERS * (len(report.answers) > 0)]
