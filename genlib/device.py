@@ -12,12 +12,15 @@ import psutil
 import torch
 
 from genlib import nvml
-from genlib.runs import Machine, slug
+from genlib.runs import Machine, ModelInfo, slug
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "scikit-image",
             "psutil", "nvidia-ml-py"]
 LONGEST_NAME = 80  # characters of a device in a folder's name; file systems take 255 bytes
-TRIED_BY_ITSELF = ["bfloat16"]  # beside a notebook's own precision, where the processor computes in it
+loaded: list[ModelInfo] = []  # by this process, in order: `models.weights.loading` adds each
+# Beside a run's own precision. Without float16: on GPUs it is the models' own, or part of "mixed" for
+# StyleGAN2-ADA, which has no other float16; and few CPUs have instructions for it.
+TRIED_BY_ITSELF = ["float32", "bfloat16"]
 
 
 def pick() -> torch.device:
@@ -86,26 +89,35 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "allocate memory", "status_alloc_failed")))
 
 
-def precisions(tried: list[str] | str) -> list[str]:
-    """The names of the dtypes to try: a list as it is; for "auto" bfloat16, if the processor computes in it.
+def precisions(tried: list[str] | str, own: str) -> list[str]:
+    """The names of the dtypes to try beside the one in `own`.
 
-    Raises ValueError for another text.
+    tried: a list, or "auto" for those of TRIED_BY_ITSELF in which the processor computes. Raises ValueError
+    for another text.
     """
     if isinstance(tried, str) and tried != "auto":
         raise ValueError(f'PRECISIONS_TRIED is {tried!r}: use "auto" or a list, as in ["bfloat16"]')
-    return list(filter(computes_in, TRIED_BY_ITSELF)) if tried == "auto" else list(tried)
+    return [name for name in (filter(computes_in, TRIED_BY_ITSELF) if tried == "auto" else tried) if name != own]
 
 
 def other_precisions(tried: list[str] | str, own: str) -> list[str]:
-    """What `precisions` names beside the dtype in `own`; a line says what is left out, and why."""
-    worth = precisions(tried)
-    if own in worth:
+    """As `precisions`; a line says what is left out, and why."""
+    worth = precisions(tried, own)
+    if tried != "auto" and own in tried:
         print(f"{own}: left out, the run itself has it")
     for name in TRIED_BY_ITSELF if tried == "auto" else []:
-        if name not in worth:
+        if not computes_in(name):
             print(f"{name}: left out, {processor()} has no instructions for it and might take many times as long; "
                   f'PRECISIONS_TRIED = ["{name}"] measures it all the same')
-    return [name for name in worth if name != own]
+    return worth
+
+
+def loaded_before(model: ModelInfo | None) -> list[str]:
+    """The models but this one that the process has loaded, as in "StyleGAN2-ADA 64 px, float32", each once.
+
+    Their memory may still count in what the process holds, though they were let go.
+    """
+    return list(dict.fromkeys(f"{other.name}, {other.dtype}" for other in loaded if other is not model))
 
 
 def free_memory() -> None:

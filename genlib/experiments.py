@@ -55,14 +55,14 @@ class Experiment:
     variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
-    own_ram: bool = True  # False: its process has run another model before, whose memory may still count
-    steps_of_originals: bool = False  # its settings' steps are those by which its originals were drawn
+    own_ram: bool = True  # of records that do not tell `loaded_before`: False where the process had run another model
+    steps_of_originals: bool = False  # its settings' steps, in records that have them, are those by which its originals were drawn
     loops: tuple[Loop, ...] = ()
-    loops_from: str = ""  # the variant from which the loops set out
+    loops_from: tuple[str, ...] = ("",)  # the variant from which the loops set out, and in earlier records did
     published: Published | None = None
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
     papers: tuple[str, ...] = ()  # that describe it, by their keys in genlib/report/chapter/sources.py
-    # Whole images that its notebook draws, by its parameters, with device.precisions for PRECISIONS_TRIED.
+    # Whole images that its notebook draws, by its parameters, with `device.precisions` for PRECISIONS_TRIED.
     images: Callable[[Mapping], float] | None = None
 
     @property
@@ -113,12 +113,12 @@ VAE_AS_IN_THESIS = Experiment(
         times_s=(7.86, 7.88, 8.07, 8.09, 7.94), steps_per_s=(6.58, 6.91)),
     parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
     papers=("kingma2014", "rombach2022", "radford2021", "ho2022", "liu2022", "wang2004"),
-    images=lambda p: 2 * p["ITERATIONS"] + 2)
+    images=lambda p: 2 * p["ITERATIONS"] + 2 + 4 * p["PRECISIONS_TRIED"].count("float32"))
 
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
-    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from="photograph",
-    variants={"photograph": N_("of a photograph")},
+    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from=("", "photograph"),
+    variants={"photograph": N_("of a photograph"), "faces": N_("of faces")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
     parts=lambda steps: {"encoder": 1, "decoder": 1}, papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
 

@@ -41,7 +41,6 @@ class Reading:
     heading: str = ""  # in Table 1, whose columns are the readings that have one
     phrase: str = ""  # in sentences, behind a number of `unit`
     shown: bool = True  # in the table of all readings
-    ranked: bool = False  # whether more of it is better, or at least more
 
 
 def _reading(label: str, unit: str, **how):
@@ -69,6 +68,7 @@ class ModelInfo:
     parameters: dict[str, int] = field(default_factory=dict)  # by component
     bytes: dict[str, int] = field(default_factory=dict)  # of the weights, by component
     load_time_s: float | None = None
+    ram_before_bytes: int | None = None  # RSS right before it was loaded: of libraries, and of what `Run.loaded_before` left
     load_ram_bytes: int | None = None  # growth of RSS: mapped weights come in later, at the first image
     switches: dict[str, bool] = field(default_factory=dict)
 
@@ -95,7 +95,7 @@ class Iteration:
     vram_process_bytes: int | None = _megabytes(N_("VRAM, this process, after"), shown=False)
     vram_source: str | None = None  # who told vram_device_bytes: nvml, GPUtil, torch
     ram_bytes: int | None = _megabytes(  # RSS
-        N_("RAM, at the end"), short=N_("RAM", "reading"), heading=N_("RAM use (MB)"), phrase=N_("of RAM at the end of an iteration"))
+        N_("RAM, at the end"), short=N_("RAM", "reading"), heading=N_("RAM use (MB)"))
     ram_peak_bytes: int | None = _megabytes(N_("RAM, peak"))  # highest RSS while it ran
     # RSS that no file backs and nobody shares: without mapped weights.
     ram_private_bytes: int | None = _megabytes(N_("RAM, private"))
@@ -150,6 +150,8 @@ SHOWN = [name for name, reading in READINGS.items() if reading.shown]
 TABLE1 = [name for name, reading in READINGS.items() if reading.heading]
 ONCE = {  # what `runs.facts` and `summary.summarize` know of a run beside the means of its readings
     "first_image_s": Reading(N_("First image"), SECONDS),
+    "ram_above_bytes": Reading(N_("RAM, added with the model"), MEGABYTES, scale=MB, digits=None,
+                               phrase=N_("of RAM above that of the libraries")),
     "time_s_median": Reading(N_("Median time"), SECONDS),
     "time_s_cv": Reading(N_("Coefficient of variation"), PERCENT, scale=0.01),
     "flops_per_image": Reading(N_("Work", "reading"), GFLOP, scale=1e9),
@@ -160,10 +162,10 @@ ONCE = {  # what `runs.facts` and `summary.summarize` know of a run beside the m
     "weights_bytes": Reading(N_("Weights", "reading"), MEGABYTES, scale=MB),
 }
 QUALITIES = {  # the figures that `Run.quality` may hold
-    "psnr_db": Reading(N_("PSNR", "quality"), DB, ranked=True),
-    "ssim": Reading(N_("SSIM", "quality"), ranked=True),
-    "sharpness": Reading(N_("Sharpness", "quality"), ranked=True),
-    "diversity": Reading(N_("Diversity", "quality"), ranked=True),
+    "psnr_db": Reading(N_("PSNR", "quality"), DB),
+    "ssim": Reading(N_("SSIM", "quality")),
+    "sharpness": Reading(N_("Sharpness", "quality")),
+    "diversity": Reading(N_("Diversity", "quality")),
     "clip_iqa": Reading(N_("CLIP-IQA", "quality")),
     "different_pictures": Reading(N_("Different pictures"), digits=None),
     "unet_calls": Reading(N_("UNet calls"), digits=None),
@@ -190,6 +192,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     set_aside: str | None = None  # why it does not count (see `runs.set_aside`)
     call: str | None = None  # the source text of what was measured
+    loaded_before: list[str] | None = None  # other models that its process had loaded, with their dtypes
     weights: Literal["none", "demo", "random", "published"] = "none"  # of the model, repeated here because folders and tables go by it
     profile: str = "none"
     schema: int = SCHEMA

@@ -10,7 +10,9 @@ CLOCK_SET = N_("the clock was set by {seconds} s during iteration {iteration}: i
 NO_QUALITY = N_("the quality of the pictures is missing: {error}")
 NO_DRIVER = N_("the GPU's driver gave no answer within {seconds} s and was not asked again: readings of the whole GPU are missing; check "
                "whether nvidia-smi answers")
-REMARKS = (BLACKENED, CLOCK_SET_BACK, CLOCK_SET, NO_QUALITY, NO_DRIVER)
+LIMIT_REACHED = N_("the limit of {n} iterations was reached before the mean time was known to ± {goal}: close other programs, or raise the "
+                   "limit")
+REMARKS = (BLACKENED, CLOCK_SET_BACK, CLOCK_SET, NO_QUALITY, NO_DRIVER, LIMIT_REACHED)
 
 
 def parts(remark: str) -> tuple[str, dict[str, str]]:

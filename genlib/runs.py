@@ -108,6 +108,8 @@ def _unfinished(run: Run, before: list[Run], iterations: int | None) -> Run | No
         too_many = iterations is not None and len(earlier.iterations) > iterations
         if earlier.finished is None and not too_many and _same(earlier, run) and not any(odd_pictures(earlier)) and hold(earlier.folder):
             earlier.resumed, earlier.warmup = True, []
+            known = None not in (earlier.loaded_before, run.loaded_before)
+            earlier.loaded_before = list(dict.fromkeys(earlier.loaded_before + run.loaded_before)) if known else None
             if run.model:  # the name of a folder, where an earlier version wrote its whole path
                 earlier.model.source, earlier.model.sha256 = run.model.source, run.model.sha256
             return earlier
@@ -258,7 +260,7 @@ def facts(run: Run) -> dict:
 
     KEY; device, cores and the machine's rates; start ("" for what is no date) and folder; origin, the results
     folder or archive that it is from; the instrument's warnings; first_image_s (the first warm-up's time);
-    flops_per_image, parameters, weights_bytes, load_time_s; `quality.<name>`.
+    flops_per_image, parameters, weights_bytes, load_time_s, ram_before_bytes; `quality.<name>`.
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {
@@ -268,6 +270,7 @@ def facts(run: Run) -> dict:
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()) or None,
         "weights_bytes": model and sum(model.bytes.values()) or None, "load_time_s": model and model.load_time_s,
+        "ram_before_bytes": model and model.ram_before_bytes,
     } | {f"quality.{name}": value for name, value in run.quality.items()}
 
 

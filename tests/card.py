@@ -1,12 +1,16 @@
-"""Stand-ins for NVML with one GPU or several, and a call that is measured once."""
+"""Stand-ins for processors, for NVML with one GPU or several, and a call that is measured once."""
 import sys
 from types import SimpleNamespace
 
 import psutil
+import torch
 
-from genlib import measure, nvml
+from genlib import device, measure, nvml
 
 MIB = 1024**2
+PROCESSORS = {  # kind, and whether it computes in bfloat16
+    "Tesla T4": ("cuda", False), "NVIDIA H100 80GB HBM3": ("cuda", True), "Apple M1 GPU": ("mps", True),
+    "Apple M1 GPU, macOS 13": ("mps", False), "AMD EPYC 7B12": ("cpu", False), "Intel Xeon Platinum 8481C": ("cpu", True)}
 
 
 class NVMLError(Exception):
@@ -77,6 +81,16 @@ def install(monkeypatch, card):
     monkeypatch.setitem(sys.modules, "pynvml", card)
     nvml._asker.cache_clear()
     return card
+
+
+def processor(monkeypatch, name):
+    """Let one of PROCESSORS be the one that models run on."""
+    kind, has_bfloat16 = PROCESSORS[name]
+    monkeypatch.setattr(device, "pick", lambda: torch.device(kind))
+    monkeypatch.setattr(device, "processor", lambda: name)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bfloat16 and not including_emulation)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: has_bfloat16)
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: has_bfloat16)
 
 
 def fail(message):

@@ -42,18 +42,20 @@ def record(**changes) -> dict:
         packages={"torch": "2.11.0"}, commit="abc", precision={"allow_tf32": False}, matmul_flops_per_s=2e13, bandwidth_bytes_per_s=2e11)
     model = dict(name="Stable Diffusion v1-4", weights="published", profile="thesis", source="CompVis/stable-diffusion-v1-4",
                  revision="133a", sha256=None, dtype="float16", parameters={"unet": 10**8}, bytes={"unet": 2 * 10**8}, load_time_s=2.0,
-                 load_ram_bytes=10**8, switches={"vae_slicing": False})
+                 ram_before_bytes=4 * 10**8, load_ram_bytes=10**8, switches={"vae_slicing": False})
     start = "2026-01-02T03:04:05.678901+00:00"
     return copy.deepcopy(dict(
         experiment="stable-diffusion", machine=machine, model=model, settings=dict(steps=50, prompt="", seed=0), variant="",
         method="genlib", started=start, finished=start, resumed=False, warmup=[iteration],
         iterations=[iteration | dict(time_s=1.5 + i / 10, images=[] if i else [named]) for i in range(3)], flops_per_image=8e13,
-        quality={"psnr_db": 30.0}, warnings=["a warning"], weights="published", profile="thesis", schema=1) | changes)
+        quality={"psnr_db": 30.0}, warnings=["a warning"],
+        loaded_before=["VAE of Stable Diffusion v1-4, float16"], weights="published", profile="thesis", schema=1) | changes)
 
 
 def with_text(text: str, **changes) -> dict:
     """A record with this text wherever any text may stand."""
-    made = record(experiment=text, variant=text, settings={"steps": 50, text: text}, quality={text: 1.0}, warnings=[text], profile=text)
+    made = record(experiment=text, variant=text, settings={"steps": 50, text: text}, quality={text: 1.0}, warnings=[text], profile=text,
+                  loaded_before=[text])
     made["machine"] |= dict(slug=text, device=text, driver=text, cpu=text, os=text, packages={text: text}, precision={text: text})
     made["model"] |= dict(name=text, source=text, dtype=text, profile=text, parameters={text: 1}, bytes={text: 1}, switches={text: True})
     for iteration in made["iterations"]:
@@ -85,6 +87,7 @@ _BAD = {  # values that may not stand at a place
     "machine.matmul_flops_per_s": [0, -1, INFINITE, HUGE], "machine.packages": [[], {"torch": 2}],
     "model": ["SD", []], "model.name": [None, 5, "\udfff"], "model.weights": ["turbo", None], "model.parameters": [{"unet": "1"}, []],
     "model.bytes": [{"unet": -1}, {"unet": HUGE}], "model.load_time_s": [-1, "2"],
+    "model.ram_before_bytes": [-1, True, "5", 1.5, HUGE], "loaded_before": ["text", [5], {}, ["\ud800"]],
     "settings": [None, [], "steps"], "settings.steps": ["\ud800", HUGE, NAN, INFINITE],
     "quality": [[], {"a": "1"}, {"a": True}, {"a": HUGE}, {"a": None}], "flops_per_image": [-1, True, NAN, HUGE, "1"],
     "experiment": [None, 5, "", "a\udc80", "W" * 5000], "variant": [None, 5, "W" * 5000], "method": [None, 7],
@@ -96,6 +99,7 @@ _ODD = {  # values that may stand there, if only just
     "iterations.0.error": ["", "out of memory"], "iterations.0.temperature_c": [-40.0], "iterations": [[]], "warmup": [[]],
     "settings": [{}, {"steps": "fifty"}, {"steps": [1, {"a": None}]}], "settings.steps": [None, True, "50", 12.5, 0, -3, 2**60],
     "quality": [{}, {"": 3.0}, {"psnr_db": INFINITE}, {"ssim": NAN}], "model": [None], "machine.device": [None, ""],
+    "model.ram_before_bytes": [None, 0, 10**18], "loaded_before": [None, [], ["a model"] * 300],
     "machine.cores": [None, 0], "flops_per_image": [None, 0], "folder": ["/etc"], "archive": ["x.zip"], "reference": [True],
     "unknown": [{"a": 1}]}
 

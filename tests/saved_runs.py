@@ -8,11 +8,14 @@ MB = 1024**2
 
 
 def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, ram=500 * MB,
-             readings=None, quality=None, sizes=None, dtype="float16", **changes):
+             readings=None, quality=None, sizes=None, dtype="float16", ram_before=None, **changes):
     """A finished run with these times, each iteration with `readings` and with `picture` pictures."""
     name = changes.pop("model", "Stable Diffusion v1-4")
-    info = runs.ModelInfo(name, weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {})
-    run = runs.begin(runs.Run(experiment, runs.Machine(machine, device="Tesla T4"), info, **changes), folder)
+    info = runs.ModelInfo(name, weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {},
+                          ram_before_bytes=ram_before)
+    if isinstance(machine, str):
+        machine = runs.Machine(machine, device="Tesla T4")
+    run = runs.begin(runs.Run(experiment, machine, info, **changes), folder)
     run.warmup, run.quality = [runs.Iteration(time_s=times[0] * 3)], quality or {}
     for i, time in enumerate(times):
         images = [Image.fromarray(np.full((16, 16, 3), 20 * i + 10 * n, dtype=np.uint8)) for n in range(picture)]

@@ -11,6 +11,7 @@ from unittest.mock import MagicMock
 import nbformat
 import pytest
 import torch
+from card import processor
 
 from genlib import device, measure
 
@@ -34,16 +35,17 @@ def names_in(code) -> set[str]:
 @pytest.fixture
 def execute(monkeypatch):
     """Run a notebook's cell with `load` as the loader; the variants that it would have measured."""
-    def execute(stem, cell, load, tried, own_model=lambda: None):
+    def execute(stem, cell, load, tried, own_model=lambda: None, own="float32", **others):
         source, variants = sources(stem)[cell], []
         monkeypatch.setattr(importlib.import_module("genlib.measure.sweep"), "repeat",
                             lambda call, variant, **options: variants.append(variant))
-        own = SimpleNamespace(model=SimpleNamespace(dtype="float32", weights="random"), image_files=MagicMock())
+        own = SimpleNamespace(model=SimpleNamespace(dtype=own, weights="random"), image_files=MagicMock())
         names = {name: MagicMock() for name in names_in(compile(source, stem, "exec"))}
-        names |= dict(device=device, measure=SimpleNamespace(sweep=measure.sweep, count_flops=MagicMock()), run=own, of_photograph=own,
-                      PRECISIONS_TRIED=tried, RESOLUTIONS_TRIED=tried, settings={}, print=print, dict=dict)
+        names |= dict(device=device, measure=SimpleNamespace(sweep=measure.sweep, count_flops=MagicMock()), run=own, alone=own,
+                      as_in_thesis=own, PRECISIONS_TRIED=tried, RESOLUTIONS_TRIED=tried, settings={}, print=print, dict=dict)
         names |= {LOADERS[stem]: SimpleNamespace(load=load, random_latents=lambda pipe, seed: None), MODELS[stem]: own_model(),
                   "draw": lambda G, seed: [None]}  # a mock would keep the model that it was called with
+        names |= others
         exec(source, names)
         return variants
 
@@ -101,35 +103,37 @@ def test_the_precision_that_the_run_itself_has_is_left_out_with_a_line(execute, 
 @pytest.mark.parametrize("stem", LOADERS)
 @pytest.mark.parametrize("tried, measured", [("auto", []), (["bfloat16"], ["precision-bfloat16"])])
 def test_what_the_processor_lacks_is_measured_only_if_it_is_asked_for_by_name(execute, monkeypatch, capsys, stem, tried, measured):
-    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: False)
-    monkeypatch.setattr(device, "_cpu_name", lambda: "An Old CPU")
+    processor(monkeypatch, "AMD EPYC 7B12")
     assert execute(stem, "precision", MagicMock(), tried) == measured
-    said = ("bfloat16: left out, An Old CPU has no instructions for it and might take many times as long; "
+    said = ("bfloat16: left out, AMD EPYC 7B12 has no instructions for it and might take many times as long; "
             'PRECISIONS_TRIED = ["bfloat16"] measures it all the same\n')
     assert (said in capsys.readouterr().out) == (tried == "auto")
 
 
-def test_a_processor_that_computes_in_bfloat16_is_tried_in_it_unasked(execute, monkeypatch):
-    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: True)
-    assert execute("1_stable_diffusion", "precision", MagicMock(), "auto") == ["precision-bfloat16"]
+@pytest.mark.parametrize("stem", LOADERS)
+@pytest.mark.parametrize("name, measured", [
+    ("Tesla T4", ["float32"]), ("NVIDIA H100 80GB HBM3", ["float32", "bfloat16"]), ("Apple M1 GPU", ["float32", "bfloat16"]),
+    ("AMD EPYC 7B12", []), ("Intel Xeon Platinum 8481C", ["bfloat16"])])
+def test_unasked_a_notebook_tries_what_the_processor_computes_in_beside_its_own(execute, monkeypatch, stem, name, measured):
+    processor(monkeypatch, name)
+    own = "float32" if device.pick().type == "cpu" else "mixed" if stem[0] == "3" else "float16"
+    assert execute(stem, "precision", MagicMock(), "auto", own=own) == [f"precision-{dtype}" for dtype in measured]
+
+
+@pytest.mark.parametrize("own, by_precision, measured", [
+    ("float16", ["float16", "float32", "bfloat16"], ["precision-float32"]), ("float16", ["float16", "bfloat16"], []),
+    ("float32", ["float32", "bfloat16"], [])])
+def test_the_face_for_the_vae_is_made_in_float32_too_where_that_is_not_its_own_and_the_vae_was_measured_in_it(
+        execute, own, by_precision, measured):
+    pipeline = SimpleNamespace(load=MagicMock())
+    assert execute("2_vae_round_trip", "common-precision", MagicMock(), None, own=own, by_precision=dict.fromkeys(by_precision),
+                   stable_diffusion=pipeline) == measured
+    assert [call.kwargs["dtype"] for call in pipeline.load.call_args_list] == ["float32"] * len(measured)
 
 
 def test_one_precision_that_is_no_list_is_one_sentence(execute):
     with pytest.raises(ValueError, match="PRECISIONS_TRIED is 'bfloat16': use \"auto\" or a list, as in"):
         execute("1_stable_diffusion", "precision", MagicMock(), "bfloat16")
-
-
-@pytest.mark.parametrize("kind, has_it", [("cuda", True), ("cuda", False), ("mps", True), ("mps", False)])
-def test_bfloat16_is_tried_on_gpus_that_compute_in_it(monkeypatch, capsys, kind, has_it):
-    monkeypatch.setattr(device, "pick", lambda: torch.device(kind))
-    monkeypatch.setattr(device, "_cpu_name", lambda: "Apple M1")
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it and not including_emulation)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
-    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: has_it)
-    assert device.other_precisions("auto", "float16") == ["bfloat16"] * has_it
-    name = "Tesla T4" if kind == "cuda" else "Apple M1 GPU"
-    assert (f"bfloat16: left out, {name} has no instructions for it" in capsys.readouterr().out) == (not has_it)
-    assert device.computes_in("float16") and device.computes_in("mixed") and device.computes_in("float32")
 
 
 def bound(source) -> set[str]:

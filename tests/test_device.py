@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from card import PROCESSORS, processor
 
 from genlib import device, measure, runs
 
@@ -59,6 +60,30 @@ def test_a_package_whose_installation_was_broken_off_is_left_out_and_the_record_
     monkeypatch.setattr(metadata, "version", lambda name: None if name == "pillow" else version(name))
     run = measure.repeat(lambda: None, experiment="e", iterations=1, warmup=0, results=tmp_path)
     assert "pillow" not in runs.read(run.folder / "run.json").machine.packages
+
+
+# --- precisions
+
+@pytest.mark.parametrize("name, own, tried", [
+    ("Tesla T4", "float16", ["float32"]), ("Tesla T4", "mixed", ["float32"]), ("NVIDIA H100 80GB HBM3", "float16", ["float32", "bfloat16"]),
+    ("NVIDIA H100 80GB HBM3", "mixed", ["float32", "bfloat16"]), ("NVIDIA H100 80GB HBM3", "bfloat16", ["float32"]),
+    ("Apple M1 GPU", "float16", ["float32", "bfloat16"]), ("Apple M1 GPU, macOS 13", "float16", ["float32"]),
+    ("AMD EPYC 7B12", "float32", []), ("Intel Xeon Platinum 8481C", "float32", ["bfloat16"])])
+def test_unasked_what_the_processor_computes_in_is_tried_beside_a_runs_own_and_a_line_says_what_it_lacks(
+        monkeypatch, capsys, name, own, tried):
+    processor(monkeypatch, name)
+    assert device.precisions("auto", own) == tried and capsys.readouterr().out == ""
+    assert device.other_precisions("auto", own) == tried
+    lacks = f"bfloat16: left out, {name} has no instructions for it"
+    out = capsys.readouterr().out
+    assert (lacks in out) == (not PROCESSORS[name][1]) and len(out.splitlines()) <= 1, "nothing is said of the run's own"
+    assert device.computes_in("float32") and (device.pick().type == "cpu" or device.computes_in("mixed"))
+
+
+def test_a_list_is_tried_as_it_is_but_for_the_runs_own(monkeypatch, capsys):
+    processor(monkeypatch, "AMD EPYC 7B12")
+    assert device.other_precisions(["bfloat16", "float32", "float16"], "float32") == ["bfloat16", "float16"]
+    assert capsys.readouterr().out == "float32: left out, the run itself has it\n"
 
 
 # --- the commit

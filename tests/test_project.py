@@ -112,7 +112,7 @@ def imports(path: Path) -> set[str]:
 
 WINGS = {  # and what their files may import
     "models": ("models", "device", "runs", "record", "files"),
-    "measure": ("measure", "device", "nvml", "runs", "record", "remarks"),
+    "measure": ("measure", "checks", "device", "nvml", "runs", "record", "remarks"),
     "quality": ("quality", "runs", "record"),
     "report": ("report", "runs", "record", "remarks", "experiments", "locale", "files", "escape", "pictures")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them

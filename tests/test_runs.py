@@ -59,6 +59,13 @@ def test_an_unfinished_run_of_the_same_settings_is_continued(tmp_path):
     assert [i.time_s for i in again.iterations] == [1.0] and again.warmup == []
 
 
+@pytest.mark.parametrize("first, second, both", [(["a"], ["b", "a"], ["a", "b"]), ([], [], []), (None, [], None), (["a"], None, None)])
+def test_a_continued_run_names_what_either_of_its_processes_had_loaded_before(tmp_path, first, second, both):
+    make_run(tmp_path, loaded_before=first)
+    again = make_run(tmp_path, loaded_before=second)
+    assert again.resumed and again.loaded_before == both
+
+
 @pytest.mark.parametrize("change", [
     dict(settings={"steps": 3}), dict(variant="v"), dict(method="thesis"), dict(machine=runs.Machine("some-gpu", packages={"torch": "9"})),
     dict(model=runs.ModelInfo("M", "demo", "thesis", "seed 1")), dict(model=runs.ModelInfo("M", "demo", "tuned", "seed 0")),
@@ -123,16 +130,17 @@ def test_a_finished_run_is_measured_anew(tmp_path):
     assert not make_run(tmp_path).resumed
 
 
-def test_load_has_one_row_an_iteration_of_the_newest_finished_run_of_each_key(tmp_path):
-    old = finish(make_run(tmp_path), 1.0, 1.0)
+def test_load_has_one_row_an_iteration_of_every_session_in_the_newest_environment_of_each_key(tmp_path):
+    old = finish(make_run(tmp_path, machine=runs.Machine("some-gpu", packages={"torch": "2.6"})), 9.0)
     old.started = "2020-01-01T00:00:00+00:00"
     old.save()
+    finish(make_run(tmp_path), 1.0)
     finish(make_run(tmp_path), 2.0, 3.0)
     finish(make_run(tmp_path, settings={"steps": 4}), 5.0)
     make_run(tmp_path, settings={"steps": 6})  # unfinished
     df = runs.load(tmp_path)
-    assert sorted(zip(df["settings"], df["iteration"], df["time_s"], strict=True)) == [
-        ('{"steps": 2}', 1, 2.0), ('{"steps": 2}', 2, 3.0), ('{"steps": 4}', 1, 5.0)]
+    assert sorted(zip(df["settings"], df["session"], df["iteration"], df["time_s"], strict=True)) == [
+        ('{"steps": 2}', 1, 1, 1.0), ('{"steps": 2}', 2, 1, 2.0), ('{"steps": 2}', 2, 2, 3.0), ('{"steps": 4}', 1, 1, 5.0)]
     assert set(runs.KEY) <= set(df.columns) and set(df["weights_bytes"]) == {12}
 
 
@@ -287,7 +295,9 @@ def test_runs_of_an_earlier_version_are_read_to_the_figures_that_it_printed():
 
 def test_a_run_of_an_earlier_version_is_written_back_as_it_was():
     for file in (EARLIER / "cpu-amd-epyc").rglob("run.json"):
-        assert json.loads(runs.read(file).to_json()) == json.loads(file.read_text(encoding="utf-8")) | {"call": None}, file
+        made = json.loads(file.read_text(encoding="utf-8"))
+        made["model"]["ram_before_bytes"] = None
+        assert json.loads(runs.read(file).to_json()) == made | dict.fromkeys(["call", "loaded_before", "set_aside"]), file
 
 
 # --- which run counts
@@ -335,22 +345,25 @@ def test_a_start_in_the_future_does_not_hide_the_newest_run_and_a_line_says_so(t
     save_at(tmp_path / "wrong-clock", 9.0, "2199-01-01T00:00:00+00:00", written=1e9)
     save_at(tmp_path / "newest", 1.0, "2024-01-01T00:00:00+00:00", written=1.7e9)
     with pytest.warns(UserWarning, match="claims to have started in the future .*: the time of its file counts"):
-        assert counting(tmp_path) == [1.0]
+        assert Report(tmp_path).everything["run"].iloc[0].iterations[0].time_s == 1.0
 
 
 @pytest.mark.parametrize("started", ["published", "", None, "2024-13-45", "0001-01-01T00:00:00"])
 def test_what_is_no_date_comes_before_any_date(tmp_path, started):
     save_at(tmp_path / "no-date", 9.0, started, written=1.9e9)
     save_at(tmp_path / "dated", 1.0, "1999-01-01T00:00:00+00:00", written=1e9)
-    assert counting(tmp_path) == [1.0]
+    assert Report(tmp_path).everything["run"].iloc[0].iterations[0].time_s == 1.0
 
 
-def test_what_an_overwritten_archive_held_does_not_count_as_ones_own(tmp_path):
+def test_what_an_overwritten_archive_held_is_a_session_but_not_ones_own(tmp_path):
     for time_s, year in (1.0, 2023), (9.0, 2024):
         save_at(tmp_path / f"colab{year}", time_s, f"{year}-01-01T00:00:00+00:00")
         (tmp_path / "results").mkdir(exist_ok=True)
         archives.pack(tmp_path / f"colab{year}").replace(tmp_path / "results" / "colab.zip")
-        assert counting(tmp_path / "results") == [time_s]
+        runs.load(tmp_path / "results")
+    assert sorted(counting(tmp_path / "results")) == [1.0, 9.0]
+    save_at(tmp_path / "results", 5.0, "2020-01-01T00:00:00+00:00")
+    assert counting(tmp_path / "results") == [5.0]
 
 
 def test_two_archives_of_the_same_run_bring_no_warning(tmp_path, recwarn):

@@ -1,7 +1,7 @@
 """genlib doctor: what this machine can do, and what each notebook will take on it."""
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import getproxies
@@ -17,8 +17,8 @@ UNKNOWN = "–"
 
 class _Image(NamedTuple):
     """The forecast for one image of an experiment."""
-    time_s: float
-    memory_bytes: int
+    time_s: Callable[[str], float]  # by precision
+    memory_bytes: int  # in the precision of this machine: what needs more is left out where it does not fit
 
 
 def add(commands):
@@ -52,11 +52,19 @@ def examine() -> list[str]:
         + (f" · no GPU is visible with CUDA_VISIBLE_DEVICES={hidden!r}" if hidden is not None else ""),
         f"rates      {flops_per_s / 1e9:.0f} GFLOP/s in {name} matrix products, {bytes_per_s / 1e9:.0f} GB/s copied",
         f"weights    demo and random need no download · published {_published()}",
-        f"precision  {name}" + (" · float16 is for GPUs" if where.type == "cpu" else " · float32 with dtype='float32'")
-        + "".join(f" · {other} when asked{'' if device.computes_in(other) else ', without instructions for it: many times slower'}"
-                  for other in device.TRIED_BY_ITSELF),
-        f"profile    thesis · tuned: {', '.join(tuned)}", "", *_forecasts(dtype, flops_per_s, free),
+        _precision(name),
+        f"profile    thesis · tuned: {', '.join(tuned)}", "", *_forecasts(dtype, free),
         f"missing    {notebook.missing() or 'nothing'}"]
+
+
+def _precision(own: str) -> str:
+    """The line that says what the models run in, and what else the notebooks try."""
+    from genlib import device
+
+    parts = [f"precision  {own}", *[f"the notebooks also try {name}" for name in [" and ".join(device.precisions("auto", own))] if name]]
+    parts += ["float16 is for GPUs"] * (device.pick().type == "cpu")
+    return " · ".join(parts + [f"{name} when asked, without instructions for it: many times slower"
+                               for name in device.TRIED_BY_ITSELF if not device.computes_in(name)])
 
 
 def _published() -> str:
@@ -81,52 +89,66 @@ def _published() -> str:
     return "can be downloaded"
 
 
-def _forecasts(dtype, flops_per_s: float, free: int) -> list[str]:
+def _forecasts(dtype, free: int) -> list[str]:
     """A line for each experiment, between a head and a note."""
-    from genlib import device
     from genlib.commands import forecast
 
-    kind, each_s, columns = device.pick().type, forecast.operation_s(dtype), []
+    own, each_s, columns = str(dtype).removeprefix("torch."), forecast.operation_s(dtype), []
     for size in "demo", "random":
         calls, column = forecast.calls(size, dtype), {}
         for entry in filter(lambda entry: entry.parts, EXPERIMENTS):
             work = forecast.of_image(entry, calls, notebook.parameters(entry.notebook).get("STEPS", STEPS))
-            column[entry.slug] = _Image(forecast.time_s(work, flops_per_s, each_s, kind), forecast.memory_bytes(work, kind))
+            column[entry.slug] = _image(work, each_s)
         columns.append(column)
     lines = [f"{'':24}{'demo weights':>30}{'random or published weights':>34}"]
     for entry in EXPERIMENTS:
         number = notebook.number(entry.notebook) if entry.notebook else UNKNOWN
-        demo, full = (_cell(entry, column, free) for column in columns)
+        demo, full = (_cell(entry, column, own, free) for column in columns)
         lines.append(f"{number} {entry.slug:20}  {demo:>30}{full:>36}")
     whole = "the whole notebook, " if any(notebook.parameters(entry.notebook) for entry in EXPERIMENTS) else ""
     return [*lines, "", f"An image, {whole}memory at the peak; a forecast, on a quiet machine mostly within a factor of two."]
 
 
-def _cell(entry: Experiment, column: Mapping[str, _Image], free: int) -> str:
+def _image(work, each_s: float) -> _Image:
+    """The forecast for an image that takes this work, at this machine's rates in any precision."""
+    from genlib import device
+    from genlib.commands import forecast
+    from genlib.measure import machine_rates
+
+    kind = device.pick().type
+    return _Image(lambda precision: forecast.time_s(work, machine_rates(precision)[0], each_s, kind), forecast.memory_bytes(work, kind))
+
+
+def _cell(entry: Experiment, column: Mapping[str, _Image], own: str, free: int) -> str:
     """An image of the experiment; then its whole notebook, with the memory of the largest model in it."""
     if entry.slug not in column:
         return UNKNOWN
     in_notebook = [other for other in EXPERIMENTS if other.notebook == entry.notebook] if entry.notebook else [entry]
     needed = max(column[other.slug].memory_bytes for other in in_notebook if other.slug in column)
-    whole_s = _whole_s(in_notebook, column)
-    return (f"{_span(column[entry.slug].time_s)} an image, {f'{_span(whole_s)}, ' if whole_s else ''}{needed / 1024**3:.1f} GiB"
+    whole_s = _whole_s(in_notebook, column, own)
+    return (f"{_span(column[entry.slug].time_s(own))} an image, {f'{_span(whole_s)}, ' if whole_s else ''}{needed / 1024**3:.1f} GiB"
             f"{'' if needed < free else ', does not fit'}")
 
 
-def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image]) -> float | None:
+def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: str) -> float | None:
     """Forecast of a notebook's time, by the images of all its experiments; None where they cannot be counted.
 
     That is so in an installed package, which has no notebooks, and for an experiment without a forecast.
+    Images in other precisions than `own`, that of this machine, are counted by the rates in these.
     """
     from genlib import device
 
     parameters = notebook.parameters(in_notebook[0].notebook)
     if not parameters or not all(entry.images and entry.slug in column for entry in in_notebook):
         return None
+    whole_s = AROUND_S
     try:
-        if "PRECISIONS_TRIED" in parameters:
-            parameters["PRECISIONS_TRIED"] = device.precisions(parameters["PRECISIONS_TRIED"])
-        return AROUND_S + sum(entry.images(parameters) * column[entry.slug].time_s for entry in in_notebook)
+        tried = device.precisions(parameters.get("PRECISIONS_TRIED", []), own)
+        for entry in in_notebook:
+            time_s, plain = column[entry.slug].time_s, entry.images(parameters | dict(PRECISIONS_TRIED=[]))
+            whole_s += plain * time_s(own)
+            whole_s += sum((entry.images(parameters | dict(PRECISIONS_TRIED=[name])) - plain) * time_s(name) for name in tried)
+        return whole_s
     except TypeError:  # a parameter that is no literal: nothing can be counted
         return None
     except KeyError as error:

@@ -37,7 +37,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
     check_iterations(iterations)
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
-                              method="thesis", variant="as-in-thesis"), results, iterations)
+                              method="thesis", variant="as-in-thesis", loaded_before=device.loaded_before(model)), results, iterations)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     for index in range(len(run.iterations), iterations):

@@ -13,25 +13,30 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from genlib import device, nvml, runs
-from genlib.measure import source
+from genlib import checks, device, nvml, runs
+from genlib.measure import enough, source
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
 from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE1
 from genlib.remarks import NO_DRIVER, NO_QUALITY
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+checks.reader()  # made with the imports: as a run begins, its memory would count as the model's
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,
-           warmup: int = 1, variant: str = "", quality: Callable[[list[Image.Image]], dict[str, float]] | None = None,
-           results="results") -> runs.Run:
+           until: float | None = None, limit: int = 100, warmup: int = 1, variant: str = "",
+           quality: Callable[[list[Image.Image]], dict[str, float]] | None = None, results="results") -> runs.Run:
     """Measure `iterations` calls of `generate`, after `warmup` that do not count, and keep the record.
 
     `generate()` returns a list of PIL images, or None. If it has a parameter without a default, it gets the
     index of the iteration, from 0 (the warm-up gets 0 too), so that a continued run draws what it would have
     drawn anyway. The record and the pictures are saved after every iteration. An unfinished run of the same
     machine, versions and settings is continued; a finished one is left alone and a new one begins.
+
+    until: such as 0.02: `iterations` are then the least, and more are measured until the mean time is known
+    to ± 2 % (half of its 95 % interval), which is judged from the 15th on (`enough.known` says why), or until
+    there are `limit`. A line says which it was; where it was the limit, so do the run's warnings.
 
     `quality(pictures)` judges the run after its last iteration. It gets the saved pictures of all iterations,
     in order, in one flat list, and returns figures by name. If it fails, only these figures are lost: a line
@@ -40,19 +45,23 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     Running out of memory ends the run with an iteration whose `error` says so. Pictures of NaN or infinite
     values, as the loaders' models mark them, are not kept, and their iteration's `error` says why. Any other
     exception of `generate` is raised and leaves the run unfinished. Raises ValueError if `iterations` is not
-    at least 1, and TypeError or ValueError if `generate` returns what cannot be kept as PNGs; the warm-up
-    shows it first.
+    at least 1, `until` not between 0 and 1 or `limit` less than `iterations`, and TypeError or ValueError if
+    `generate` returns what cannot be kept as PNGs; the warm-up shows it first.
     """
     check_iterations(iterations)
+    if until is not None:
+        enough.check_until(until, iterations, limit)
+    most = iterations if until is None else limit
     call = takes_index(generate)
     run = runs.begin(runs.Run(experiment=experiment, machine=device.describe(), model=model, settings=settings or {},
-                              variant=variant, call=source.of_call(generate)), results, iterations)
+                              variant=variant, call=source.of_call(generate), loaded_before=device.loaded_before(model)),
+                      results, most)
     done = len(run.iterations)
     device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:
         print(f"{variant}:")
     if run.resumed:
-        print(f"continues the run of {run.started}, which was interrupted after {done} of {iterations} iterations")
+        print(f"continues the run of {run.started}, which was interrupted after {done} of {'at most ' * bool(until)}{most} iterations")
     for number in range(warmup):
         iteration, _ = measure(call, 0)
         run.warmup.append(iteration)
@@ -60,16 +69,20 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
         if iteration.out_of_memory:  # as the next call would be
             run.iterations.append(iteration)
             return finish(run)
-    for index in range(done, iterations):
+    for index in range(done, most):
+        if until and enough.reached(run, until, iterations):
+            break
         iteration, images = measure(call, index)
         iteration.images = run.save_images(None if iteration.error else images, f"iteration_{index + 1}")
         if BLACKENED in doubts(images) and BLACKENED not in run.warnings:
             run.warnings.append(BLACKENED)
         run.iterations.append(iteration)
         run.save()
-        print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
+        print(f"iteration {index + 1}/{most}: {describe(iteration)}{enough.progress(run, until) if until else ''}", flush=True)
         if iteration.out_of_memory:
             break
+    if until:
+        enough.conclude(run, until)
     if quality:
         judge(run, quality)
     return finish(run)

@@ -14,7 +14,8 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
 
     `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
     model: a condition's call is let go before the next one is made, so that every peak is that of one model.
-    A condition that does not fit into memory is left out with a printed line; other exceptions are raised.
+    A condition is left out with a printed line where it does not fit into memory, or where `make` raises
+    ConnectionError or FileNotFoundError for a model that cannot be had; other exceptions are raised.
 
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
@@ -29,7 +30,8 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
             measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
                                          warmup=warmup, variant=variant, quality=quality, results=results)
         except Exception as error:
-            if not device.is_out_of_memory(error):
+            not_to_be_had = call is None and isinstance(error, (ConnectionError, FileNotFoundError))
+            if not (not_to_be_had or device.is_out_of_memory(error)):
                 raise
             print(f"{variant}: left out. {first_line(error)}")
     return measured

@@ -1,6 +1,7 @@
 """Tensors to PIL pictures and back; which of them show nothing; grids; the test photograph."""
 import math
 from functools import wraps
+from importlib import resources
 
 import numpy as np
 import torch
@@ -114,6 +115,6 @@ def difference(a: Image.Image, b: Image.Image, gain: float = 4) -> Image.Image:
 
 def photograph(size: int) -> Image.Image:
     """A photograph, `size` x `size`: scikit-image's astronaut, Eileen Collins (NASA, public domain)."""
-    from skimage import data
-
-    return Image.fromarray(data.astronaut()).resize((size, size), Image.Resampling.LANCZOS)
+    with resources.files("skimage.data").joinpath("astronaut.png").open("rb") as file:  # its reader would load 8 MB of libraries
+        picture = Image.open(file).convert("RGB")
+    return picture.resize((size, size), Image.Resampling.LANCZOS)

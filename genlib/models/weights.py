@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import diffusers
+import diffusers.guiders  # which loading a pipeline would import, and moving a network the hooks:
+import diffusers.hooks  # noqa: F401  # neither is to count as a model's memory
 import psutil
 import torch
 import transformers
@@ -223,14 +225,16 @@ def _remove_leftovers(path: Path) -> None:
 
 @contextmanager
 def loading(info: ModelInfo):
-    """Fill in what loading took: time (device synchronised) and the growth of RSS.
+    """Fill in RSS before the model, and what loading took: time (device synchronised) and the growth of RSS.
 
-    Raises MemoryError, with what may help, if the model does not fit.
+    A model that was loaded is then one of `device.loaded`. Raises MemoryError, with what may help, if it does
+    not fit.
     """
     gc.collect()  # tuned networks refer to themselves, so a discarded one may still hold its memory
     process = psutil.Process()
-    ram, start = process.memory_info().rss, time.perf_counter()
     try:
+        device.synchronize()  # sets up a GPU that was not in use yet, which takes RAM that is no model's
+        info.ram_before_bytes, start = process.memory_info().rss, time.perf_counter()
         yield info
     except Exception as error:
         if not device.is_out_of_memory(error):
@@ -240,7 +244,8 @@ def loading(info: ModelInfo):
                           f"{device.describe().device} ({free / 1024**3:.1f} GiB free): close other programs and notebooks, use "
                           "dtype='float16' on a GPU, or weights='demo'") from None
     device.synchronize()
-    info.load_time_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - ram
+    info.load_time_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - info.ram_before_bytes
+    device.loaded.append(info)
 
 
 def count(info: ModelInfo, **components: torch.nn.Module) -> None:

@@ -4,26 +4,28 @@ import pandas as pd
 
 from genlib.experiments import find
 from genlib.locale import N_
-from genlib.locale.numbers import span
-from genlib.record import MB, QUALITIES, READINGS
-from genlib.report import cells
-from genlib.report.summary import readings
-from genlib.runs import Run
+from genlib.record import MB, ONCE, QUALITIES, READINGS
+from genlib.report import cells, statistics
+from genlib.report.summary import by_session
+from genlib.report.tables.sessions import of_one_session
+from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 
-REAL_TIME_S = 1 / 25  # an image of film; slower is seen as single pictures
-WEAK_BYTES = 4 * 1024**3  # memory of a small graphics card
-LEAST = 3  # times for a test of spread: two are always equally far from their median
-SPREAD_P = 0.05  # chance that the test finds a difference among spreads that are equal
+LEAST_TIMES, LEAST_DISTANCES = 3, 4  # for a test of spread: of a session, and from the medians of all sessions
+OF_ITS_OWN = N_("PSNR and SSIM compare a picture with its own original only")
+QUALITIES_TOLD = {  # and what each cannot tell
+    "psnr_db": OF_ITS_OWN, "ssim": OF_ITS_OWN,
+    "sharpness": N_("sharpness does not say whether a picture shows a face"),
+    "diversity": N_("diversity is that of a few pictures and says little of a model’s range")}
 
 
 def conclude(report) -> list[str]:
     """Sentences with their figures: the fastest, smallest and most stable model, quality, which model for
     which use.
 
-    Models whose 95 % intervals overlap or are unknown are not ranked in time, nor those in stability whose
-    spreads no test can tell apart; with unlike numbers of steps nothing is ranked. A figure that no run has
-    gives no sentence. The last sentence says what the figures cannot tell. An experiment that contains
-    another is left out beside it, and a sentence says so. Of random weights no quality is told.
+    Models that no test can tell apart are not ranked in time or stability, and with unlike numbers of steps
+    nothing is. A figure that no run has gives no sentence. The last sentence says what the figures cannot
+    tell. An experiment that contains another is left out beside it, and a sentence says so. Quality is not
+    ranked, and of random weights not told.
     """
     runs = report.rows.dropna(subset=["time_s"])
     if runs.empty:
@@ -33,19 +35,19 @@ def conclude(report) -> list[str]:
                            part=_name(report, find(slug).contains)) for slug in wholes]
     runs = runs.drop(wholes)
     denoised = runs["steps"].dropna()
-    if unlike := denoised.nunique() > 1:
+    if denoised.nunique() > 1:
         names = "; ".join(cells.with_steps(report, slug) for slug in denoised.index)
         ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models=names)]
     else:
         ranked = [*_fastest(report, runs), *_smallest(report, runs), *_more_stable(report, runs)]
-    return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_best(report, runs, ranked=not unlike),
+    return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_quality(report, runs),
             *_for_real_time(report, runs), *_for_little_memory(report, runs), *_by_text(report, runs), _limits(report, runs)]
 
 
 def _limits(report, runs: pd.DataFrame) -> str:
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
                           n=cells.counts(runs))
-    return f"{sentence} {report.say(cells.WEIGHTS[runs['weights'].iloc[0]][1])}".strip()
+    return " ".join(filter(None, [sentence, of_one_session(report), report.say(cells.WEIGHTS[runs["weights"].iloc[0]][1])]))
 
 
 def _name(report, slug: str) -> str:
@@ -65,93 +67,127 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
     ranked = runs.sort_values("time_s")
     if len(ranked) < 2:
         return []
-    first, second, last = ranked.iloc[0], ranked.iloc[1], ranked.iloc[-1]
-    if ranked["time_s_low"].isna().any():
-        times = _listed(report, {slug: report.significant(time, 3) for slug, time in ranked["time_s"].items()})
+    times = {slug: by_session(row["runs"], "time_s") for slug, row in ranked.iterrows()}
+    first, last, rivals, p = ranked.iloc[0], ranked.iloc[-1], rivals_of_first(times), report.rounded(statistics.ALPHA, 2)
+    if rivals is None:
+        seconds = _listed(report, {slug: report.significant(time, 3) for slug, time in ranked["time_s"].items()})
         return [report.say("Of one iteration no interval is known, so that times are not ranked. Seconds an image: {figures}.",
-                           figures=times)]
-    if not first["time_s_high"] < second["time_s_low"]:
-        return [report.say("{first} ({first_s} s) and {second} ({second_s} s) cannot be told apart in time: the 95 % intervals overlap.",
-                           first=_name(report, first.name), second=_name(report, second.name),
-                           first_s=cells.interval(report, first), second_s=cells.interval(report, second))]
-    times = last["time_s"] / first["time_s"]
-    longer = report.say(N_("{times} times as long", "fraction"), times=report.rounded(times, 1)) if times < 10 else \
-        report.count("{n} times as long", "{n} times as long", round(times))
-    return [report.say("Fastest is {model}: {time} s an image; {slowest} takes {slowest_s} s, {longer}.",
-                       model=_name(report, first.name), time=report.significant(first["time_s"], 3), slowest=_name(report, last.name),
-                       slowest_s=report.significant(last["time_s"], 3), longer=longer)]
+                           figures=seconds)]
+    if rivals:
+        intervals = {slug: report.say("({interval} s)", interval=cells.interval(report, row)) for slug, row in ranked.iterrows()}
+        return [report.say("Which model is fastest is not known: {model} {interval} cannot be told apart in time from {others} (Welch’s "
+                           "test, p ≥ {p}).", model=_name(report, first.name), interval=intervals[first.name],
+                           others=_listed(report, {slug: intervals[slug] for slug in rivals}), p=p),
+                _how_many(report, [times[slug] for slug in (first.name, *rivals)])]
+    ratio = last["time_s"] / first["time_s"]
+    longer = report.say(N_("{times} times as long", "fraction"), times=report.rounded(ratio, 1)) if ratio < 10 else \
+        report.count("{n} times as long", "{n} times as long", round(ratio))
+    return [report.say("Fastest is {model}: {time} s an image; {slowest} takes {slowest_s} s, {longer} (Welch’s test against each of the "
+                       "others, p < {p}).", model=_name(report, first.name), time=report.significant(first["time_s"], 3),
+                       slowest=_name(report, last.name), slowest_s=report.significant(last["time_s"], 3), longer=longer, p=p)]
+
+
+def rivals_of_first(times: dict[str, list[np.ndarray]]) -> list[str] | None:
+    """Of models and their sessions, fastest first: those that may be as fast as the first; None if not known.
+
+    The first is the fastest only without rivals, told apart from every other one: such an intersection-union
+    test needs no correction for their number (Berger 1982). Of equal models one is called the fastest in at
+    most 5 % of cases.
+    """
+    first, *others = times.values()
+    if any(np.isnan(statistics.p_equal(first, other)) for other in others):
+        return None
+    return [slug for slug in list(times)[1:] if not statistics.is_less(first, times[slug])]
+
+
+def _how_many(report, times: list[list[np.ndarray]]) -> str:
+    """How many would tell the first model apart from each of the others: sessions, if all have several."""
+    several = min(map(len, times)) > 1
+    first, *others = times if several else [sessions[-1:] for sessions in times]
+    found = [statistics.enough(first, other) for other in others]
+    if None in found:
+        return report.say(N_("They differ so little that even {n} sessions of each would not tell them apart.") if several else
+                          N_("They differ so little that even {n} iterations of each would not tell them apart."), n=statistics.MOST)
+    return report.say(N_("To tell them apart takes about {n} sessions of each, with as many iterations as now, if they really differ as "
+                         "much as measured (power {percent} %).") if several else
+                      N_("To tell them apart takes about {n} iterations of each, if they really differ as much as measured (power "
+                         "{percent} %)."), n=max(found), percent=report.rounded(100 * statistics.POWER, 0))
 
 
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
-    """By Table 1's readings: VRAM's peak, or RAM at the end where it is the experiment's own."""
+    """By VRAM's peak; without a GPU by RAM above that before the model, where all that have RAM of their own
+    tell it and it differs by more than what the libraries take does from process to process."""
     in_vram = runs["vram_peak_bytes"].notna().all()
-    sizes = (runs["vram_peak_bytes"] if in_vram else runs["ram_bytes"][_own_ram(runs)].dropna()).sort_values()
+    sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_above_bytes"][_own_ram(runs)]
+    if not in_vram and len(unknown := sizes.index[sizes.isna()]):
+        return [report.say("The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is "
+                           "not known of {models}.", models=_names(report, unknown))]
+    sizes = sizes.sort_values()
     shown = [report.rounded(size / MB, 0) for size in sizes]
-    if len(set(shown)) < 2:
+    if len(set(shown)) < 2 or not in_vram and np.ptp(sizes) <= cells.FLOOR_MB * MB:
         return []
     return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say(READINGS[sizes.name].phrase),
+                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say((READINGS | ONCE)[sizes.name].phrase),
                        largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
 
 
 def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
     """Whose RAM is not told, where no VRAM is told instead."""
-    shared = [slug for slug in runs.index if not find(slug).own_ram and runs["vram_peak_bytes"].isna().any()]
+    shared = runs.index[[not own for own in _own_ram(runs)]] if runs["vram_peak_bytes"].isna().any() else []
     return [report.say("The RAM of {models} is left out: its process may hold what ran in it before.",
-                       models=_names(report, shared))] * bool(shared)
+                       models=_names(report, shared))] * bool(len(shared))
 
 
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
-    return [find(slug).own_ram for slug in runs.index]
+    return [cells.own_ram(row) for _, row in runs.iterrows()]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
-    spread = runs["time_s_cv"].dropna().sort_values()
+    spread = (runs["time_s_within"] / runs["time_s"]).dropna().sort_values()
     if len(spread) < 2:
         return []
     shares = {slug: report.rounded(100 * share, 1) for slug, share in spread.items()}
     least, most, pairs = spread.index[0], spread.index[-1], len(spread) * (len(spread) - 1) / 2
-    if pairs * _p_of_equal_spreads(runs.loc[[least, most]]) < SPREAD_P:  # Bonferroni: the pair was chosen among all
-        return [report.say("{model} is more stable than {other}: its time varies by {percent} %, that of {other} by {other_percent} % "
-                           "(Brown–Forsythe test with Bonferroni’s correction, p < {p}).",
+    p = p_of_equal_spreads(*(by_session(runs.loc[slug, "runs"], "time_s") for slug in (least, most)))
+    if pairs * p < statistics.ALPHA:  # Bonferroni: the pair was chosen among all
+        return [report.say("{model} is more stable than {other}: within a session its time varies by {percent} %, that of {other} by "
+                           "{other_percent} % (Brown–Forsythe test with Bonferroni’s correction, p < {p}).",
                            model=_name(report, least), other=_name(report, most),
-                           percent=shares[least], other_percent=shares[most], p=report.rounded(SPREAD_P, 2))]
+                           percent=shares[least], other_percent=shares[most], p=report.rounded(statistics.ALPHA, 2))]
     figures = _listed(report, {slug: f"{shares[slug]} %" for slug in runs.index if slug in shares})
-    return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.",
-                       n=span(sorted(runs.loc[spread.index, "n"])), figures=figures)]
+    return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.", n=cells.counts(runs.loc[spread.index]),
+                       figures=figures)]
 
 
-def _p_of_equal_spreads(runs: pd.DataFrame) -> float:
-    """Brown and Forsythe's test (1974) of times over their median, normal or not; NaN for too few."""
-    from scipy.stats import levene
+def p_of_equal_spreads(*rows: list[np.ndarray]) -> float:
+    """Brown and Forsythe's test (1974) of times over their session's median; NaN for too few, or no spread.
 
-    relative = [times / times.median() for times in (readings(run.good, "time_s") for run in runs["run"])]
-    if min(map(len, relative)) < LEAST or max(map(np.ptp, relative)) == 0:
+    It is an analysis of variance of the distances from the median (scipy.stats.f_oneway). The smallest of
+    each session is left out, which is 0 or stands twice whatever the spread: with it, ten sessions of three
+    and one of thirty were told apart in 21 % of cases of equal spreads (Hines & Hines 2000).
+    """
+    from scipy.stats import f_oneway
+
+    rows = [[np.sort(np.abs(times / np.median(times) - 1))[1:] for times in row if len(times) >= LEAST_TIMES] for row in rows]
+    far = [np.concatenate([[], *distances]) for distances in rows]
+    if min(map(len, far)) < LEAST_DISTANCES or max(map(np.ptp, far)) == 0:
         return float("nan")
-    return float(levene(*relative, center="median").pvalue)
+    return float(f_oneway(*far).pvalue)
 
 
-def _best(report, runs: pd.DataFrame, ranked: bool) -> list[str]:
+def _quality(report, runs: pd.DataFrame) -> list[str]:
+    """The figures, unranked, and what they cannot tell."""
     if runs["weights"].iloc[0] == "random":  # whose pictures are noise
         return []
-    sentences, shown = [], set()
-    for name, reading in QUALITIES.items():
-        values = runs[f"quality.{name}"].dropna().sort_values(ascending=False) if f"quality.{name}" in runs else []
-        if not reading.ranked or not len(values):
-            continue
-        shown.add(name)
-        texts = [cells.figure(report, value, reading) for value in values]
-        figures, measure = _listed(report, dict(zip(values.index, texts, strict=True))), cells.head(report, reading)
-        if ranked and len(texts) > 1 and texts[0] != texts[1]:
-            sentences.append(report.say("{measure}: {figures}; the highest is that of {model}.", measure=measure, figures=figures,
-                                        model=_name(report, values.index[0])))
-        else:
-            sentences.append(f"{measure}: {figures}.")
-    limits = {"sharpness": N_("sharpness does not say whether a picture shows a face"),
-              "diversity": N_("diversity is that of a few pictures and says little of a model’s range"),
-              "psnr_db": N_("PSNR and SSIM compare a picture with its own original only")}
-    said = "; ".join(report.say(limit) for name, limit in limits.items() if name in shown)
-    return sentences + [report.say("What these figures cannot tell: {limits}.", limits=said)] * bool(said)
+    sentences, limits = cells.of_originals(report, runs), {}
+    told = {"psnr_db", "ssim"} if sentences else set()
+    for name, limit in QUALITIES_TOLD.items():
+        values = runs[f"quality.{name}"].dropna() if f"quality.{name}" in runs else []
+        if len(values):
+            figures = {slug: cells.figure(report, value, QUALITIES[name]) for slug, value in values.items()}
+            sentences += [] if name in told else [f"{cells.head(report, QUALITIES[name])}: {_listed(report, figures)}."]
+            limits[report.say(limit)] = None  # once
+    return sentences + [report.say("What these figures cannot tell: {limits}.", limits="; ".join(limits))] * bool(limits)
 
 
 def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
@@ -165,7 +201,7 @@ def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
 def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     """On a GPU by what the device held, which is more than the allocator's; else by the process's peak."""
     if runs["vram_peak_bytes"].notna().any():
-        peaks = pd.Series({slug: _held_by_device(run) for slug, run in runs["run"].items()})
+        peaks = pd.Series({slug: held_by_device(run) for slug, run in runs["run"].items()})
         fits = N_("For weak machines (4 GB of VRAM) these serve: {models}. The device held at most, in MB: {figures}.")
         none = N_("For weak machines (4 GB of VRAM) none serves. The device held at most, in MB: {figures}.")
         unknown = peaks.index[peaks.isna()]
@@ -180,11 +216,6 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
         [report.say("Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.",
                     models=_names(report, unknown))] * bool(len(unknown))
-
-
-def _held_by_device(run: Run) -> float:
-    """The most that the GPU held during an iteration, without what other processes held; NaN if unknown."""
-    return (readings(run.good, "vram_device_bytes") - readings(run.good, "vram_others_bytes").fillna(0)).max()
 
 
 def _by_text(report, runs: pd.DataFrame) -> list[str]:

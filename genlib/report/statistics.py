@@ -22,12 +22,6 @@ class Estimate(NamedTuple):
     between: float
 
 
-class Enough(NamedTuple):
-    """So many iterations in each of so many sessions, for either row."""
-    iterations: int
-    sessions: int
-
-
 def estimate(row: list[np.ndarray]) -> Estimate:
     """The mean over the sessions' means, its 95 % interval and both spreads; NaN for what is not known.
 
@@ -66,7 +60,13 @@ def p_equal(a: list[np.ndarray], b: list[np.ndarray]) -> float:
     return float(2 * t.sf(difference / error, fewer - 1))
 
 
-def enough(a: list[np.ndarray], b: list[np.ndarray]) -> Enough | None:
+def is_less(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    """Whether `p_equal` tells the mean of `a` to be below that of `b`."""
+    first, second = map(_independent, _comparable(a, b))
+    return p_equal(a, b) < ALPHA and _mean(first) < _mean(second)
+
+
+def enough(a: list[np.ndarray], b: list[np.ndarray]) -> int | None:
     """How many tell two rows apart by `p_equal` in about 80 % of cases, if their means differ as it seems.
 
     Where both rows have several sessions, so many of as many iterations as now, for which the variance of a
@@ -82,10 +82,7 @@ def enough(a: list[np.ndarray], b: list[np.ndarray]) -> Enough | None:
     numbers = np.arange(2, MOST + 1)
     power = TTestPower().power(difference / max(deviation, NEGLIGIBLE * difference), numbers, ALPHA)
     found = numbers[power >= POWER]  # NaN is not: scipy's noncentral t fails at some of the largest differences
-    if not len(found):
-        return None
-    needed = int(found[0])
-    return Enough(round(np.mean([len(session) for session in a + b])), needed) if len(a) > 1 else Enough(needed, 1)
+    return int(found[0]) if len(found) else None
 
 
 def _with_values(row: list[np.ndarray]) -> list[np.ndarray]:

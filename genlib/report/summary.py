@@ -23,6 +23,7 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
     - the mean over sessions `<reading>` of each reading, and its standard deviations (see
       `statistics.estimate`): `<reading>_within` a session, `<reading>_between` sessions, NaN for one, and
       `<reading>_sd`, that of an iteration in any session, NaN for n = 1;
+    - ram_above_bytes, how far RAM lies above ram_before_bytes, that before the model; NaN if unknown;
     - time_s_median; time_s_low and time_s_high, the 95 % interval of the mean; time_s_cv, the deviation over
       the mean;
     - flops_per_s, reached at the mean time, and machine_share, what it is of the best matmul_flops_per_s
@@ -58,7 +59,8 @@ def _row(pool: list[Run]) -> dict:
     work = np.nan if row["flops_per_image"] is None else row["flops_per_image"]
     return row | {"time_s_median": readings(good, "time_s").median(), "time_s_cv": row["time_s_sd"] / row["time_s"],
                   "flops_per_s": work / row["time_s"],
-                  **{name: _mean_of(pool, name) for name in ("first_image_s", "load_time_s")}}
+                  "ram_above_bytes": float(pd.Series(map(ram_above, pool)).mean()),
+                  **{name: _mean_of(pool, name) for name in ("first_image_s", "load_time_s", "ram_before_bytes")}}
 
 
 def by_session(pool: list[Run], name: str) -> list[np.ndarray]:
@@ -70,6 +72,16 @@ def by_session(pool: list[Run], name: str) -> list[np.ndarray]:
 def _mean_of(pool: list[Run], name: str) -> float:
     """The mean over sessions of what `facts` says of each; NaN where none says it."""
     return float(pd.Series([facts(run)[name] for run in pool], dtype=float).mean())
+
+
+def ram_above(run: Run) -> float:
+    """How far the mean RSS of a run's iterations lies above that before its model was loaded, in bytes.
+
+    NaN where that was not kept, or what was there before was swapped out since.
+    """
+    before = run.model and run.model.ram_before_bytes
+    above = np.nan if before is None else readings(run.good, "ram_bytes").mean() - before
+    return above if above >= 0 else np.nan
 
 
 def readings(iterations: list[Iteration], name: str) -> pd.Series:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from card import processor
 from huggingface_hub import constants
 
 from genlib import device, notebook
@@ -78,7 +79,7 @@ def whole(slug):
 def test_a_notebooks_forecast_is_the_sum_over_its_experiments(monkeypatch):
     assert whole("vae-as-in-thesis") == whole("vae-round-trip"), "one notebook"
     monkeypatch.setattr(forecast, "time_s", lambda work, *rates: 1000.0)  # an image of any model
-    images = {entry.slug: entry.images(notebook.parameters(entry.notebook) | dict(PRECISIONS_TRIED=device.precisions("auto")))
+    images = {entry.slug: entry.images(notebook.parameters(entry.notebook) | dict(PRECISIONS_TRIED=device.precisions("auto", "float32")))
               for entry in EXPERIMENTS}
     both = doctor.AROUND_S + 1000 * (images["vae-as-in-thesis"] + images["vae-round-trip"])
     assert whole("vae-round-trip") == pytest.approx(both, rel=0.01)
@@ -94,14 +95,36 @@ def test_the_parameters_that_stand_in_a_notebook_are_what_is_counted(monkeypatch
         doctor.examine()
 
 
-def test_a_precision_that_the_processor_lacks_is_said_and_counted_only_if_it_is_asked_for(monkeypatch):
+def test_a_precision_that_the_processor_lacks_is_counted_only_if_it_is_asked_for(monkeypatch):
     monkeypatch.setattr(forecast, "time_s", lambda work, *rates: 1000.0)  # an image of any model
+    monkeypatch.setattr(device, "computes_in_bfloat16", lambda: True)
     given, usual = notebook.parameters, whole("stylegan2-ada")
     monkeypatch.setattr(device, "computes_in_bfloat16", lambda: False)
     assert usual - whole("stylegan2-ada") == pytest.approx(4000, abs=400), "a warm-up and three iterations; times are rounded"
-    assert "bfloat16 when asked, without instructions for it" in "\n".join(doctor.examine())
     monkeypatch.setattr(notebook, "parameters", lambda name: given(name) | dict(PRECISIONS_TRIED=["bfloat16"]))
     assert whole("stylegan2-ada") == usual
+
+
+@pytest.mark.parametrize("name, said", [
+    ("Tesla T4", "float16 · the notebooks also try float32 · bfloat16 when asked, without instructions for it: many times slower"),
+    ("NVIDIA H100 80GB HBM3", "float16 · the notebooks also try float32 and bfloat16"),
+    ("AMD EPYC 7B12", "float32 · float16 is for GPUs · bfloat16 when asked, without instructions for it: many times slower"),
+    ("Intel Xeon Platinum 8481C", "float32 · the notebooks also try bfloat16 · float16 is for GPUs")])
+def test_it_says_which_precisions_the_notebooks_try_on_a_processor(monkeypatch, name, said):
+    processor(monkeypatch, name)
+    assert doctor._precision("float32" if device.pick().type == "cpu" else "float16") == f"precision  {said}"
+
+
+@pytest.mark.parametrize("name, in_others_s", [("Tesla T4", 4 * 3.5), ("NVIDIA H100 80GB HBM3", 4 * 3.5 + 4 * 0.9)])
+def test_images_in_other_precisions_are_forecast_by_their_rates_and_the_face_for_the_vae_in_float32_alone(monkeypatch, name, in_others_s):
+    """Of an image that takes 1 s in float16."""
+    processor(monkeypatch, name)
+    image = doctor._Image(dict(float16=1.0, float32=3.5, bfloat16=0.9).get, 0)
+    took = {entry.slug: doctor._whole_s([entry], {entry.slug: image}, "float16") for entry in EXPERIMENTS}
+    plain = {entry.slug: doctor.AROUND_S + entry.images(notebook.parameters(entry.notebook) | dict(PRECISIONS_TRIED=[]))
+             for entry in EXPERIMENTS}
+    assert {slug: took[slug] - plain[slug] for slug in took} == pytest.approx(
+        dict.fromkeys(took, in_others_s) | {"vae-as-in-thesis": 4 * 3.5})
 
 
 def test_without_notebooks_only_an_image_is_forecast(monkeypatch, tmp_path):

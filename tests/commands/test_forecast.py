@@ -122,7 +122,7 @@ def execute(name, results, monkeypatch, **changes):
         if cell.id == "parameters":
             variables |= parameters
     gc.unfreeze()
-    return parameters | dict(PRECISIONS_TRIED=device.precisions(parameters["PRECISIONS_TRIED"]))
+    return parameters | dict(PRECISIONS_TRIED=device.precisions(parameters["PRECISIONS_TRIED"], "float32"))
 
 
 @pytest.mark.parametrize("changes, computes, number", [

@@ -7,6 +7,7 @@ from saved_runs import save_run
 
 from genlib.__main__ import main
 from genlib.archives import pack
+from genlib.record import Machine
 
 
 @pytest.fixture
@@ -65,3 +66,30 @@ def test_runs_that_no_report_is_made_of_are_listed_too(tmp_path, capsys):
     save_run(tmp_path, "stable-diffusion", [8.0], method="thesis")
     assert main(["runs", str(tmp_path)]) == 0
     assert "· thesis · thesis · n = 1 ·" in capsys.readouterr().out
+
+
+def test_a_run_is_set_aside_with_a_reason_and_taken_back(folder, capsys):
+    [record] = (folder / "tesla-t4" / "stylegan2-ada").rglob("run.json")
+    before = json.loads(record.read_text())
+    assert main(["runs", str(folder), "--set-aside", str(record.parent), "--why", " a film ran "]) == 0
+    assert main(["runs", str(folder)]) == 0 and " · set aside: a film ran\n" in capsys.readouterr().out
+    assert json.loads(record.read_text()) == before | {"set_aside": "a film ran"}, "nothing that was measured is lost"
+    assert main(["runs", str(folder), "--take-back", str(record.parent)]) == 0
+    assert json.loads(record.read_text()) == before
+
+
+@pytest.mark.parametrize("options, said", [
+    (["--set-aside", "runs"], "--set-aside and --why go together"), (["--why", "x"], "--set-aside and --why go together"),
+    (["--set-aside", "runs", "--why", " "], "why is empty: say why"), (["--set-aside", "runs", "--why", "x"], "runs has no run.json"),
+    (["--set-aside", ".", "--why", "x"], "does not lie in")])
+def test_setting_aside_what_is_no_run_or_without_a_reason_is_refused(folder, capsys, options, said):
+    options = [str(folder.parent / option) if option in ("runs", ".") else option for option in options]
+    assert main(["runs", str(folder), *options]) == 1 and said in capsys.readouterr().err
+
+
+def test_sessions_are_counted_and_older_environments_named(folder, capsys):
+    for _ in range(2):
+        save_run(folder, "stylegan2-ada", [0.1] * 5, machine=Machine("tesla-t4", packages={"torch": "3.0"}))
+    assert main(["runs", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "· session 1 of 2\n" in out and "· session 2 of 2\n" in out and out.count("· of an older environment\n") == 1

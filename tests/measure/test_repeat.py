@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genlib import measure, runs
+from genlib import device, measure, runs
 from genlib.record import BLACKENED, NOT_FINITE
 
 MIB = 1024**2
@@ -327,3 +327,27 @@ def test_every_kind_of_picture_that_a_png_holds_is_kept(tmp_path, mode):
 
 def test_no_pictures_at_all_are_no_fault(tmp_path):
     assert repeat(lambda: [], tmp_path).finished
+
+
+def test_a_run_names_the_other_models_that_its_process_had_loaded_each_once(tmp_path, monkeypatch):
+    first, again, own = (runs.ModelInfo(name, "random", "thesis", "seed 0") for name in ("first", "first", "own"))
+    monkeypatch.setattr(device, "loaded", [own])
+    assert repeat(lambda: None, tmp_path, model=own).loaded_before == []
+    monkeypatch.setattr(device, "loaded", [first, own, again])
+    assert repeat(lambda: None, tmp_path, model=own).loaded_before == ["first, float32"]
+    assert repeat(lambda: None, tmp_path).loaded_before == ["first, float32", "own, float32"]
+    again.dtype = "bfloat16"
+    read = measure.repeat_as_in_thesis(lambda: None, experiment="e", model=own, iterations=1, results=tmp_path)
+    assert runs.read(read.folder / "run.json").loaded_before == ["first, float32", "first, bfloat16"]
+
+
+def test_the_conditions_of_a_sweep_name_those_that_were_loaded_before_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "loaded", [])
+
+    def condition(name):
+        info = runs.ModelInfo(name, "random", "thesis", "seed 0")
+        device.loaded.append(info)
+        return lambda: None, info, {}
+
+    measured = measure.sweep(["a", "b", "c"], condition, experiment="e", setting="precision", results=tmp_path)
+    assert [run.loaded_before for run in measured.values()] == [[], ["a, float32"], ["a, float32", "b, float32"]]

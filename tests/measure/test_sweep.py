@@ -71,6 +71,20 @@ def test_a_condition_that_does_not_fit_is_a_printed_line_and_the_next_has_all_th
     assert "precision-large: left out. too large for 2 GiB" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("error", [ConnectionError, FileNotFoundError])
+def test_a_condition_whose_model_cannot_be_had_is_a_printed_line_and_what_a_call_raises_is_not_hidden(tmp_path, capsys, error):
+    def fail():
+        raise error("float16 files are all there are")
+
+    def make(condition):
+        return (fail() if condition == "float32" else lambda: None), None, {}
+
+    assert list(sweep(["float32", "bfloat16"], make, tmp_path, setting="precision")) == ["bfloat16"]
+    assert "precision-float32: left out. float16 files are all there are" in capsys.readouterr().out
+    with pytest.raises(error):
+        sweep(["float32"], lambda condition: (fail, None, {}), tmp_path)
+
+
 def test_a_call_that_runs_out_of_memory_is_a_run_that_says_so_and_the_next_is_measured(tmp_path):
     def make(n):
         def call():

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 
 from genlib.models import images, stable_diffusion, vae
 from genlib.record import BLACKENED, DOUBT, NOT_FINITE
@@ -99,3 +100,7 @@ def test_the_difference_of_equal_pictures_is_black():
     picture = images.photograph(32)
     assert images.difference(picture, picture).getextrema() == ((0, 0),) * 3
     assert images.difference(picture, picture.rotate(90)).getextrema()[0][1] > 100
+
+
+def test_the_photograph_is_scikit_images():
+    assert np.array_equal(np.asarray(images.photograph(512)), data.astronaut())

@@ -1,6 +1,7 @@
 """Which weights a word stands for; downloads and their hashes; what is said where there are none."""
 import errno
 import os
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -8,6 +9,7 @@ import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
@@ -283,3 +285,41 @@ def test_running_out_of_memory_is_explained_with_what_helps():
     with pytest.raises(MemoryError, match="Stable Diffusion v1-4 with random weights in float16 does not fit .* free.*weights='demo'"):
         with weights.loading(ModelInfo("Stable Diffusion v1-4", "random", "thesis", "seed 0", dtype="float16")):
             raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+# --- what the process held before
+
+def test_ram_before_the_model_is_kept_and_one_that_was_loaded_is_remembered(monkeypatch):
+    monkeypatch.setattr(device, "loaded", [])
+    with weights.loading(ModelInfo("large", "random", "thesis", "seed 0")) as info:
+        held = torch.ones(64 * 2**20, dtype=torch.uint8)
+    assert info.load_ram_bytes == pytest.approx(64 * 2**20, rel=0.1)
+    assert info.ram_before_bytes == pytest.approx(psutil.Process().memory_info().rss - held.nbytes, abs=8 * 2**20)
+    with pytest.raises(ValueError), weights.loading(ModelInfo("damaged", "random", "thesis", "seed 0")):
+        raise ValueError
+    assert device.loaded == [info]
+
+
+AS_A_NOTEBOOK = """
+import sys, torch
+from genlib import measure, quality
+from genlib.models import images, {module}
+from genlib.report import Report
+before = set(sys.modules)
+model = {module}.load("demo")
+measure.repeat(lambda: {call}, experiment="e", model=model.info, iterations=1, results=sys.argv[1])
+print(*{{".".join(name.split(".")[:2]) for name in set(sys.modules) - before}})
+"""
+CALLS = {"stable_diffusion": "model(prompt='', num_inference_steps=1).images",
+         "vae": "images.to_pil(vae.decode(model, torch.zeros(1, 4, 8, 8)))",
+         "stylegan2": "images.to_pil(model(torch.zeros(1, model.z_dim)))"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", CALLS)
+def test_no_library_is_imported_between_the_reading_before_a_model_and_those_of_its_run(module, tmp_path):
+    """It would count as the model's. Schedulers and readers of pictures, which are small, may come late."""
+    code = AS_A_NOTEBOOK.format(module=module, call=CALLS[module])
+    answer = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    imported = answer.stdout.splitlines()[-1].split()
+    assert [name for name in imported if not name.startswith("PIL.") and name != "diffusers.schedulers"] == []

@@ -1,10 +1,12 @@
 """What is set side by side, ranked and quoted: only what the runs at hand bear."""
 import re
 
+import numpy as np
 import pytest
 from saved_runs import MB, save_run
 
 from genlib.report import Report
+from genlib.report.conclusions import p_of_equal_spreads, rivals_of_first
 
 OLD = "2021-01-01T00:00:00+00:00"
 
@@ -69,6 +71,49 @@ def test_a_time_without_a_prompt_is_called_so_and_a_run_of_other_conditions_does
     assert "1,00 с на зображення, – без запиту." in concluded(tmp_path, "uk")
 
 
+# --- sessions
+
+def save_sessions(folder, experiment, *sessions):
+    for day, times in enumerate(sessions, 1):
+        save(folder, experiment, times, started=f"2021-01-0{day}T00:00:00+00:00")
+
+
+def test_another_day_counts_where_there_are_several_sessions(tmp_path):
+    """On each day the two differ, but the days differ as much."""
+    save_sessions(tmp_path, "stable-diffusion", [1.0, 1.01, 1.02], [1.3, 1.31, 1.32], [1.6, 1.61, 1.62])
+    save_sessions(tmp_path, "stylegan2-ada", [1.5, 1.51, 1.52], [1.8, 1.81, 1.82], [2.1, 2.11, 2.12])
+    text = concluded(tmp_path)
+    assert "Which model is fastest is not known: Stable Diffusion" in text
+    assert "To tell them apart takes about 8 sessions of each, with as many iterations as now" in text
+    assert "приблизно 8 (з тією самою кількістю ітерацій" in concluded(tmp_path, "uk")
+
+
+def test_what_one_session_cannot_tell_is_said_once_and_not_of_several(tmp_path):
+    for folder, sessions in (tmp_path / "one", [STEADY]), (tmp_path / "three", [STEADY] * 3):
+        for experiment in "stable-diffusion", "stylegan2-ada":
+            save_sessions(folder, experiment, *sessions)
+    one, three = concluded(tmp_path / "one"), concluded(tmp_path / "three")
+    assert one.count("whether another day gives the same") == 1 and "another day" not in three and "n = 3 × 5" in three
+
+
+def test_a_difference_too_small_to_matter_is_called_so(tmp_path):
+    times = [1.0, 1.1, 0.9, 1.05, 0.95]
+    save(tmp_path, "stable-diffusion", times)
+    save(tmp_path, "stylegan2-ada", [time + 0.001 for time in times])
+    assert "They differ so little that even 1000 iterations of each would not tell them apart." in concluded(tmp_path)
+
+
+@pytest.mark.parametrize("means, sessions, unlike", [((1, 1), 1, 1), ((1, 1), 3, 5), ((1, 1, 1, 1), 1, 5), ((1, 1, 2, 3), 3, 5)], ids=str)
+def test_of_models_that_are_equally_fast_one_is_called_fastest_in_at_most_5_percent(means, sessions, unlike):
+    random, called, tries = np.random.default_rng(0), 0, 500
+    spreads = 0.05 * np.array([1, unlike, 1, unlike])[:len(means)]
+    for _ in range(tries):
+        days = np.array(means) + spreads * random.standard_normal((sessions, len(means))) * (sessions > 1)
+        models = {str(i): list(days[:, i, None] + spreads[i] * random.standard_normal((sessions, 5))) for i in range(len(means))}
+        called += rivals_of_first(dict(sorted(models.items(), key=lambda model: np.mean(model[1])))) == []
+    assert called / tries <= 0.055
+
+
 # --- spread
 
 STEADY, WILD = [1.0, 1.001, 0.999, 1.0, 1.001], [1.0, 1.4, 0.6, 1.3, 0.7]
@@ -82,21 +127,33 @@ def spread_of(folder, first, second):
 
 def test_spreads_that_a_test_tells_apart_are_ranked(tmp_path):
     text = spread_of(tmp_path / "a", STEADY, WILD)
-    assert "Stable Diffusion is more stable than StyleGAN2-ADA: its time varies by 0.1 %, that of StyleGAN2-ADA by 35.4 %" in text
+    assert "Stable Diffusion is more stable than StyleGAN2-ADA: within a session its time varies by 0.1 %, that of StyleGAN2-ADA by " \
+           "35.4 %" in text
     assert "StyleGAN2-ADA is more stable than Stable Diffusion" in spread_of(tmp_path / "b", WILD, STEADY)
 
 
 def test_of_three_models_the_two_extremes_are_ranked_only_if_they_themselves_differ(tmp_path):
-    """The test of all three gives p = 0.02, that of the two 0.045, to be multiplied by three pairs."""
+    """The test of the two gives p = 0.027, to be multiplied by three pairs."""
     save(tmp_path, "vae-round-trip", [10.0, 10.01, 9.99, 10.01, 10.0])
     text = spread_of(tmp_path, STEADY, [1.0, 1.03, 0.97, 1.0, 0.97])
     assert "cannot be told apart at n = 5" in text
+
+
+@pytest.mark.parametrize("sizes, others", [((5,), (5,)), ((3,) * 10, (30,)), ((5,) * 3, (10,) * 3)], ids=str)
+def test_equal_spreads_are_told_apart_in_at_most_5_percent_whatever_the_sizes_of_the_sessions(sizes, others):
+    random = np.random.default_rng(0)
+
+    def row(sizes):  # each day has a speed of its own, which is no spread within it
+        return [random.uniform(1, 2) * random.lognormal(0, 0.05, n) for n in sizes]
+
+    assert np.mean([p_of_equal_spreads(row(sizes), row(others)) < 0.05 for _ in range(600)]) <= 0.06
 
 
 @pytest.mark.parametrize("first, second, n", [
     ([1.0, 1.05, 0.96, 1.02, 0.99], [1.0, 1.1, 0.95, 1.03, 0.97], "5"),
     ([1.0, 1.0001], [1.0, 2.0], "2"),  # two values lie equally far from their median, by which the test would always find a difference
     (STEADY, [1.0, 2.0], "2 … 5"),
+    ([1.0, 1.1, 1.2], [1.0, 1.4, 1.8], "3"),  # the distances left of each are equal, so that any difference would look certain
     ([1.0] * 5, [1.0] * 5, "5"),
 ])
 def test_spreads_that_no_test_tells_apart_are_not(tmp_path, first, second, n):
@@ -106,17 +163,39 @@ def test_spreads_that_no_test_tells_apart_are_not(tmp_path, first, second, n):
 
 # --- memory
 
-def test_ram_is_ranked_by_table_1s_reading_without_the_vae_whose_process_ran_the_pipeline_before(tmp_path):
-    for experiment, ram in ("stable-diffusion", 500), ("vae-round-trip", 651), ("stylegan2-ada", 400):
-        save(tmp_path, experiment, [1.0], vram=None, ram=ram * MB, peaks=2 * ram * MB)
-    text = concluded(tmp_path)
-    assert "Smallest is StyleGAN2-ADA, with 400 MB of RAM at the end of an iteration; most takes Stable Diffusion: 500 MB." in text
+def save_with_floors(folder, **models):
+    """A run of each model without VRAM: its RAM, that before the model, and what its process had loaded."""
+    for experiment, (ram, before, loaded) in models.items():
+        save(folder, experiment.replace("_", "-"), [1.0], vram=None, ram=ram * MB, peaks=2 * ram * MB, loaded_before=loaded,
+             ram_before=before and before * MB)
+    return concluded(folder)
+
+
+def test_ram_is_ranked_above_that_of_the_libraries_though_the_process_of_the_smaller_model_holds_more(tmp_path):
+    text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), vae_round_trip=(1100, 1060, []), stylegan2_ada=(600, 381, []))
+    assert "Smallest is VAE alone, with 40 MB of RAM above that of the libraries; most takes StyleGAN2-ADA: 219 MB." in text
+    assert "left out" not in text and "not ranked in RAM" not in text
+    assert "(4 GB of RAM) these serve: Stable Diffusion, VAE alone, StyleGAN2-ADA. The process held at most" in text
+    assert "40 МБ оперативної пам’яті понад зайняте бібліотеками" in concluded(tmp_path, "uk")
+
+
+def test_where_a_record_does_not_tell_ram_before_the_model_none_is_ranked_and_a_sentence_says_why(tmp_path):
+    text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), stylegan2_ada=(409, None, None))
+    assert "The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is not known of " \
+        "StyleGAN2-ADA." in text and "Smallest" not in text
+    assert "невідомо для таких моделей: StyleGAN2-ADA." in concluded(tmp_path, "uk")
+
+
+def test_ram_that_differs_by_no_more_than_the_libraries_do_from_process_to_process_is_not_ranked(tmp_path):
+    assert "Smallest" not in save_with_floors(tmp_path, stable_diffusion=(500, 450, []), stylegan2_ada=(409, 366, []))
+
+
+@pytest.mark.parametrize("loaded", [["Stable Diffusion v1-4, float32"], None], ids=["by its record", "by its experiment"])
+def test_the_ram_of_a_process_that_had_run_another_model_is_left_out(tmp_path, loaded):
+    text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), vae_round_trip=(651, 640, loaded), stylegan2_ada=(409, 381, []))
     assert "The RAM of VAE alone is left out: its process may hold what ran in it before." in text
-    assert "(4 GB of RAM) these serve: Stable Diffusion, StyleGAN2-ADA. The process held at most, in MB: Stable Diffusion 1000; " \
-           "StyleGAN2-ADA 800." in text
-    assert "651" not in text and "1302" not in text
-    assert "RAM is what the process holds at the end of an iteration" in Report(tmp_path).table("results").note
-    assert "(4 ГБ оперативної пам’яті) придатні" in concluded(tmp_path, "uk") and "наприкінці" in concluded(tmp_path, "uk")
+    assert "Smallest is StyleGAN2-ADA, with 28 MB of RAM above that of the libraries; most takes Stable Diffusion: 68 MB." in text
+    assert "(4 GB of RAM) these serve: Stable Diffusion, StyleGAN2-ADA. The process held at most" in text and "1302" not in text
 
 
 def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):
@@ -169,9 +248,12 @@ def test_other_data_give_other_conclusions(tmp_path):
     assert "of these models Stable Diffusion takes a prompt; the 8.10 s an image are without one" in one
 
 
-def test_models_whose_intervals_overlap_are_not_ranked(tmp_path):
-    text = conclusions_of(tmp_path, vae_round_trip=[1.0, 1.2, 1.4], stylegan2_ada=[1.1, 1.25, 1.4])
-    assert "cannot be told apart in time" in text and "Fastest" not in text
+def test_models_that_no_test_tells_apart_are_not_ranked_and_how_many_iterations_would_do_it_is_said(tmp_path):
+    text = conclusions_of(tmp_path, vae_round_trip=[1.0, 1.2, 1.4], stylegan2_ada=[1.1, 1.25, 1.4], stable_diffusion=[9.0, 9.1, 9.2])
+    assert "Which model is fastest is not known: VAE alone (0.703 … 1.70 s) cannot be told apart in time from StyleGAN2-ADA " \
+           "(0.877 … 1.62 s) (Welch’s test, p ≥ 0.05). To tell them apart takes about 199 iterations of each, if they really differ " \
+           "as much as measured (power 80 %)." in text.replace("\n", " ")
+    assert "Fastest" not in text
     assert "For real time (25 images a second) none serves here" in text
 
 
@@ -188,19 +270,38 @@ def test_one_iteration_ranks_nothing_and_failed_runs_conclude_nothing(tmp_path):
     assert report.table("results").data.iloc[3, 1] == "—"
 
 
-def test_the_best_of_a_quality_measure_is_named_where_two_models_have_it(tmp_path):
-    save_run(tmp_path, "stable-diffusion", [1.0], quality=dict(sharpness=10.0))
-    save_run(tmp_path, "stylegan2-ada", [1.0], quality=dict(sharpness=20.0, diversity=5.0))
+def test_quality_is_told_and_never_ranked_since_pictures_without_a_face_may_have_the_sharpest_edges(tmp_path):
+    for experiment, values in ("stable-diffusion", [30.0, 10.0]), ("stylegan2-ada", [20.0, 20.0]):
+        save_run(tmp_path, experiment, [1.0], quality=dict(zip(["psnr_db", "sharpness"], values, strict=True)))
     text = concluded(tmp_path)
-    assert "Sharpness: StyleGAN2-ADA 20.0; Stable Diffusion 10.0; the highest is that of StyleGAN2-ADA." in text
-    assert "Diversity: StyleGAN2-ADA 5.00." in text
+    assert "PSNR (dB): Stable Diffusion 30.0; StyleGAN2-ADA 20.0." in text
+    assert "Sharpness: Stable Diffusion 10.0; StyleGAN2-ADA 20.0." in text and not re.search("highest|sharpest|best", text)
+    assert "PSNR and SSIM compare a picture with its own original only; sharpness does not say whether a picture shows a face." in text
+
+
+def test_the_quality_of_what_the_vae_gives_back_says_of_which_original_it_is(tmp_path):
+    save(tmp_path, "vae-round-trip", [1.0], settings=dict(original="photograph", size=64), quality=dict(psnr_db=13.0, ssim=0.355))
+    save(tmp_path, "vae-round-trip", [1.0], variant="faces", settings=dict(original="faces", size=64, steps=50),
+         quality=dict(psnr_db=40.0, ssim=0.994))
+    said = "PSNR and SSIM of VAE alone: of a photograph 13.0 dB and 0.355; of faces 40.0 dB and 0.994."
+    text = concluded(tmp_path)
+    assert said in text and "PSNR (dB):" not in text and "its own original only" in text
+    assert said in Report(tmp_path).table("readings").note
+    assert "PSNR і SSIM (Лише VAE): для фотографії – 13,0 дБ і 0,355; для облич – 40,0 дБ і 0,994." in concluded(tmp_path, "uk")
+
+
+def test_of_earlier_records_the_faces_are_the_runs_own_and_the_photograph_its_variant(tmp_path):
+    save(tmp_path, "vae-round-trip", [1.0], settings=dict(steps=50, size=64), quality=dict(psnr_db=40.0, ssim=0.994))
+    save(tmp_path, "vae-round-trip", [1.0], variant="photograph", settings=dict(size=64), quality=dict(psnr_db=13.0, ssim=0.355))
+    save(tmp_path, "vae-round-trip", [1.0], variant="precision-bfloat16", dtype="bfloat16", settings=dict(size=64),
+         quality=dict(psnr_db=9.0))
+    assert "PSNR and SSIM of VAE alone: of faces 40.0 dB and 0.994; of a photograph 13.0 dB and 0.355." in concluded(tmp_path)
 
 
 def test_figures_that_are_alike_as_shown_are_not_ranked(tmp_path):
-    for experiment, sharpness in ("stable-diffusion", 10.001), ("stylegan2-ada", 10.002):
-        save_run(tmp_path, experiment, [1.0], quality=dict(sharpness=sharpness))
-    text = concluded(tmp_path)
-    assert "Sharpness: StyleGAN2-ADA 10.0; Stable Diffusion 10.0." in text and "highest" not in text and "Smallest" not in text
+    for experiment, more in ("stable-diffusion", 1), ("stylegan2-ada", 2):
+        save_run(tmp_path, experiment, [1.0], vram=500 * MB + more)
+    assert "Smallest" not in concluded(tmp_path)
 
 
 def test_a_face_drawn_and_given_back_is_no_model_of_its_own_to_rank(tmp_path):

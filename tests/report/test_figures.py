@@ -1,4 +1,5 @@
 """The figures of a report: what they draw, and that their files are the same each time."""
+import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
@@ -7,7 +8,7 @@ from saved_runs import save_run
 
 from genlib.locale import languages
 from genlib.report import Report
-from genlib.report.figures import FIGURES
+from genlib.report.figures import FIGURES, pictures
 from genlib.report.figures.charts import bars_of
 from genlib.report.figures.figure import LINE, blank, in_lines
 
@@ -265,16 +266,23 @@ def test_the_vaes_pictures_are_original_reconstruction_and_difference(tmp_path):
     assert "there are no pictures" in texts_of(Report(tmp_path / "one"), "vae")
 
 
-def test_the_pictures_of_one_experiment_stand_above_those_that_it_drew_from_a_prompt(tmp_path):
+@pytest.mark.parametrize("name, alone, below", [
+    ("pictures-stable-diffusion", ["without a prompt"], []),
+    ("pictures", ["Stable Diffusion"], ["StyleGAN2-ADA"])])
+def test_what_a_model_drew_from_a_prompt_stands_below_its_pictures_without_one(tmp_path, name, alone, below):
+    def rows(folder=tmp_path):
+        """The names of the rows, and how many pictures each has."""
+        grid = np.array(Report(folder).figure(name).canvas.axes, dtype=object).reshape(-1, pictures.COLUMNS)
+        return {line[0].get_ylabel().replace("\n", " "): sum(bool(ax.images) for ax in line) for line in grid}
+
     save_run(tmp_path, "stable-diffusion", [1.0] * 3, settings=dict(prompt=""))
     save_run(tmp_path, "stylegan2-ada", [1.0])
-    rows = [len([ax for ax in Report(tmp_path).figure("pictures-stable-diffusion").canvas.axes if ax.images])]
+    without = rows()
+    assert list(without.values()) == [3, *[1] * len(below)], "where nothing was drawn from a prompt"
     save_run(tmp_path, "stable-diffusion", [1.0] * 2, settings=dict(prompt="a face"), variant="face-prompt")
-    figure = Report(tmp_path).figure("pictures-stable-diffusion")
-    assert [*rows, len([ax for ax in figure.canvas.axes if ax.images])] == [3, 5]
-    names = [ax.get_ylabel().replace("\n", " ") for ax in figure.canvas.axes]
-    assert [name for name in names if name] == ["without a prompt", "from a prompt"]
-    assert figure.caption == "Generated images: Stable Diffusion (published weights, Tesla T4)"
+    assert rows() == dict.fromkeys(alone, 3) | {"with a prompt": 2} | dict.fromkeys(below, 1)
+    save_run(tmp_path, "stable-diffusion", [1.0] * 4, settings=dict(prompt="a face"), variant="face-prompt", model="another")
+    assert rows()["with a prompt"] == 2, "of Table 1's model"
 
 
 @pytest.mark.parametrize("why", ["a picture was deleted", "every iteration failed"])

@@ -56,6 +56,20 @@ def test_a_line_has_a_fixed_part_and_a_part_for_each_unit(tmp_path):
     assert batches["units"].tolist() == [1, 8, 64] and batches["time_s"].isna().tolist() == [False, False, True]
 
 
+def test_the_vaes_loops_set_out_from_its_own_run_where_that_is_of_the_photograph_and_never_from_faces(tmp_path):
+    settings = dict(original="photograph")
+    save_run(tmp_path, "vae-round-trip", [1.0], settings=settings | dict(size=1000))
+    save_run(tmp_path, "vae-round-trip", [7.0], variant="faces", settings=dict(original="faces", size=1000, steps=50))
+    save_run(tmp_path, "vae-round-trip", [4.0], variant="size-2000", settings=settings | dict(size=2000))
+    save_run(tmp_path, "vae-round-trip", [0.5], variant="precision-float32", dtype="float32", settings=settings | dict(size=1000))
+    sizes = conditions(summary_of(tmp_path), VAE_ROUND_TRIP, SIZE)
+    assert sizes["units"].tolist() == [1.0, 4.0] and sizes["time_s"].tolist() == [1.0, 4.0]
+    assert precisions_of(tmp_path)["ratio"].tolist() == ["1.0", "0.50"]
+    for variant, time in ("photograph", 2.0), ("size-2000", 8.0):  # of an earlier version, but measured later
+        save_run(tmp_path, "vae-round-trip", [time], variant=variant, settings=dict(size=2000 if time == 8.0 else 1000))
+    assert conditions(summary_of(tmp_path), VAE_ROUND_TRIP, SIZE)["time_s"].tolist() == [2.0, 8.0]
+
+
 def test_a_batch_at_few_steps_is_not_on_one_line_with_the_run_of_many_steps(tmp_path):
     batches = conditions(summary_of(grow(tmp_path)), STABLE_DIFFUSION, BATCH)
     assert batches["units"].tolist() == [1, 2, 4] and batches["time_s"].tolist() == pytest.approx([0.5, 0.8, 1.4])

@@ -70,7 +70,7 @@ def test_conditions_alone_fill_what_they_can_and_the_other_tables_say_why_they_a
     for n in 1, 2, 4:
         save(tmp_path, "stylegan2-ada", [0.1 * n] * 2, variant=f"batch-{n}", settings=dict(batch_size=n))
     report = Report(tmp_path, number="1")
-    assert report.tables == ["growth", "audit", "environment"] and report.table("growth").caption == "Table 1 – How time grows"
+    assert report.tables == ["growth", "audit", "claims", "environment"] and report.table("growth").caption == "Table 1 – How time grows"
     assert report.table("results").note == "There is no run that this table takes."
     assert report.conclusions() == ["No run for the table of results succeeded, so there is nothing to conclude."]
     assert all(report.figure(name).canvas.get_suptitle() for name in report.figures)
@@ -154,7 +154,7 @@ def test_a_number_that_cannot_be_counted_on_is_refused(tmp_path):
 def test_what_there_is_not_is_refused_with_what_there_is(tmp_path):
     save(tmp_path, "stylegan2-ada", [1.0])
     report = Report(tmp_path)
-    with pytest.raises(ValueError, match="there is no table 'table1': use one of results, beside_thesis"):
+    with pytest.raises(ValueError, match="there is no table 'table1': use one of results, common_precision"):
         report.table("table1")
     with pytest.raises(ValueError, match="there is no figure 'plot': use one of bars, iterations"):
         report.figure("plot")

@@ -118,7 +118,7 @@ def sources(report) -> dict[str, str]:
 def licences(report) -> list[str]:
     """What the licences of the report's models, and of its photograph, mean for pictures in a thesis."""
     sentences = [sentence for model in _loaded(report) for sentence in _licences_of(report, model)]
-    if "photograph" in set(report.summary["variant"]):
+    if any("photograph" in (run.variant, run.settings.get("original")) for run in report.summary["run"]):
         sentences.append(report.say(PHOTOGRAPH))
     return list(dict.fromkeys(sentences))
 

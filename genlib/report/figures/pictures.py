@@ -14,33 +14,34 @@ NAME = 14  # letters of a line of a row's name
 
 
 def pictures(report) -> tuple[Canvas, pd.DataFrame]:
-    """The pictures of the iterations: a row for each experiment, a column for each iteration."""
-    return _in_rows(report, {report.text(find(slug).label): images for slug, run in report.rows["run"].items() if (images := _first(run))})
+    """The pictures of the iterations: a column for each iteration, a row or two for each experiment."""
+    return _in_rows(report, [row for slug in report.rows.index for row in _rows(report, slug, report.text(find(slug).label))])
 
 
-def _in_rows(report, rows: dict[str, list[Image.Image]]) -> tuple[Canvas, pd.DataFrame]:
+def pictures_of(report, experiment: str) -> tuple[Canvas, pd.DataFrame]:
+    """The pictures of one experiment."""
+    rows = _rows(report, experiment, report.say("without a prompt"))
+    return _in_rows(report, rows if len(rows) > 1 else [("", images) for _, images in rows])
+
+
+def _rows(report, experiment: str, name: str) -> list[tuple[str, list[Image.Image]]]:
+    """The pictures of Table 1's run, under this name; those that its model drew from a prompt stand below."""
+    entry, row = find(experiment), report.rows.loc[experiment]
+    drawn = report.summary[(report.summary[["experiment", "method", "model"]] == row[["experiment", "method", "model"]]).all(axis=1)]
+    prompted = drawn[drawn["variant"] == (entry.prompted_variant or None)].sort_values("when")["run"].tail(1)
+    shown = [(name, row["run"]), *((report.say(entry.variants[entry.prompted_variant]), run) for run in prompted)]
+    return [(name, images) for name, run in shown if (images := [image for [image] in _shown(run, 1)])]
+
+
+def _in_rows(report, rows: list[tuple[str, list[Image.Image]]]) -> tuple[Canvas, pd.DataFrame]:
     figure = blank(height_in=1.25 * max(1, len(rows)) + 0.5)
     if not rows:
         return _without_pictures(report, figure)
-    for line, (name, images) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows.items(), strict=True):
+    for line, (name, images) in zip(figure.subplots(len(rows), COLUMNS, squeeze=False), rows, strict=True):
         _name(line, in_lines(drawable(name), NAME))
         for ax, image in zip(line, images, strict=False):
             ax.imshow(image)
     return figure, report.rows
-
-
-def _first(run) -> list[Image.Image]:
-    """The first picture of each iteration."""
-    return [image for [image] in _shown(run, 1)]
-
-
-def pictures_of(report, experiment: str) -> tuple[Canvas, pd.DataFrame]:
-    """The pictures of one experiment; those that it drew from a prompt, if there are any, stand below."""
-    entry, [run] = find(experiment), report.rows.loc[[experiment], "run"]
-    rows = report.summary[(report.summary["experiment"] == experiment) & (report.summary["method"] == "genlib")]
-    prompted = rows[rows["variant"] == (entry.prompted_variant or None)].sort_values("when")["run"].tail(1)
-    shown = {report.say("without a prompt"): _first(run)} | {report.say("from a prompt"): _first(run) for run in prompted}
-    return _in_rows(report, {name if len(shown) > 1 else "": images for name, images in shown.items() if images})
 
 
 def vae(report) -> tuple[Canvas, pd.DataFrame]:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from zlib import crc32
 
 from genlib.locale import N_
+from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import comparison, growth, iterations, machines, sessions
+from genlib.report.tables import common, comparison, growth, iterations, machines, sessions
 from genlib.report.tables.table import Table as Table
 
 
@@ -32,6 +33,7 @@ def key(experiment: str) -> str:
 
 TABLES = [
     Kind("results", N_("Comparison of the results"), comparison.results, file="table1"),
+    Kind("common_precision", N_("Comparison in one precision"), common.common_precision),
     Kind("beside_thesis", N_("These runs beside the published figures"), comparison.beside_thesis),
     Kind("sessions", N_("Sessions: the spread within and between them"), sessions.sessions),
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
@@ -39,6 +41,7 @@ TABLES = [
     Kind("precisions", N_("What precision costs"), growth.precisions),
     Kind("machines", N_("The machines side by side"), machines.machines),
     Kind("audit", N_("The published figures under audit"), audit.audit),
+    Kind("claims", N_("The claims of the published comparison"), claims.claims),
     Kind("cost", N_("Cost of many images"), comparison.cost),
     Kind("environment", N_("Machine and software"), machines.environment),
 ]

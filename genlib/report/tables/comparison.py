@@ -18,17 +18,22 @@ AROUND_TIME = ["first_image_s", "time_s", "time_s_median", "interval", "time_s_c
 def results(report) -> tuple[pd.DataFrame, str]:
     """Table 1 as the thesis prints it: a row for each model, measured or not, "mean ± standard deviation"."""
     if report.rows.empty:
-        return _nothing(report)
+        return nothing(report)
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
-    rows = [{report.say(cells.MODEL): cells.name(report, slug, in_table1=True)} | {
-        report.say(READINGS[name].heading): cells.mean(report, report.rows.loc[slug], name) if slug in report.rows.index else MISSING
-        for name in TABLE1} for slug in dict.fromkeys([*entries, *report.rows.index])]
+    rows = [line(report, cells.name(report, slug, in_table1=True), report.rows.loc[slug] if slug in report.rows.index else None)
+            for slug in dict.fromkeys([*entries, *report.rows.index])]
     note = [cells.note(report, report.rows), sessions.of_one_session(report), *sessions.set_aside(report), *_names_of_rows(report),
             *choice.several_places(report, report.rows)]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
 
-def _nothing(report) -> tuple[pd.DataFrame, str]:
+def line(report, name: str, row: pd.Series | None) -> dict[str, str]:
+    """A line of Table 1: a name, and its readings' means with their deviations; dashes without a row."""
+    return {report.say(cells.MODEL): name} | {
+        report.say(READINGS[reading].heading): MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+
+
+def nothing(report) -> tuple[pd.DataFrame, str]:
     """A table that no run fills."""
     return pd.DataFrame(), report.say("There is no run that this table takes.")
 
@@ -57,7 +62,7 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
                 report.say(cells.PUBLISHED): report.rounded(there and there / reading.scale, 2 if reading.digits else 0),
                 report.say(cells.RATIO): ratio})
     if not rows:
-        return _nothing(report)
+        return nothing(report)
     like = report.say("A ratio is given of weights at full size, with the same model, number of steps and way of reading.")
     if report.summary["vram_peak_bytes"].isna().all():
         like += " " + report.say("Without a GPU the weights lie in RAM, of which no ratio is given.")
@@ -81,11 +86,12 @@ def comparable(row: pd.Series, name: str) -> bool:
 def readings(report) -> tuple[pd.DataFrame, str]:
     """A row for each reading that a run has, a column for each model. Energy and work are those of a call."""
     if report.rows.empty:
-        return _nothing(report)
+        return nothing(report)
     qualities = [f"quality.{name}" for name in QUALITIES] + sorted(name for name in report.rows.columns if name.startswith("quality."))
     rest = [name for name in ONCE if name not in AROUND_TIME]
+    memory = SHOWN[1:SHOWN.index("ram_bytes") + 1] + ["ram_above_bytes"]
     rows = []
-    for name in dict.fromkeys(["n", *AROUND_TIME, *SHOWN[1:], *rest, *qualities]):
+    for name in dict.fromkeys(["n", *AROUND_TIME, *memory, *SHOWN[1:], *rest, *qualities]):
         texts = {cells.name(report, slug): _reading_cell(report, run, name) for slug, run in report.rows.iterrows()}
         if set(texts.values()) != {MISSING}:
             rows.append({report.say(cells.READING): _reading_name(report, name)} | texts)
@@ -94,7 +100,7 @@ def readings(report) -> tuple[pd.DataFrame, str]:
     rates_known = report.rows[["flops_per_s", "matmul_flops_per_s"]].notna().all(axis=1)
     shares = [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
                          "the clock rose after it.")] if report.rows.loc[rates_known, "machine_share"].isna().any() else []
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *shares, *origins])
+    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *cells.of_originals(report, report.rows), *shares, *origins])
 
 
 def _reading_name(report, name: str) -> str:
@@ -125,7 +131,7 @@ def cost(report) -> tuple[pd.DataFrame, str]:
         precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # False without an interval
         rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
     if not rows:
-        return _nothing(report)
+        return nothing(report)
     note = report.say("At the measured mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in "
                       "two; it is assumed that every image takes as long and that devices share the work without loss.")
     prices = report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(report.price_per_hour, 3),

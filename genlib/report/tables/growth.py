@@ -15,7 +15,7 @@ from genlib.runs import variant_of
 LINE = 3  # conditions that a line needs: it goes through any two
 
 
-def _own(summary: pd.DataFrame, entry: Experiment) -> pd.DataFrame:
+def own(summary: pd.DataFrame, entry: Experiment) -> pd.DataFrame:
     """The runs of an experiment by our method, newest last."""
     return summary[(summary["experiment"] == entry.slug) & (summary["method"] == "genlib")].sort_values("when", kind="stable")
 
@@ -26,9 +26,9 @@ def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataF
     They are the variants named after the setting, and the run from which the loop set out. All have the
     model, dtype and other settings of the loop's newest run; the newest run of a condition counts.
     """
-    rows = _own(summary, entry)
+    rows = own(summary, entry)
     in_loop = rows["variant"].str.startswith(variant_of(loop.setting))
-    rows = rows.assign(in_loop=in_loop)[in_loop | (rows["variant"] == entry.loops_from)]
+    rows = rows.assign(in_loop=in_loop)[in_loop | rows["variant"].isin(entry.loops_from)]
     without = 1 if loop.setting == "batch_size" else None
     units = pd.Series([as_number(run.settings.get(loop.setting, without)) for run in rows["run"]], rows.index, dtype=float)
     alike = rows["dtype"] + [settings_but(run, loop.setting) for run in rows["run"]]
@@ -112,14 +112,14 @@ def _with_error(report, value: float, error: float) -> str:
 def _precisions_tried(summary: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Each experiment's own run, then those that differ in precision alone, where there are any."""
     for entry in EXPERIMENTS:
-        rows = _own(summary, entry)
+        rows = own(summary, entry)
         rows = rows.assign(alike=rows["model"] + rows["settings"])
         tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
         tried = tried[tried["alike"].isin(tried["alike"].tail(1))]
-        own = rows[(rows["variant"] == entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
-        others = tried[~tried["dtype"].isin(own["dtype"])]  # two names may mean one precision
-        if len(own) and len(others):
-            yield pd.concat([own, others])
+        first = rows[rows["variant"].isin(entry.loops_from) & rows["alike"].isin(tried["alike"])].tail(1)
+        others = tried[~tried["dtype"].isin(first["dtype"])]  # two names may mean one precision
+        if len(first) and len(others):
+            yield pd.concat([first, others])
 
 
 def precisions(report) -> tuple[pd.DataFrame, str]:

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
         save_run(folder, "stable-diffusion", [steps / 6, steps / 6.1], settings=settings | dict(steps=steps), variant=f"steps-{steps}")
     save_run(folder, "stable-diffusion", [16.0] * 3, settings=settings, variant="precision-float32", dtype="float32")
     save_run(folder, "vae-as-in-thesis", [8.1] * 5, settings=settings, picture=2)
-    save_run(folder, "stylegan2-ada", [0.03] * 5, model="StyleGAN2-ADA")
+    save_run(folder, "stylegan2-ada", [0.03] * 5, model="StyleGAN2-ADA", dtype="mixed")
     return folder
 
 
@@ -65,8 +65,8 @@ def markdown(report):
 
 def test_all_that_was_measured_is_in_the_chapter(text):
     assert {name for kind, name in text.places if kind == "table"} == {
-        "environment", "results", "readings", "growth", "precisions", "beside_thesis", "audit", "cost", "iterations-stable-diffusion",
-        "iterations-vae-as-in-thesis", "iterations-stylegan2-ada"}
+        "environment", "results", "common_precision", "readings", "growth", "precisions", "beside_thesis", "audit", "claims", "cost",
+        "iterations-stable-diffusion", "iterations-vae-as-in-thesis", "iterations-stylegan2-ada"}
     assert {name for kind, name in text.places if kind == "figure"} == {
         "bars", "iterations", "time_against_memory", "growth", "vae", "pictures-stable-diffusion", "pictures-vae-as-in-thesis",
         "pictures-stylegan2-ada"}
@@ -87,7 +87,7 @@ def test_every_source_is_cited(text):
 def test_what_was_not_measured_is_left_out_with_its_heading(tmp_path, language):
     save_run(tmp_path, "stylegan2-ada", [0.03] * 5, model="StyleGAN2-ADA", picture=0)
     short = markdown(Report(tmp_path, language=language))
-    assert not re.search("name=(growth|precisions|machines|pictures|vae|stable)", short)
+    assert not re.search("name=(growth|precisions|common_precision|machines|pictures|vae|stable)", short)
     assert 9 <= short.count("\n## ") <= 11 and "\n\n\n\n\n" not in short
 
 

@@ -143,7 +143,8 @@ def test_text_of_a_record_is_in_the_entries_as_plain_text_on_one_line(tmp_path, 
     (dict(source=FFHQ), ["NVIDIA’s networks", "The FFHQ network"]), (dict(weights="demo"), ["The demonstration models"]),
     (dict(weights="random"), ["Networks with random weights"]), (dict(source="me/mine"), ["The record of the run does not say"]),
     (dict(variant="photograph"), ["Stable Diffusion v1-4 and its VAE", "The photograph"]),
-], ids=["v1-4", "cats", "faces", "demo", "random", "unknown", "photograph"])
+    (dict(settings=dict(original="photograph")), ["Stable Diffusion v1-4 and its VAE", "The photograph"]),
+], ids=["v1-4", "cats", "faces", "demo", "random", "unknown", "photograph", "original"])
 def test_each_models_licence_is_said_and_no_other(tmp_path, changes, begins):
     said = licences(report_of(tmp_path, **changes))
     assert len(said) == len(begins) and all(sentence.startswith(begin) for sentence, begin in zip(said, begins, strict=True))

@@ -1,0 +1,70 @@
+"""Table 1 once more, in one precision, where a machine runs the models in several."""
+import pandas as pd
+
+from genlib.experiments import Experiment, find
+from genlib.locale import N_
+from genlib.report import cells
+from genlib.report.tables import comparison, growth
+from genlib.runs import variant_of
+
+WHERE_NOTHING_IS = "float32"  # the precision to measure where the rows have none in common: every model has it
+
+
+def common_precision(report) -> tuple[pd.DataFrame, str]:
+    """Table 1's rows in one precision: each from its own run, or from one that differs in precision alone."""
+    own = report.rows["dtype"]
+    if own.empty:
+        return comparison.nothing(report)
+    if own.nunique() < 2:
+        return pd.DataFrame(), report.say("All rows of the main table have one precision already: {dtype}.", dtype=own.iloc[0])
+    there = {slug: _by_precision(report.summary, row) for slug, row in report.rows.iterrows()}
+    dtype = _common(own, there)
+    found = {slug: rows[dtype] for slug, rows in there.items() if dtype in rows}
+    lacking = [find(slug) for slug in there if slug not in found]
+    if not found:
+        differ = report.say("The rows of the main table differ in precision ({precisions}).", precisions=", ".join(dict.fromkeys(own)))
+        return pd.DataFrame(), f"{differ} {_to_measure(report, dtype, lacking)}"
+    rows, used = [], pd.DataFrame(list(found.values())).infer_objects()
+    for slug in there:
+        row = found.get(slug)
+        name = cells.with_steps(report, slug, in_table1=True) + (cells.mark(report, row.to_frame().T) if row is not None else "")
+        rows.append(comparison.line(report, name, row))
+    note = [report.say("The rows of the main table in one precision, {dtype}. What has another one there was measured once more, in a "
+                       "process that had run other things before, which RAM includes.", dtype=dtype),
+            *[report.say("In the row of {model} the call is that {variant}.", model=report.text(find(slug).label),
+                         variant=report.say(find(slug).variants[find(slug).loops_from]))
+              for slug, row in found.items() if find(slug).loops_from and row["dtype"] != own[slug]],
+            _to_measure(report, dtype, lacking) if lacking else "", cells.note(report, used)]
+    return pd.DataFrame(rows), " ".join(filter(None, note))
+
+
+def _by_precision(summary: pd.DataFrame, row: pd.Series) -> dict[str, pd.Series]:
+    """A row of Table 1, and the newest that differ from it in precision alone, by their precision.
+
+    Where an experiment's loops set out from a variant, as from the photograph for the VAE alone, those that
+    differ from it in precision alone; and no setting that it shares with the row may differ.
+    """
+    entry = find(row["experiment"])
+    rows = growth.own(summary, entry)
+    rows = rows[(rows["model"] == row["model"]) & (rows["n"] > 0)]
+    starts = [settings for settings, run in zip(rows["settings"], rows["run"], strict=True) if run.variant == entry.loops_from
+              and all(row["run"].settings.get(name, value) == value for name, value in run.settings.items())]
+    start = starts[-1:] if entry.loops_from else [row["settings"]]
+    tried = rows[rows["variant"].str.startswith(variant_of("precision")) & rows["settings"].isin(start)]
+    return {one["dtype"]: one for _, one in tried.iterrows()} | {row["dtype"]: row}
+
+
+def _common(own: pd.Series, there: dict[str, dict[str, pd.Series]]) -> str:
+    """The precision that all rows have; of several the one that most have in Table 1, then float32."""
+    shared = set.intersection(*(set(rows) for rows in there.values()))
+    return max(sorted(shared), key=lambda dtype: (int((own == dtype).sum()), dtype == WHERE_NOTHING_IS), default=WHERE_NOTHING_IS)
+
+
+def _to_measure(report, dtype: str, lacking: list[Experiment]) -> str:
+    """Which rows have no run in a precision, and which notebooks measure it."""
+    notebooks = ", ".join(dict.fromkeys(entry.notebook for entry in lacking if entry.notebook))
+    models = ", ".join(report.text(entry.label) for entry in lacking)
+    return report.say(
+        N_("There is no run in {dtype} of {models}; {setting} measures it in {notebooks}.") if notebooks else
+        N_("There is no run in {dtype} of {models}."), dtype=dtype, models=models, notebooks=notebooks,
+        setting=f'PRECISIONS_TRIED = ["{dtype}"]')

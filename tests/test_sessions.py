@@ -1,0 +1,145 @@
+"""Which runs count, which are sessions of one figure, and how reports show them."""
+import pytest
+from saved_runs import save_run
+
+from genlib import runs, sessions
+from genlib.archives import pack
+from genlib.report import Report
+
+CHANGES = [dict(driver="550"), dict(threads=7), dict(cpu_limit=1.0), dict(power_limit_w=50.0), dict(os="Windows-11"),
+           dict(precision={"allow_tf32": True}), dict(commit="abc"), dict(packages={"torch": "9"}), dict(packages={"genlib": "9"})]
+
+
+def measure(folder, times, day="2026-01-01", experiment="stable-diffusion", hour=10, environment=None, **options):
+    machine = runs.Machine("tesla-t4", device="Tesla T4", **({"os": "Linux-6.1", "packages": {"torch": "2.11"}} | (environment or {})))
+    run = save_run(folder, experiment, times, machine=machine, **options)
+    run.started = run.finished = f"{day}T{hour:02}:00:00+00:00"
+    run.save()
+    return run
+
+
+def row(report, experiment="stable-diffusion"):
+    return report.rows.loc[experiment]
+
+
+def test_runs_of_one_environment_are_sessions_and_the_mean_is_over_them(tmp_path):
+    measure(tmp_path, [1.0, 1.2, 1.1, 1.0, 1.2])
+    measure(tmp_path, [1.5, 1.7, 1.6], "2026-01-02")
+    found = row(Report(tmp_path))
+    assert (found["sessions"], found["n"], len(found["runs"])) == (2, 8, 2) and found["run"].started.startswith("2026-01-02")
+    assert found["time_s"] == pytest.approx((1.1 + 1.6) / 2) and found["time_s_low"] < 1.1 < 1.6 < found["time_s_high"]
+    assert found["time_s_sd"] == pytest.approx((found["time_s_within"] ** 2 + found["time_s_between"] ** 2) ** 0.5)
+
+
+def test_a_slower_second_run_replaces_no_first_one_and_the_table_shows_both(tmp_path):
+    for day, slower in ("2026-01-01", 1.0), ("2026-01-02", 1.5), ("2026-01-03", 1.0):
+        measure(tmp_path, [slower * time for time in (1.0, 1.02, 0.98, 1.01, 0.99)], day)
+    report = Report(tmp_path)
+    table = report.table("sessions")
+    [line] = table.data.to_dict("records")
+    assert line["n"] == "3 × 5" and line["Mean time (s)"] == "1.17" and line["Date"] == "2026-01-01 … 2026-01-03"
+    assert (line["Within a session (s)"], line["Between sessions (s)"]) == ("0.02", "0.29")
+    assert "n = 3 × 5 (sessions × iterations)" in report.table("results").note and "one session" not in report.table("results").note
+    lines = report.table("iterations-stable-diffusion").data
+    assert lines["Session"].tolist() == [*"1" * 6, *"2" * 6, *"3" * 6, "", ""]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_other_one_stands_in_the_table_of_sessions(tmp_path, change):
+    measure(tmp_path, [9.0, 9.0], environment=change)
+    measure(tmp_path, [1.0, 1.0], "2026-01-02")
+    report = Report(tmp_path)
+    assert row(report)["time_s"] == 1.0 and row(report)["sessions"] == 1
+    newest, other = report.table("sessions").data.to_dict("records")
+    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
+
+
+@pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1)])
+def test_what_changes_from_one_machine_of_a_service_to_the_next_is_one_environment(tmp_path, change):
+    measure(tmp_path, [1.0, 1.0], environment=change)
+    measure(tmp_path, [1.2, 1.2], "2026-01-02")
+    assert row(Report(tmp_path))["sessions"] == 2
+
+
+def test_a_row_of_another_environment_or_day_is_marked_and_the_note_says_in_what(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    measure(tmp_path, [1.0, 1.1], experiment="vae-as-in-thesis", hour=11)
+    measure(tmp_path, [0.1, 0.1], "2025-12-30", experiment="stylegan2-ada", environment={"packages": {"torch": "2.9"}}, dtype="mixed")
+    table = Report(tmp_path).table("results")
+    assert table.data["Model"].tolist()[:2] == ["Stable Diffusion", "Variational Autoencoders"]
+    assert table.data["Model"].iloc[-1] == "Generative Adversarial Networks†"
+    assert ("† Measured under other conditions than most rows of the main table: StyleGAN2-ADA (torch 2.9 instead of 2.11; "
+            "mixed instead of float16; 2025-12-30 instead of 2026-01-01).") in table.note
+
+
+def test_rows_of_one_day_and_environment_bear_no_mark(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada", hour=9)
+    table = Report(tmp_path).table("results")
+    assert "†" not in str(table)
+
+
+def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    report = Report(tmp_path)
+    assert "All rows are of one session: whether another day gives the same, they cannot tell." in report.table("results").note
+    assert report.table("sessions").data.empty and "sessions" not in report.tables
+    measure(tmp_path, [1.0, 1.1], "2026-01-02")
+    measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")
+    assert "Of one session: StyleGAN2-ADA; whether" in Report(tmp_path).table("results").note
+
+
+def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    bad = measure(tmp_path, [9.0, 9.1], "2026-01-02")
+    runs.set_aside(bad.folder, "another program ran")
+    report = Report(tmp_path)
+    assert row(report)["time_s"] == pytest.approx(1.05) and runs.load(tmp_path)["time_s"].tolist() == [1.0, 1.1]
+    for note in report.table("results").note, Report(tmp_path, language="uk").table("results").note:
+        assert "2026-01-02 10:00:00 (another program ran)" in note
+    runs.set_aside(bad.folder, None)
+    assert row(Report(tmp_path))["sessions"] == 2
+
+
+def test_a_copy_in_an_archive_of_what_was_set_aside_does_not_come_back(tmp_path):
+    bad = measure(tmp_path / "results", [9.0, 9.1])
+    measure(tmp_path / "results", [1.0, 1.1], "2026-01-02")
+    pack(tmp_path / "results").rename(tmp_path / "results" / "before.zip")
+    runs.set_aside(bad.folder, "a film ran")
+    assert row(Report(tmp_path / "results"))["time_s"] == pytest.approx(1.05)
+
+
+def test_if_all_runs_are_set_aside_the_report_says_so(tmp_path):
+    runs.set_aside(measure(tmp_path, [1.0]).folder, "a film ran")
+    with pytest.raises(ValueError, match=r"all finished runs in what was given \(1\) are set aside"):
+        Report(tmp_path)
+
+
+def test_a_run_that_is_read_from_a_folder_and_its_archive_is_one_session(tmp_path):
+    measure(tmp_path / "results", [1.0, 1.1])
+    pack(tmp_path / "results").rename(tmp_path / "results" / "mine.zip")
+    assert row(Report(tmp_path / "results"))["sessions"] == 1
+
+
+def test_sessions_of_several_archives_are_pooled_where_none_is_ones_own(tmp_path):
+    for day in "2026-01-01", "2026-01-02":
+        measure(tmp_path / day, [1.0, 1.1], day)
+        (tmp_path / "results").mkdir(exist_ok=True)
+        pack(tmp_path / day).rename(tmp_path / "results" / f"{day}.zip")
+    assert row(Report(tmp_path / "results"))["sessions"] == 2
+
+
+def test_a_session_in_which_every_iteration_failed_is_in_no_mean(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    measure(tmp_path, [5.0], "2026-01-02")
+    [record] = (path for path in tmp_path.rglob("run.json") if '"time_s": 5.0,' in path.read_text())
+    run = runs.read(record)
+    run.iterations = [runs.Iteration(error="out of memory: too large")]
+    run.save()
+    found = row(Report(tmp_path))
+    assert (found["sessions"], found["n"], found["failed"], found["time_s"]) == (1, 2, 1, pytest.approx(1.05))
+
+
+def test_the_environment_of_a_record_that_tells_nothing_is_one(tmp_path):
+    blank = runs.Run("e", runs.Machine("m"))
+    assert set(sessions.environment(blank).values()) == {"", "{}"}
