@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 
 from genlib import escape, notebook
-from genlib.commands import convert, doctor, generate, report, run, runs, table
+from genlib.commands import convert, doctor, generate, report, run, runs, survey, table
 
 NAMELESS = {MemoryError: "the memory is used up: close other programs, or take smaller weights or a smaller batch"}  # said by none
-COMMANDS = [run, table, report, runs, convert, generate, doctor]  # in the order of --help
+COMMANDS = [run, table, report, survey, runs, convert, generate, doctor]  # in the order of --help
 
 
 def main(arguments: list[str] | None = None) -> int:

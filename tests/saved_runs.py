@@ -1,10 +1,11 @@
-"""Runs as notebooks 1 to 3 leave them, made up for the tests of what reads them."""
+"""Runs as notebooks 1 to 3 leave them, and answers of people, made up for the tests of what reads them."""
 import numpy as np
 from PIL import Image
 
 from genlib import runs
 
 MB = 1024**2
+ANSWERS_HEAD = "person,number,picture,truth,answer,quality,seconds"
 
 
 def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, ram=500 * MB,
@@ -25,3 +26,15 @@ def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, 
     run.finished = run.started
     run.save()
     return run
+
+
+def save_answers(folder, shares: dict[str, float], people: int, pictures: int = 5) -> None:
+    """The file of each person: of each kind this share of pictures, other ones for each person, is "real"."""
+    (folder / "survey").mkdir(parents=True)
+    for person in range(people):
+        code = f"person{chr(97 + person // 26)}{chr(97 + person % 26)}"
+        rows = [(code, i + 1, f"p{chr(97 + place)}{chr(97 + i)}abcde", kind,
+                 "real" if (i + person) % pictures < share * pictures else "made", 1 + (i + person) % 5, 4)
+                for place, (kind, share) in enumerate(shares.items()) for i in range(pictures)]
+        text = "\n".join([ANSWERS_HEAD, *(",".join(map(str, row)) for row in rows), ""])
+        (folder / "survey" / f"answers-{code}.csv").write_text(text)

@@ -46,6 +46,7 @@ def execute(monkeypatch):
         names |= {LOADERS[stem]: SimpleNamespace(load=load, random_latents=lambda pipe, seed: None), MODELS[stem]: own_model(),
                   "draw": lambda G, seed: [None]}  # a mock would keep the model that it was called with
         names |= others
+        others.clear()  # else they would stay in memory
         exec(source, names)
         return variants
 
@@ -125,10 +126,20 @@ def test_unasked_a_notebook_tries_what_the_processor_computes_in_beside_its_own(
     ("float32", ["float32", "bfloat16"], [])])
 def test_the_face_for_the_vae_is_made_in_float32_too_where_that_is_not_its_own_and_the_vae_was_measured_in_it(
         execute, own, by_precision, measured):
-    pipeline = SimpleNamespace(load=MagicMock())
-    assert execute("2_vae_round_trip", "common-precision", MagicMock(), None, own=own, by_precision=dict.fromkeys(by_precision),
-                   stable_diffusion=pipeline) == measured
-    assert [call.kwargs["dtype"] for call in pipeline.load.call_args_list] == ["float32"] * len(measured)
+    there, loaded = weakref.WeakSet(), []
+
+    def autoencoder():
+        there.add(model := Model())
+        return model
+
+    def load(*arguments, dtype, **options):
+        loaded.append((dtype, len(there)))
+        return MagicMock()
+
+    variants = execute("2_vae_round_trip", "common-precision", None, None, own=own, by_precision=dict.fromkeys(by_precision),
+                       stable_diffusion=SimpleNamespace(load=load), reloaded=autoencoder())
+    assert variants == measured
+    assert loaded == [("float32", 0)] * len(measured), "when the autoencoder is gone"
 
 
 def test_one_precision_that_is_no_list_is_one_sentence(execute):

@@ -1,4 +1,7 @@
-"""The options by which `genlib table` and `genlib report` choose the runs that they are of."""
+"""The options by which commands choose the runs that they are of."""
+from collections.abc import Iterable
+from pathlib import Path
+
 from genlib.commands import a_path
 from genlib.locale import ENGLISH, languages
 
@@ -7,19 +10,29 @@ def add_choice(parser) -> None:
     """Declare them."""
     parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
     parser.add_argument("--reference", type=a_path, metavar="DIR", help="folder of runs to compare with (default: none)")
+    add_group(parser)
+    parser.add_argument("--reproduced", default="", metavar="PHRASE",
+                        help="where the published figures are given (default: in the reproduced thesis)")
+
+
+def add_group(parser) -> None:
+    """Declare those that name one group of runs, and the language."""
     parser.add_argument("--machine", default="", help="any part of a device's name, or several with commas (default: as in the newest run)")
     for name in "weights", "profile":
         parser.add_argument(f"--{name}", default="", help=f"{name} of the runs (default: as in the newest run)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and sentences (default: %(default)s)")
-    parser.add_argument("--reproduced", default="", metavar="PHRASE",
-                        help="where the published figures are given (default: in the reproduced thesis)")
 
 
 def chosen(options, number: str = ""):
     """The report of the runs that the options choose. Raises ValueError for folders that are not there."""
     from genlib.report import Report
 
-    if missing := [path for path in filter(None, [*options.results, options.reference]) if not path.exists()]:
-        raise ValueError(f"{missing[0]} is not here: give folders or .zip files of results")
+    check_there(filter(None, [*options.results, options.reference]))
     return Report(options.results, reference=options.reference, machine=options.machine, weights=options.weights, profile=options.profile,
                   language=options.language, number=number, reproduced=options.reproduced)
+
+
+def check_there(paths: Iterable[Path]) -> None:
+    """Raise ValueError, naming it, for the first path at which nothing is."""
+    if missing := [path for path in paths if not path.exists()]:
+        raise ValueError(f"{missing[0]} is not here: give folders or files that are there")

@@ -3,12 +3,13 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import notebook, places
-from genlib.commands import a_path, ask_for_huge_pages, at_least_one, short
+from genlib.commands import a_path, ask_for_huge_pages, at_least_one, short, turns
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import explain_storage, make_folder, write_atomically
 from genlib.locale import ENGLISH, languages
@@ -32,6 +33,10 @@ def add(commands):
                         help="the folder of runs, tables and figures (default: GENLIB_RESULTS, else results)")
     parser.add_argument("--only", type=_numbers, default=list(notebooks()), metavar="LIST",
                         help="numbers of the notebooks to execute, as in 1,3 (default: all)")
+    parser.add_argument("--sessions", type=at_least_one, metavar="N",
+                        help="measure N times over before notebook 4, each time beginning with another notebook; the executed copies "
+                             "are kept apart. The same command again goes on with the notebook at which it was stopped (runs that "
+                             "this notebook had finished stay, as sessions more), or else measures N sessions more")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and figures (default: %(default)s)")
     return parser
 
@@ -53,20 +58,36 @@ def run(options) -> int:
     for option in "iterations", "steps":
         if getattr(options, option) and not any(option.upper() in notebook.parameters(name) for name in names):
             raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
+    if options.sessions and names == [COMPARISON]:
+        raise ValueError(f"--sessions is {options.sessions}, but notebook {options.only[0]} measures nothing: leave it out, or name others "
+                         "in --only")
     if lacking := [package for package in ("nbclient", "nbconvert", "ipykernel") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
     results = make_folder(options.results or places.resolve(os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd()))
-    make_folder(results / "notebooks")
-    for name in names:
+    for name, copy, session in _in_turn(options, names, make_folder(results / "notebooks")):
         start = time.perf_counter()
-        print(f"{name} ...", end=" ", flush=True)
-        _execute(folder / f"{name}.ipynb", results, _parameters(options, name))
+        print(f"{session}{name} ...", end=" ", flush=True)
+        _execute(folder / f"{name}.ipynb", results / "notebooks" / f"{copy}.ipynb", results, _parameters(options, name))
         print(f"{time.perf_counter() - start:.0f} s", flush=True)
     if COMPARISON in names:
         print(f"\n{(results / 'tables' / 'table1.md').read_text(encoding='utf-8')}")
         print(f"tables     {short(results / 'tables')}/\nfigures    {short(results / 'figures')}/")
     print(f"notebooks  {short(results / 'notebooks')}/\nruns       {short(results)}/<machine>/<experiment>/")
     return 0
+
+
+def _in_turn(options, names: list[str], folder: Path) -> Iterator[tuple[str, str, str]]:
+    """The notebooks in the order of their turns, each with the name of its executed copy and its session, in
+    words; "" for what is executed once."""
+    measuring = [name for name in names if name != COMPARISON]
+    if options.sessions:
+        asked = {name: getattr(options, name) for name in ("sessions", "only", "weights", "profile", "iterations", "steps")}
+        for turn in turns.of(folder, measuring, asked):
+            yield turn.notebook, turn.copy, f"session {turn.session} of {turn.last}: "
+        measuring = []
+    yield from ((name, name, "") for name in [*measuring, *[COMPARISON] * (COMPARISON in names)])
+    if options.sessions:
+        turns.end(folder)
 
 
 def _numbers(text: str) -> list[int]:
@@ -100,13 +121,13 @@ def _parameters(options, name: str) -> dict:
     return {parameter: value for parameter, value in asked.items() if value is not None and parameter in there}
 
 
-def _execute(source: Path, results: Path, parameters: dict) -> None:
+def _execute(source: Path, copy: Path, results: Path, parameters: dict) -> None:
     """Leave a notebook's executed copy, .ipynb and .html. ValueError if a cell fails or the kernel dies."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from tqdm import tqdm
 
-    name, copy, book = source.stem, results / "notebooks" / source.name, _prepared(source, parameters)
+    name, book = source.stem, _prepared(source, parameters)
     client = NotebookClient(book, km=_own_kernel(), resources={"metadata": {"path": str(source.parent)}}, record_timing=False,
                             iopub_timeout=60,  # seconds that an output may be late, as on a machine that is measured
                             extra_arguments=["--log-level=CRITICAL"])  # of the kernel, which warns that it talks over a local port

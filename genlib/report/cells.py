@@ -4,14 +4,14 @@ import pandas as pd
 from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
-from genlib.record import MB, QUALITIES, READINGS, Reading, Run
+from genlib.record import MB, ONCE, QUALITIES, READINGS, Reading, Run
 from genlib.runs import variant_of
 
 MODEL, READING = N_("Model", "column"), N_("Reading", "column")
 PUBLISHED, RATIO = N_("published", "column"), N_("ratio", "column")
 MEANS, ONLY_MEANS = N_("Mean ± standard deviation"), N_("Means", "of iterations")
 RESUMED = "*"  # behind the name of what was interrupted and taken up again
-FLOOR_MB = 8  # what the libraries take, measured in processes of one kind, differs by a few MB: less is no difference
+FLOOR_MB = 8  # no difference: from process to process the libraries take 1 MB more or less, RAM above them 4
 NAMED = 5  # models that were loaded before another
 UNLIKE = "†"  # and of what was measured under other conditions than most rows of Table 1
 PROFILES = {"thesis": N_("without optimisations"), "tuned": N_("optimised (the same pictures)"), "none": ""}
@@ -199,6 +199,11 @@ def own_ram(row: pd.Series) -> bool:
     return all(entry.own_ram if run.loaded_before is None else not run.loaded_before for run in row["runs"])
 
 
+def ram_above(report, row: pd.Series) -> str:
+    """RAM above that before the model; a dash where it may use again what other models before it left."""
+    return figure(report, row["ram_above_bytes"], ONCE["ram_above_bytes"]) if own_ram(row) else MISSING
+
+
 def _of_memory(report, rows: pd.DataFrame) -> str:
     shared = dict.fromkeys(report.text(experiments.find(row["experiment"]).label) for _, row in rows.iterrows()
                            if not own_ram(row) and any(run.loaded_before is None for run in row["runs"]))
@@ -218,8 +223,8 @@ def _of_libraries(report, rows: pd.DataFrame) -> list[str]:
     if not sizes:
         return []
     if max(sizes.values()) - min(sizes.values()) <= FLOOR_MB:
-        return [report.say("Of it, the libraries take {mb} MB before any model is loaded.", mb=span(list(dict.fromkeys(texts.values()))))]
-    return [report.say("Of it, the libraries take before any model is loaded, in MB: {figures}.",
+        return [report.say("Of this, the libraries take {mb} MB before any model is loaded.", mb=span(list(dict.fromkeys(texts.values()))))]
+    return [report.say("Of this, the libraries take before any model is loaded, in MB: {figures}.",
                        figures="; ".join(f"{label} {texts[label]}" for label in sizes))]
 
 

@@ -1,6 +1,7 @@
 """A report: the runs that count, summarised once, in the reader's language, with numbered tables."""
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from genlib import escape, experiments, runs
 from genlib.locale import Language, Message
-from genlib.report import choice, conclusions, conditions, warnings
+from genlib.report import choice, conclusions, conditions, survey, warnings
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
 
@@ -56,8 +57,8 @@ class Report:
         self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
         self._first_number, self._made = str(number).strip(), {}
         _number_after(self._first_number, 0)  # refused at once
-        folders = [results] if isinstance(results, (str, PathLike)) else results
-        found = runs.finished(*folders, reference=reference)
+        self._folders = [results] if isinstance(results, (str, PathLike)) else list(results)
+        found = runs.finished(*self._folders, reference=reference)
         self.sessions = _without_hidden_letters(summarize(runs.counted(found)))
         self.everything = self.sessions[self.sessions["newest"]].reset_index(drop=True)
         self.set_aside = [run for run in found if run.set_aside is not None]
@@ -74,6 +75,11 @@ class Report:
     def groups(self) -> pd.DataFrame:
         """What reports could be made of: a row for each machine, weights and profile, best first."""
         return Rows(choice.groups(self.everything))
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """What people answered: the CSVs in the folder `survey` of the results, by `survey.read`."""
+        return survey.read(path for folder in self._folders for path in sorted(Path(folder, "survey").glob("*.csv")))
 
     def left_out(self) -> list[str]:
         """The names of the groups that this report is not of."""

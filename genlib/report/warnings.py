@@ -43,12 +43,16 @@ def doubts(report) -> list[str]:
     namesakes = set(rows[rows.duplicated(["experiment", "variant", "machine"], keep=False) | (rows["runs"].map(len) > 1)]["folder"])
     for _, row in rows.iterrows():
         label = report.text(find(row["experiment"]).label)
-        for run in row["runs"]:
-            started = escape.plain(run.started or "")[:19].replace("T", " ") if row["folder"] in namesakes else ""
-            for doubt in of_run(report, run):
-                of_label = alike.setdefault((doubt.cause, doubt.remedy), {}).setdefault(label, [])
-                of_label.append(", ".join(filter(None, [cells.variant(report, run), started, doubt.figure])))
+        named = row["folder"] in namesakes
+        found = [(run, _started(run) if named else "", doubt) for run in row["runs"] for doubt in of_run(report, run)]
+        for run, started, doubt in found + [(row["run"], "", doubt) for doubt in of_sessions(report, row["runs"])]:
+            of_label = alike.setdefault((doubt.cause, doubt.remedy), {}).setdefault(label, [])
+            of_label.append(", ".join(filter(None, [cells.variant(report, run), started, doubt.figure])))
     return choice.origins(report) + [f"{cause}: {_runs(report, found)}. {remedy}".strip() for (cause, remedy), found in alike.items()]
+
+
+def _started(run: Run) -> str:
+    return escape.plain(run.started or "")[:19].replace("T", " ")
 
 
 def _runs(report, found: dict[str, list[str]]) -> str:
@@ -72,6 +76,16 @@ def of_run(report, run: Run) -> list[Doubt]:
         seen += [*_incomplete(report, run), *_disturbed(report, run)]
     remarked = map(remarks.parts, dict.fromkeys(run.warnings))
     return seen + [Doubt(escape.plain(report.say(sentence, **values))) for sentence, values in remarked]
+
+
+def of_sessions(report, runs: list[Run]) -> list[Doubt]:
+    """Sessions whose mean time is more than a tenth off the median of all: of a few no test finds one."""
+    means = {_started(run): readings(run.good, "time_s").mean() for run in runs if run.good}
+    median = np.median([*means.values()]) if means else np.nan
+    far = [report.say("{session}: {time} s, median of the sessions {median} s", session=session, time=report.significant(mean, 3),
+                      median=report.significant(median, 3)) for session, mean in means.items() if abs(mean - median) > OUTLIER * median]
+    return [Doubt(report.say("The mean time of a session lies far from the others"), "; ".join(far),
+                  report.say("Look for what was different on that day, and measure another session."))] if far else []
 
 
 def _failed(report, run: Run) -> list[Doubt]:

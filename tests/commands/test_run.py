@@ -33,6 +33,7 @@ def call(capsys, *arguments):
     (["--steps", "-3"], "is not a whole number of at least 1"),
     (["--weights", "huge"], "invalid choice: 'huge'"),
     (["--language", "fr"], "invalid choice: 'fr'"),
+    (["--sessions", "0"], "'0' is not a whole number of at least 1"),
 ])
 def test_a_wrong_option_is_one_sentence_and_a_status(capsys, tmp_path, arguments, complaint):
     status, out, err = call(capsys, "run", "--results", tmp_path / "results", *arguments)
@@ -237,7 +238,7 @@ def test_the_results_folder_is_the_option_then_the_variable_and_relative_to_wher
     monkeypatch.setenv("HOME", "home")
     if variable:
         monkeypatch.setenv("GENLIB_RESULTS", variable)
-    monkeypatch.setattr(run, "_execute", lambda source, results, parameters: (results / "measured").write_text(""))
+    monkeypatch.setattr(run, "_execute", lambda source, copy, results, parameters: (results / "measured").write_text(""))
     status, *_ = call(capsys, "run", "--only", "1", *(["--results", given] if given else []))
     assert status == 0 and [path.relative_to(typed) for path in typed.rglob("measured")] == [Path(named, "measured")]
 
@@ -261,3 +262,96 @@ def test_two_runs_at_once_on_one_results_folder_leave_whole_copies(project):
         if copy.exists():
             json.loads(copy.read_text())
     assert [process.returncode for process in both] == [0, 0] and len(list(copy.parent.iterdir())) == 2
+
+
+# --- sessions
+
+@pytest.fixture
+def sessions(project, monkeypatch, capsys):
+    """Call `genlib run --sessions`, in which a notebook is only noted; `killed_at` kills the n-th."""
+    def sessions(*arguments, killed_at=None):
+        executed = []
+
+        def execute(source, copy, results, parameters):
+            copy.write_text("")
+            if len(executed) + 1 == killed_at:
+                raise KeyboardInterrupt
+            executed.append(copy.stem)
+            (results / "tables").mkdir(exist_ok=True)
+            (results / "tables" / "table1.md").write_text("")
+
+        monkeypatch.setattr(run, "_execute", execute)
+        try:
+            status, out, err = call(capsys, "run", "--results", project / "results", *arguments)
+        except KeyboardInterrupt:
+            status, out, err = None, capsys.readouterr().out, ""
+        return executed, status, out + err
+
+    return sessions
+
+
+ONE, TWO, THREE = (run.notebooks()[number] for number in (1, 2, 3))
+
+
+def numbered(session, *names):
+    return [f"{name}.session{session}" for name in names]
+
+
+def test_each_session_begins_with_another_notebook_and_the_comparison_comes_once_at_the_end(sessions):
+    executed, status, out = sessions("--sessions", "3")
+    assert status == 0 and executed == [*numbered(1, ONE, TWO, THREE), *numbered(2, TWO, THREE, ONE), *numbered(3, THREE, ONE, TWO),
+                                        run.COMPARISON]
+    assert re.findall(r"^session (\d) of 3: (\d)\S+ \.\.\. \d+ s$", out, re.MULTILINE)[3:5] == [("2", "2"), ("2", "3")]
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 5, 7])
+def test_after_a_kill_the_same_command_goes_on_with_the_notebook_that_it_was_at(sessions, killed_at):
+    whole = [*numbered(1, ONE, TWO, THREE), *numbered(2, TWO, THREE, ONE), run.COMPARISON]
+    before, *_ = sessions("--sessions", "2", killed_at=killed_at)
+    after, status, out = sessions("--sessions", "2")
+    assert [*before, *after] == whole and status == 0
+    assert (f"goes on where it was stopped, after {killed_at - 1} of 6 notebooks" in out) == (killed_at > 1)
+
+
+def test_once_it_has_come_to_its_end_the_same_command_measures_more_sessions_beside_the_first(sessions):
+    for first in 1, 3:
+        executed, _, out = sessions("--sessions", "2", "--only", "1")
+        assert executed == numbered(first, ONE) + numbered(first + 1, ONE) and f"session {first} of {first + 1}: " in out
+    assert sessions("--only", "1")[0] == [ONE], "without the option as ever"
+
+
+def test_sessions_that_were_stopped_are_not_gone_on_with_under_other_options_and_the_file_is_named(sessions, project):
+    sessions("--sessions", "2", "--weights", "demo", killed_at=2)
+    executed, status, out = sessions("--sessions", "3")
+    file = project / "results" / "notebooks" / "sessions.json"
+    assert status == 1 and executed == []
+    assert f"{file} is of sessions that were stopped before their end, with sessions 2, weights demo" in out
+    file.unlink()
+    assert sessions("--sessions", "1", "--only", "1")[0] == numbered(2, ONE), "without it they begin anew, and no copy is overwritten"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"asked": {}}', '{"asked": 1, "first": "x", "taken": null}', "\0"])
+def test_a_damaged_note_of_what_is_finished_is_one_sentence(sessions, project, text):
+    sessions("--sessions", "2", killed_at=2)
+    (project / "results" / "notebooks" / "sessions.json").write_text(text)
+    executed, status, out = sessions("--sessions", "2")
+    assert status == 1 and executed == [] and "does not say what is finished" in out and "delete it to begin new sessions" in out
+
+
+def test_two_commands_for_sessions_do_not_share_a_folder(sessions, monkeypatch):
+    monkeypatch.setattr(run.turns, "hold", lambda folder: False)
+    executed, status, out = sessions("--sessions", "2")
+    assert status == 1 and executed == [] and "another `genlib run --sessions` is at work in" in out
+
+
+def test_sessions_of_the_comparison_alone_are_refused(sessions, project):
+    executed, status, out = sessions("--sessions", "2", "--only", "4")
+    assert status == 1 and executed == [] and "--sessions is 2, but notebook 4 measures nothing" in out
+    assert not (project / "results").exists()
+
+
+def test_the_copies_of_several_sessions_stand_side_by_side(capsys, project):
+    cells(project, ONE, "print('measured')")
+    status, *_ = call(capsys, "run", "--only", "1", "--sessions", "2", "--results", project / "results")
+    assert status == 0 and sorted(path.name for path in (project / "results" / "notebooks").iterdir()) == [
+        f"{ONE}.session{session}.{kind}" for session in (1, 2) for kind in ("html", "ipynb")]

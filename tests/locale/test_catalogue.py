@@ -16,6 +16,7 @@ NAMES = {
     "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "C",  # that stand in tables and formulas
     *"GPUtil PyTorch genlib make gpu survey nvidia-smi run.json float16 float32 dtype='float32'".split(),  # of programs and files
     "NVIDIA", "T4", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
+    "JavaScript", "Chrome", "Firefox", "Safari", "Enter",  # of browsers, and of a key
     *"CreativeML Open RAIL-M Source Code License".split()}
 OTHER_WORDS = {  # calques and second names, and what a thing is called instead
     "машин": "комп’ютер", r"тут\b": "на цьому комп’ютері, once for all rows", r"(?:пік|піку)\b": "пікове значення",

@@ -6,7 +6,7 @@ from saved_runs import MB, save_run
 
 from genlib.report import Report
 
-FACES, PHOTOGRAPH = dict(steps=50, prompt="a face", size=512), dict(size=512)
+FACES, PHOTOGRAPH = dict(steps=50, prompt="a face"), dict(original="photograph", size=512)
 NOTEBOOKS_SETTINGS = {"stable-diffusion": dict(steps=50, prompt=""), "vae-as-in-thesis": FACES, "vae-round-trip": PHOTOGRAPH,
                       "stylegan2-ada": dict(seed=0)}
 
@@ -15,8 +15,8 @@ def on_a_gpu(folder, but=()):
     """Runs as notebooks 1 to 3 leave them on a GPU, but for the float32 of some experiments."""
     save_run(folder, "stable-diffusion", [8.0, 8.2], settings=NOTEBOOKS_SETTINGS["stable-diffusion"])
     save_run(folder, "vae-as-in-thesis", [8.5, 8.5], settings=FACES)
-    save_run(folder, "vae-round-trip", [0.2, 0.2], settings=FACES)
-    save_run(folder, "vae-round-trip", [0.3, 0.3], variant="photograph", settings=PHOTOGRAPH)
+    save_run(folder, "vae-round-trip", [0.2, 0.2], settings=PHOTOGRAPH)
+    save_run(folder, "vae-round-trip", [0.3, 0.3], variant="faces", settings=FACES)
     save_run(folder, "stylegan2-ada", [0.1, 0.1], dtype="mixed", settings=dict(seed=0))
     for experiment, time in ("stable-diffusion", 28.0), ("vae-as-in-thesis", 30.0), ("vae-round-trip", 0.7), ("stylegan2-ada", 0.4):
         if experiment not in but:
@@ -44,7 +44,7 @@ def test_rows_that_a_gpu_has_in_two_precisions_stand_in_a_third_with_table_1s_na
     assert table.data.columns.tolist() == table1.columns.tolist() and table.data["Model"].tolist() == [
         name.rstrip("†") for name in table1["Model"]]
     assert report.tables[:2] == ["results", "common_precision"] and table.caption == "Table 2 – Comparison in one precision"
-    for part in "one precision, float32.", "In the row of VAE alone the call is that of a photograph.", "n = 3", "RAM":
+    for part in "one precision, float32.", "n = 3", "RAM":
         assert part in table.note, table.note
     assert "There is no run" not in table.note
 
@@ -53,7 +53,7 @@ def test_the_precision_that_most_rows_of_table_1_have_already_is_preferred_and_t
     in_precision(on_a_gpu(tmp_path), "stylegan2-ada", "float16", [0.2] * 3)
     table = common(tmp_path)
     assert times(table) == ["8.10 ± 0.14", "8.50 ± 0.00", "0.200 ± 0.000", "0.200 ± 0.000"]
-    assert "one precision, float16." in table.note and "photograph" not in table.note
+    assert "one precision, float16." in table.note
 
 
 def test_a_row_without_a_run_in_the_common_precision_is_a_dash_and_the_note_names_the_notebook_that_measures_it(tmp_path):
@@ -91,14 +91,6 @@ def test_where_table_1_has_one_precision_there_is_no_second_table_and_the_note_s
 def test_only_a_run_that_differs_from_table_1s_in_precision_alone_takes_its_place(tmp_path, other):
     in_precision(on_a_gpu(tmp_path, but=["stable-diffusion"]), "stable-diffusion", "float32", [1.0], **other)
     assert times(common(tmp_path))[0] == "—"
-
-
-def test_a_photograph_of_another_size_than_the_faces_does_not_take_their_place(tmp_path):
-    save_run(tmp_path, "stylegan2-ada", [0.1], dtype="float32", settings=dict(seed=0))
-    save_run(tmp_path, "vae-round-trip", [0.2], settings=FACES)
-    save_run(tmp_path, "vae-round-trip", [0.3], variant="photograph", settings=dict(size=1024))
-    in_precision(tmp_path, "vae-round-trip", "float32", [0.7], settings=dict(size=1024))
-    assert times(common(tmp_path)) == ["—", "0.100"]
 
 
 def test_in_ukrainian_nothing_is_left_in_english(tmp_path):

@@ -1,5 +1,6 @@
 """What is set side by side, ranked and quoted: only what the runs at hand bear."""
 import re
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from saved_runs import MB, save_run
 from genlib.report import Report
 from genlib.report.conclusions import p_of_equal_spreads, rivals_of_first
 
-OLD = "2021-01-01T00:00:00+00:00"
+EARLIER = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 
 
 def save(folder, experiment, times, *, started=None, peaks=None, **changes):
@@ -28,8 +29,8 @@ def concluded(folder, language="en"):
 # --- the number of steps
 
 def test_rows_that_share_no_number_of_steps_say_theirs_and_nothing_is_ranked(tmp_path):
-    save(tmp_path, "vae-as-in-thesis", [20.0] * 5, started=OLD, settings=dict(steps=20))
-    save(tmp_path, "vae-round-trip", [0.2] * 5, started=OLD, settings=dict(steps=20), quality=dict(sharpness=2.0))
+    save(tmp_path, "vae-as-in-thesis", [20.0] * 5, started=EARLIER, settings=dict(steps=20))
+    save(tmp_path, "vae-round-trip", [0.2] * 5, started=EARLIER, settings=dict(steps=20), quality=dict(sharpness=2.0))
     save(tmp_path, "stable-diffusion", [4.0, 4.1], settings=dict(steps=4), quality=dict(sharpness=1.0))
     save(tmp_path, "stylegan2-ada", [0.1] * 5)
     report = Report(tmp_path)

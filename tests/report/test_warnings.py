@@ -221,3 +221,12 @@ def test_a_run_that_was_interrupted_is_doubtful_and_is_marked_in_tables_whose_no
         assert names in set(table.data["Model"]) and "Stable Diffusion" in set(table.data["Model"])
         assert "* The run was interrupted and taken up again." in table.note
     assert "StyleGAN2-ADA*" in report.table("readings").data and "*" not in " ".join(report.conclusions())
+
+
+@pytest.mark.parametrize("days, far", [([1, 1.02, 1.5], [3]), ([1, 1.3], [1, 2]), ([1, 1.05, 0.95], []), ([1.5], [])], ids=str)
+def test_a_session_whose_mean_lies_far_from_the_others_is_named(tmp_path, days, far):
+    for day, slower in enumerate(days, 1):
+        save(tmp_path, [slower * time for time in STEADY], started=f"2021-01-0{day}T00:00:00+00:00")
+    text = "\n".join(warnings.doubts(Report(tmp_path)))
+    assert [day for day, slower in enumerate(days, 1) if f"2021-01-0{day} 00:00:00: {slower:.2f} s, median of the sessions" in text] == far
+    assert ("measure another session" in text) == bool(far)

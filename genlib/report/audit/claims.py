@@ -2,6 +2,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from genlib.experiments import FLOPS, PARAMETERS, STABLE_DIFFUSION, STEPS, STYLEGAN2_ADA, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, Experiment, find
@@ -12,6 +13,7 @@ from genlib.report import cells
 from genlib.report.audit.arithmetic import HALF, PIPELINE, diffusion_share, rates, steps_s
 from genlib.report.statistics import ALPHA, p_equal
 from genlib.report.summary import by_session
+from genlib.report.survey import PHOTOGRAPH, difference
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 from genlib.report.warnings import NOISY
 
@@ -23,8 +25,8 @@ METHOD, COMPARISON, CONCLUSIONS = N_("method", "section"), N_("comparison", "sec
 class Claim(NamedTuple):
     """A claim, in other words than the publication's, and its judges.
 
-    published(report) returns a verdict and a sentence; runs(report, rows) too, or None, of the rows of
-    `models`, which it needs.
+    published(report) returns a verdict and a sentence, of the publication or of people. runs(report, rows)
+    does so, or returns None, of the rows of `models`, all of which it needs.
     """
     text: str
     section: str
@@ -90,16 +92,14 @@ def _unlike(report, claim: Claim) -> str:
 
 # --- what runs say: judge(report, rows) -> a verdict and figures, or None
 
-def _shorter(first: Experiment, *others: Experiment):
-    """Whether the times of the first are below those of all others that were measured; by `p_equal`."""
-    def judge(report, rows: pd.DataFrame):
-        own, rivals = rows.loc[first.slug], rows.drop(first.slug)
-        p = max(p_equal(*(by_session(row["runs"], "time_s") for row in (own, rival))) for _, rival in rivals.iterrows())
-        figures = "; ".join(f"{report.text(find(slug).label)} {cells.interval(report, row)} {report.say(SECONDS)}"
-                            for slug, row in rows.iterrows())
-        verdict = NOT_TESTED if not p < ALPHA else SUPPORTED if own["time_s"] < rivals["time_s"].min() else CONTRADICTED
-        return verdict, report.say("{figures}; p = {p}", figures=figures, p=report.significant(p, 2))
-    return judge
+def _is_fastest(report, rows: pd.DataFrame):
+    """Whether the first row's times are below those of all others, each told apart by `p_equal`."""
+    own, *rivals = (by_session(runs, "time_s") for runs in rows["runs"])
+    p = float(np.max([p_equal(own, rival) for rival in rivals]))  # NaN where one of them is
+    times = {slug: f"{cells.interval(report, row)} {report.say(SECONDS)}" for slug, row in rows.iterrows()}
+    figures = "; ".join(f"{report.text(find(slug).label)} {time}" for slug, time in times.items())
+    verdict = NOT_TESTED if not p < ALPHA else SUPPORTED if rows["time_s"].idxmin() == rows.index[0] else CONTRADICTED
+    return verdict, report.say("{figures}; p = {p}", figures=figures, p=report.significant(p, 2))
 
 
 def _less_vram(report, rows: pd.DataFrame):
@@ -224,24 +224,33 @@ def _untested(sentence: str):
     return lambda report: (NOT_TESTED, report.say(sentence))
 
 
-PEOPLE = _untested(N_("People are to judge that: “genlib survey”."))  # five pictures and a formula cannot
+def _hard_to_tell_from_photographs(report):
+    """By the answers of people, who have seen pictures by the published weights."""
+    made, photographs = (report.answers[report.answers["truth"] == truth] for truth in (STYLEGAN2_ADA.slug, PHOTOGRAPH))
+    if made.empty or photographs.empty or set(report.rows["weights"]) != {"published"}:
+        return NOT_TESTED, report.say(PEOPLE)
+    apart = difference(made, photographs)
+    return SUPPORTED if apart.hard else CONTRADICTED if apart.told_apart else NOT_TESTED, report.say(
+        "People took {made} % of them and {real} % of the photographs for photographs.", made=report.rounded(100 * made["real"].mean(), 0),
+        real=report.rounded(100 * photographs["real"].mean(), 0))
+
+
+PEOPLE = N_("People are to judge that: “genlib survey”.")  # five pictures and a formula cannot
 STEADY = N_("{model} takes equally long each time")
 CLAIMS = [
     Claim(N_("All three models were compared under equal conditions"), METHOD, _equal),
-    Claim(N_("{gan} is the fastest"), CONCLUSIONS, _gan_is_fastest, (STYLEGAN2_ADA, STABLE_DIFFUSION),
-          _shorter(STYLEGAN2_ADA, STABLE_DIFFUSION)),
+    Claim(N_("{gan} is the fastest"), CONCLUSIONS, _gan_is_fastest, (STYLEGAN2_ADA, STABLE_DIFFUSION, VAE_ROUND_TRIP), _is_fastest),
     Claim(N_("{gan} serves real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
     Claim(N_("{gan} suits weak machines"), CONCLUSIONS, _gan_is_small, (STYLEGAN2_ADA,), _for_weak_machines(suits=True), about="memory"),
-    Claim(N_("Faces by {gan} are hard to tell from photographs"), CONCLUSIONS, PEOPLE),
-    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, PEOPLE),
+    Claim(N_("Faces by {gan} are hard to tell from photographs"), CONCLUSIONS, _hard_to_tell_from_photographs),
+    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _untested(PEOPLE)),
     Claim(N_("{diffusion} lets a text control the image"), CONCLUSIONS, _untested(
         N_("Its published images have no prompt; whether one is followed is not measured here."))),
     Claim(N_("{diffusion} draws faces without a prompt"), METHOD, _untested(
         N_("An empty prompt asks for no face, and one latent gives one picture: see that of notebook 1 with published weights."))),
     Claim(N_("{diffusion} is not for weak machines"), COMPARISON, _diffusion_is_large, (STABLE_DIFFUSION,),
           _for_weak_machines(suits=False), about="memory"),
-    Claim(N_("The VAE is light: in time"), CONCLUSIONS, _vae_is_quick, (VAE_ROUND_TRIP, STABLE_DIFFUSION),
-          _shorter(VAE_ROUND_TRIP, STABLE_DIFFUSION)),
+    Claim(N_("The VAE is light: in time"), CONCLUSIONS, _vae_is_quick, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _is_fastest),
     Claim(N_("The VAE is light: in memory"), CONCLUSIONS, _vae_is_small, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _less_vram,
           about="memory"),
     Claim(N_("The VAE’s images are less detailed"), COMPARISON, _untested(N_("The publication measures no quality.")), (VAE_ROUND_TRIP,),

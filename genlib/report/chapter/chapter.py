@@ -25,6 +25,7 @@ from genlib.report.chapter.form import Listing, Parts
 from genlib.report.chapter.pandoc import PLACES
 from genlib.report.chapter.styles import Page
 from genlib.report.tables import key
+from genlib.report.tables.survey import verdicts
 
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # what may mean something in Markdown, unless a backslash stands before it
 READINGS = """torch.cuda.reset_peak_memory_stats()
@@ -104,6 +105,7 @@ class Contents:
         self.families = {find(slug).family for slug in rows.index}  # in English
         # The models whose call contains another's, so that their time begins at the prompt.
         self.from_a_prompt = ", ".join(report.text(find(slug).label) for slug in rows.index if find(slug).contains)
+        self.verdicts = verdicts(report) if len(report.answers) else []
         self.conclusions, self.doubts, self.licences = report.conclusions(), warnings.doubts(report), sources.licences(report)
 
     def _model(self, row: pd.Series) -> dict:

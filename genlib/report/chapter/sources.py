@@ -65,8 +65,19 @@ PAPERS = {
     "brown1974": Paper(
         "Brown M. B., Forsythe A. B.", "Robust Tests for the Equality of Variances", "Journal of the American Statistical Association",
         1974, "Vol. 69, No. 346. P. 364–367", doi="10.1080/01621459.1974.10482955"),
+    "wilson1927": Paper(
+        "Wilson E. B.", "Probable Inference, the Law of Succession, and Statistical Inference",
+        "Journal of the American Statistical Association", 1927, "Vol. 22, No. 158. P. 209–212", doi="10.1080/01621459.1927.10502953"),
+    "newcombe1998": Paper(
+        "Newcombe R. G.", "Interval Estimation for the Difference between Independent Proportions: Comparison of Eleven Methods",
+        "Statistics in Medicine", 1998, "Vol. 17, No. 8. P. 873–890",
+        doi="10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I"),
+    "fleiss1971": Paper(
+        "Fleiss J. L.", "Measuring Nominal Scale Agreement among Many Raters", "Psychological Bulletin", 1971,
+        "Vol. 76, No. 5. P. 378–382", doi="10.1037/h0031619"),
 }
 METHODS = ("student1908", "welch1947", "grubbs1969", "brown1974")  # by which every report judges times
+OF_ANSWERS = ("wilson1927", "newcombe1998", "fleiss1971")  # by which answers of people are judged
 NAMED_AUTHORS = 3  # of more, the title stands first and the first author behind it
 
 GENLIB = "genlib"
@@ -105,12 +116,13 @@ PHOTOGRAPH = N_(
 def sources(report) -> dict[str, str]:
     """The entries of the list of sources as plain text in the report's language, by the keys that texts cite.
 
-    In order: the papers of the report's experiments, those of METHODS, each under its key in PAPERS; the
-    models as model1, model2 ... (none for random weights, which come from nowhere); genlib and the packages
-    as package1, package2 ... The date of access is that of the newest run's start.
+    In order: the papers of the report's experiments, those of METHODS and, where people answered a survey, of
+    OF_ANSWERS, each under its key in PAPERS; the models as model1, model2 ... (none for random weights, which
+    come from nowhere); genlib and the packages as package1, package2 ... The date of access is that of the
+    newest run's start.
     """
     papers = dict.fromkeys([key for run in _runs(report) for key in experiments.find(run.experiment).papers])
-    entries = {key: _paper(report, PAPERS[key]) for key in [*papers, *METHODS]}
+    entries = {key: _paper(report, PAPERS[key]) for key in [*papers, *METHODS, *OF_ANSWERS * (len(report.answers) > 0)]}
     entries |= {f"model{number}": entry for number, entry in enumerate(_models(report), 1)}
     return entries | {f"package{number}": entry for number, entry in enumerate(_packages(report), 1)}
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from genlib.locale import N_
 from genlib.report import cells
-from genlib.report.figures import charts, machines, pictures
+from genlib.report.figures import charts, machines, pictures, survey
 from genlib.report.figures.figure import Figure, drawable, in_our_style
 
 
@@ -18,6 +18,7 @@ class Kind(NamedTuple):
     title: str
     make: Callable
     names_devices: bool = False  # on its axes
+    of_people: bool = False  # of answers, not of runs: no device or weights above it
     model: str = ""  # the experiment that it is of, where there is one for each
 
     @in_our_style
@@ -25,6 +26,8 @@ class Kind(NamedTuple):
         """The figure, with what it shows, the device and the weights above it."""
         canvas, rows = self.make(report)
         empty, title = rows.empty, report.title(self)
+        if self.of_people and not empty:
+            return Figure(self.name, canvas, canvas.suptitle(title, fontsize=10), title)
         rows = report.summary if empty else rows
         devices, first = [] if self.names_devices else list(dict.fromkeys(rows["device"])), rows.iloc[0]
         weights, _ = cells.WEIGHTS[first["weights"]]
@@ -42,5 +45,6 @@ FIGURES = [
     Kind("vae", N_("What the VAE gives back"), pictures.vae),
     Kind("growth", N_("How time grows, with fitted fixed and per-unit time"), charts.growth),
     Kind("machines", N_("Time of an image by machine"), machines.machines, names_devices=True),
+    Kind("survey", N_("People’s verdict on the pictures"), survey.survey, of_people=True),
 ]
 OF_EACH = [Kind("pictures", N_("Generated images: {model}"), pictures.pictures_of)]  # one for each experiment of a report

@@ -31,26 +31,15 @@ def common_precision(report) -> tuple[pd.DataFrame, str]:
         rows.append(comparison.line(report, name, row))
     note = [report.say("The rows of the main table in one precision, {dtype}. What has another one there was measured once more, in a "
                        "process that had run other things before, which RAM includes.", dtype=dtype),
-            *[report.say("In the row of {model} the call is that {variant}.", model=report.text(find(slug).label),
-                         variant=report.say(find(slug).variants[find(slug).loops_from]))
-              for slug, row in found.items() if find(slug).loops_from and row["dtype"] != own[slug]],
             _to_measure(report, dtype, lacking) if lacking else "", cells.note(report, used)]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
 
 def _by_precision(summary: pd.DataFrame, row: pd.Series) -> dict[str, pd.Series]:
-    """A row of Table 1, and the newest that differ from it in precision alone, by their precision.
-
-    Where an experiment's loops set out from a variant, as from the photograph for the VAE alone, those that
-    differ from it in precision alone; and no setting that it shares with the row may differ.
-    """
-    entry = find(row["experiment"])
-    rows = growth.own(summary, entry)
-    rows = rows[(rows["model"] == row["model"]) & (rows["n"] > 0)]
-    starts = [settings for settings, run in zip(rows["settings"], rows["run"], strict=True) if run.variant == entry.loops_from
-              and all(row["run"].settings.get(name, value) == value for name, value in run.settings.items())]
-    start = starts[-1:] if entry.loops_from else [row["settings"]]
-    tried = rows[rows["variant"].str.startswith(variant_of("precision")) & rows["settings"].isin(start)]
+    """A row of Table 1, and the newest that differ from it in precision alone, by their precision."""
+    rows = growth.own(summary, find(row["experiment"]))
+    rows = rows[(rows[["model", "settings"]] == row[["model", "settings"]]).all(axis=1) & (rows["n"] > 0)]
+    tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
     return {one["dtype"]: one for _, one in tried.iterrows()} | {row["dtype"]: row}
 
 

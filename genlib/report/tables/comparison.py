@@ -116,6 +116,8 @@ def _reading(name: str) -> Reading:
 def _reading_cell(report, row: pd.Series, name: str) -> str:
     if name == "n":
         return f"{row['n']} ({row['failed']})"
+    if name == "ram_above_bytes":
+        return cells.ram_above(report, row)
     if name == "interval":
         return cells.interval(report, row)
     return cells.mean(report, row, name) if name in READINGS else cells.figure(report, row.get(name), _reading(name))

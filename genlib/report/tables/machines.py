@@ -84,14 +84,13 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
         model = f"{model} ({cells.steps_text(report, [run['steps']])})"
     ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
-    above = ONCE["ram_above_bytes"]
     energy = cells.head(report, READINGS["energy_j"])
     return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name,
             report.say(N_("Weights", "column")): report.say(cells.WEIGHTS[run["weights"]][0]),
             report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": cells.iterations(run),
             cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),
             report.say(cells.RATIO): ratio, **means,
-            cells.head(report, above): cells.figure(report, run["ram_above_bytes"], above), energy: cells.mean(report, run, "energy_j")}
+            cells.head(report, ONCE["ram_above_bytes"]): cells.ram_above(report, run), energy: cells.mean(report, run, "energy_j")}
 
 
 def _same_work(run: pd.Series, other: pd.Series) -> bool:

@@ -10,7 +10,7 @@ from genlib import device
 from genlib.experiments import EXPERIMENTS
 from genlib.locale import languages
 from genlib.report import Report
-from genlib.report.chapter.sources import ADDRESSES, GENLIB, METHODS, PAPERS, licences, sources
+from genlib.report.chapter.sources import ADDRESSES, GENLIB, METHODS, OF_ANSWERS, PAPERS, licences, sources
 
 V1_4 = "CompVis/stable-diffusion-v1-4"
 FFHQ = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/ffhq-res512-mirror.pkl"
@@ -31,7 +31,7 @@ def report_of(folder, experiment="stable-diffusion", *, source=V1_4, revision=No
 # --- papers
 
 def test_the_papers_of_every_experiment_and_method_are_known_and_no_paper_is_of_none_of_them():
-    assert {key for entry in EXPERIMENTS for key in entry.papers} | set(METHODS) == set(PAPERS)
+    assert {key for entry in EXPERIMENTS for key in entry.papers} | {*METHODS, *OF_ANSWERS} == set(PAPERS)
     assert all(entry.papers for entry in EXPERIMENTS)
 
 
