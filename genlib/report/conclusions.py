@@ -6,12 +6,10 @@ from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, ONCE, QUALITIES, READINGS
 from genlib.report import cells, statistics
-from genlib.report.summary import by_session, readings
+from genlib.report.summary import by_session
 from genlib.report.tables.sessions import of_one_session
-from genlib.runs import Run
+from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 
-REAL_TIME_S = 1 / 25  # an image of film; slower is seen as single pictures
-WEAK_BYTES = 4 * 1024**3  # memory of a small graphics card
 LEAST_TIMES, LEAST_DISTANCES = 3, 4  # for a test of spread: of a session, and from the medians of all sessions
 OF_ITS_OWN = N_("PSNR and SSIM compare a picture with its own original only")
 QUALITIES_TOLD = {  # and what each cannot tell
@@ -203,7 +201,7 @@ def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
 def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     """On a GPU by what the device held, which is more than the allocator's; else by the process's peak."""
     if runs["vram_peak_bytes"].notna().any():
-        peaks = pd.Series({slug: _held_by_device(run) for slug, run in runs["run"].items()})
+        peaks = pd.Series({slug: held_by_device(run) for slug, run in runs["run"].items()})
         fits = N_("For weak machines (4 GB of VRAM) these serve: {models}. The device held at most, in MB: {figures}.")
         none = N_("For weak machines (4 GB of VRAM) none serves. The device held at most, in MB: {figures}.")
         unknown = peaks.index[peaks.isna()]
@@ -218,11 +216,6 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
         [report.say("Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.",
                     models=_names(report, unknown))] * bool(len(unknown))
-
-
-def _held_by_device(run: Run) -> float:
-    """The most that the GPU held during an iteration, without what other processes held; NaN if unknown."""
-    return (readings(run.good, "vram_device_bytes") - readings(run.good, "vram_others_bytes").fillna(0)).max()
 
 
 def _by_text(report, runs: pd.DataFrame) -> list[str]:

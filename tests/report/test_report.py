@@ -70,7 +70,7 @@ def test_conditions_alone_fill_what_they_can_and_the_other_tables_say_why_they_a
     for n in 1, 2, 4:
         save(tmp_path, "stylegan2-ada", [0.1 * n] * 2, variant=f"batch-{n}", settings=dict(batch_size=n))
     report = Report(tmp_path, number="1")
-    assert report.tables == ["growth", "audit", "environment"] and report.table("growth").caption == "Table 1 – How time grows"
+    assert report.tables == ["growth", "audit", "claims", "environment"] and report.table("growth").caption == "Table 1 – How time grows"
     assert report.table("results").note == "There is no run that this table takes."
     assert report.conclusions() == ["No run for the table of results succeeded, so there is nothing to conclude."]
     assert all(report.figure(name).canvas.get_suptitle() for name in report.figures)

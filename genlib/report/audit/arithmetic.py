@@ -29,7 +29,7 @@ def steps_s(figures: Published) -> list[float]:
     return [STEPS / rate for rate in sorted(figures.steps_per_s, reverse=True)]
 
 
-def _rates(figures: Published) -> list[float]:
+def rates(figures: Published) -> list[float]:
     """FLOP/s of the UNet, which is called at least once a step."""
     return [FLOPS["unet"] * rate for rate in figures.steps_per_s]
 
@@ -40,9 +40,9 @@ def _span(report, values: list[float], decimals: int) -> str:
 
 def _bar(report, figures: Published) -> dict[str, str]:
     """What the progress bars say beside the printed times."""
-    rates = span([report.rounded(rate, len(f"{rate:g}") - 2) for rate in figures.steps_per_s])  # as they are printed
+    printed = span([report.rounded(rate, len(f"{rate:g}") - 2) for rate in figures.steps_per_s])  # as they are printed
     whole = _span(report, [min(figures.times_s), max(figures.times_s)], 2)
-    return dict(steps=STEPS, rates=rates, seconds=_span(report, steps_s(figures), 2), whole=whole)
+    return dict(steps=STEPS, rates=printed, seconds=_span(report, steps_s(figures), 2), whole=whole)
 
 
 def diffusion_share(figures: Published) -> list[float]:
@@ -101,7 +101,7 @@ def time_of_stylegan2(report):
     return None, [published(report, GAN, "time_s"), report.say(
         "{gflop} GFLOP in this time are {rate} TFLOP/s, {times} times less than {diffusion} reaches: arithmetic is not what took it.",
         gflop=report.rounded(FLOPS["generator"] / 1e9, 0), rate=report.significant(rate / 1e12, 2),
-        times=report.rounded(_rates(DIFFUSION)[0] / rate, 0), diffusion=report.text(STABLE_DIFFUSION.label))]
+        times=report.rounded(rates(DIFFUSION)[0] / rate, 0), diffusion=report.text(STABLE_DIFFUSION.label))]
 
 
 def vram_of_stylegan2(report):
@@ -117,11 +117,11 @@ def ram_of_stylegan2(report):
 
 
 def float32_on_a_t4(report):
-    rates = _rates(DIFFUSION)
-    return REFUTED if rates[0] > T4_FLOPS_PER_S else NOTHING_AGAINST, [report.say(
+    flops_per_s = rates(DIFFUSION)
+    return REFUTED if flops_per_s[0] > T4_FLOPS_PER_S else NOTHING_AGAINST, [report.say(
         "A UNet call is {call} TFLOP; at {per_s} a second that is {rates} TFLOP/s, above the {peak} of a T4 in float32.",
         call=report.significant(FLOPS["unet"] / 1e12, 4), per_s=_bar(report, DIFFUSION)["rates"],
-        rates=_span(report, [rate / 1e12 for rate in rates], 1), peak=report.rounded(T4_FLOPS_PER_S / 1e12, 1))]
+        rates=_span(report, [rate / 1e12 for rate in flops_per_s], 1), peak=report.rounded(T4_FLOPS_PER_S / 1e12, 1))]
 
 
 def slow_start(report):

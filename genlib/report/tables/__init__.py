@@ -6,6 +6,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from genlib.locale import N_
+from genlib.report.audit import claims
 from genlib.report.audit import table as audit
 from genlib.report.tables import common, comparison, growth, iterations, machines, sessions, survey
 from genlib.report.tables.table import Table as Table
@@ -40,6 +41,7 @@ TABLES = [
     Kind("precisions", N_("What precision costs"), growth.precisions),
     Kind("machines", N_("The machines side by side"), machines.machines),
     Kind("audit", N_("The published figures under audit"), audit.audit),
+    Kind("claims", N_("The claims of the published comparison"), claims.claims),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey),
     Kind("cost", N_("Cost of many images"), comparison.cost),
     Kind("environment", N_("Machine and software"), machines.environment),

@@ -65,7 +65,7 @@ def markdown(report):
 
 def test_all_that_was_measured_is_in_the_chapter(text):
     assert {name for kind, name in text.places if kind == "table"} == {
-        "environment", "results", "common_precision", "readings", "growth", "precisions", "beside_thesis", "audit", "cost",
+        "environment", "results", "common_precision", "readings", "growth", "precisions", "beside_thesis", "audit", "claims", "cost",
         "iterations-stable-diffusion", "iterations-vae-as-in-thesis", "iterations-stylegan2-ada"}
     assert {name for kind, name in text.places if kind == "figure"} == {
         "bars", "iterations", "time_against_memory", "growth", "vae", "pictures-stable-diffusion", "pictures-vae-as-in-thesis",
