@@ -13,7 +13,6 @@ from genlib.report import Report, layout
 from genlib.report.formats import add_word_table
 from genlib.report.tables import TABLES, Table
 
-
 OWN = {"stylegan2-ada": "mixed"}  # precision; that of the others is float16
 
 
