@@ -37,7 +37,7 @@ def broken_words(frame, folder):
 def every_table(folder, language):
     save_run(folder, "stable-diffusion", [8.1, 8.2], settings=dict(steps=50), machine="another")
     for experiment, time in ("stable-diffusion", 8.1), ("vae-as-in-thesis", 8.4), ("vae-round-trip", 0.123), ("stylegan2-ada", 0.0123):
-        for session in range(2):
+        for _ in range(2):
             save_run(folder, experiment, [time, time * 1.1], settings=dict(steps=50), dtype=OWN.get(experiment, "float16"))
         save_run(folder, experiment, [time], settings=dict(steps=50), variant="precision-float32", dtype="float32")
     for n in 2, 4:
