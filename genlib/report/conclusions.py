@@ -108,9 +108,9 @@ def _how_many(report, times: list[list[np.ndarray]]) -> str:
     if None in found:
         return report.say(N_("They differ so little that even {n} sessions of each would not tell them apart.") if several else
                           N_("They differ so little that even {n} iterations of each would not tell them apart."), n=statistics.MOST)
-    return report.say(N_("To tell them apart takes about {n} sessions of each, with as many iterations as now, if they really differ as "
-                         "much as measured (power {percent} %).") if several else
-                      N_("To tell them apart takes about {n} iterations of each, if they really differ as much as measured (power "
+    return report.say(N_("Telling them apart would take about {n} sessions of each, with as many iterations as now, if they really differ "
+                         "as much as measured (power {percent} %).") if several else
+                      N_("Telling them apart would take about {n} iterations of each, if they really differ as much as measured (power "
                          "{percent} %)."), n=max(found), percent=report.rounded(100 * statistics.POWER, 0))
 
 
@@ -120,8 +120,8 @@ def _smallest(report, runs: pd.DataFrame) -> list[str]:
     in_vram = runs["vram_peak_bytes"].notna().all()
     sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_above_bytes"][_own_ram(runs)]
     if not in_vram and len(unknown := sizes.index[sizes.isna()]):
-        return [report.say("The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is "
-                           "not known of {models}.", models=_names(report, unknown))]
+        return [report.say("The models are not ranked by RAM: it includes the libraries, and how much these took before the model was "
+                           "loaded is not known of {models}.", models=_names(report, unknown))]
     sizes = sizes.sort_values()
     shown = [report.rounded(size / MB, 0) for size in sizes]
     if len(set(shown)) < 2 or not in_vram and np.ptp(sizes) <= cells.FLOOR_MB * MB:
@@ -155,8 +155,8 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
                            model=_name(report, least), other=_name(report, most),
                            percent=shares[least], other_percent=shares[most], p=report.rounded(statistics.ALPHA, 2))]
     figures = _listed(report, {slug: f"{shares[slug]} %" for slug in runs.index if slug in shares})
-    return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.", n=cells.counts(runs.loc[spread.index]),
-                       figures=figures)]
+    return [report.say("Within a session the spreads of the times cannot be told apart at n = {n}: {figures}.",
+                       n=cells.counts(runs.loc[spread.index]), figures=figures)]
 
 
 def p_of_equal_spreads(*rows: list[np.ndarray]) -> float:

@@ -42,8 +42,9 @@ def _differences(report, row: pd.Series, standard: pd.Series, with_dtype: bool) 
 def differences(report, row: pd.Series, other: pd.Series) -> list[str]:
     """In what the environments of two rows differ."""
     here, there = environment(row["run"]), environment(other["run"])
-    return [f"{report.text(name)} {_instead(report, here[fact], there[fact])}" if fact != "precision" else report.text(name)
-            for fact, name in FACTS.items() if here[fact] != there[fact]]
+    names = {fact: report.text(name) for fact, name in FACTS.items() if here[fact] != there[fact]}
+    names = {fact: name[:1].lower() + name[1:] for fact, name in names.items()}  # within a sentence
+    return [f"{name} {_instead(report, here[fact], there[fact])}" if fact != "precision" else name for fact, name in names.items()]
 
 
 def _instead(report, value: str, usual: str) -> str:

@@ -34,8 +34,8 @@ def test_of_a_process_that_had_loaded_other_models_the_note_names_them_and_no_sh
     save(tmp_path, "vae-as-in-thesis", 590, ["VAE of Stable Diffusion v1-4, float32", "VAE of Stable Diffusion v1-4, bfloat16"])
     text = note(tmp_path)
     assert f"{FLOOR} 470 MB before any model is loaded." in text and "590" not in text
-    assert "VAE (+SD): measured in a process that had loaded other models before (VAE of Stable Diffusion v1-4, float32; VAE of Stable " \
-        "Diffusion v1-4, bfloat16), whose memory may still count in its RAM." in text
+    assert "VAE (+SD): its process had loaded other models before (VAE of Stable Diffusion v1-4, float32; VAE of Stable Diffusion v1-4, " \
+        "bfloat16), whose memory may be part of this RAM." in text
     readings = Report(tmp_path).table("readings").data.set_index("Reading").loc["RAM, added with the model (MB)"]
     assert readings.tolist() == ["—", "30"], "it may use again what the models before it left"
     assert "what ran in it before" not in text, "records tell it better than their experiment"

@@ -29,8 +29,8 @@ def common_precision(report) -> tuple[pd.DataFrame, str]:
         row = found.get(slug)
         name = cells.with_steps(report, slug, in_table1=True) + (cells.mark(report, row.to_frame().T) if row is not None else "")
         rows.append(comparison.line(report, name, row))
-    note = [report.say("The rows of the main table in one precision, {dtype}. What has another one there was measured once more, in a "
-                       "process that had run other things before, which RAM includes.", dtype=dtype),
+    note = [report.say("The rows of the main table in one precision, {dtype}. Models with another one there were measured once more, in a "
+                       "process that had run other things before, which their RAM includes.", dtype=dtype),
             _to_measure(report, dtype, lacking) if lacking else "", cells.note(report, used)]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
@@ -54,6 +54,6 @@ def _to_measure(report, dtype: str, lacking: list[Experiment]) -> str:
     notebooks = ", ".join(dict.fromkeys(entry.notebook for entry in lacking if entry.notebook))
     models = ", ".join(report.text(entry.label) for entry in lacking)
     return report.say(
-        N_("There is no run in {dtype} of {models}; {setting} measures it in {notebooks}.") if notebooks else
-        N_("There is no run in {dtype} of {models}."), dtype=dtype, models=models, notebooks=notebooks,
+        N_("No run in {dtype} yet: {models}; to measure it, set {setting} in {notebooks}.") if notebooks else
+        N_("No run in {dtype} yet: {models}."), dtype=dtype, models=models, notebooks=notebooks,
         setting=f'PRECISIONS_TRIED = ["{dtype}"]')

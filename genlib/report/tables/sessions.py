@@ -17,9 +17,10 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
     if not any(len(others) or row["sessions"] > 1 for row, others in shown):
         return pd.DataFrame(), of_one_session(report)
     lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
-    note = [report.say("The mean is that over the sessions’ means, its interval Student’s over them (of one session over its iterations); "
-                       "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
-            report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
+    note = [report.say("The mean and its Student interval are over the sessions’ means (of one session, over its iterations); the spread "
+                       "between sessions is estimated by the method of moments in a random-effects model (DerSimonian and Laird)."),
+            report.say("Rows with differences in the last column are not averaged with the first row of their model.")
+            if any(len(others) for _, others in shown) else "",
             of_one_session(report) if (report.rows["sessions"] == 1).any() else "", *set_aside(report),
             cells.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
@@ -38,15 +39,15 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
     others = "; ".join(conditions.differences(report, row, first)) if row is not first else ""
     return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
             report.say("95 % interval of the mean (s)"): cells.interval(report, row),
-            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
+            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Differs in", "column")): others or MISSING}
 
 
 def of_one_session(report) -> str:
     """What a single session cannot tell; "" where no row is of one."""
     alone = [report.text(experiments.find(slug).label) for slug, row in report.rows.iterrows() if row["sessions"] == 1]
     if len(alone) == len(report.rows):
-        return report.say("All rows are of one session: whether another day gives the same, they cannot tell.")
-    return report.say("Of one session: {models}; whether another day gives the same, it cannot tell.",
+        return report.say("Each model was measured in one session, so whether another day would give the same is not known.")
+    return report.say("Measured in one session, so that whether another day would give the same is not known: {models}.",
                       models=", ".join(alone)) if alone else ""
 
 
@@ -55,4 +56,4 @@ def set_aside(report) -> list[str]:
     said = [report.say("{run} ({why})", run=", ".join(filter(None, [
         report.text(experiments.find(run.experiment).label), cells.variant(report, run), (run.started or "")[:19].replace("T", " ")])),
         why=run.set_aside) for run in report.set_aside]
-    return [report.say("Set aside, and in no figure: {runs}.", runs=escape.plain("; ".join(said)))] if said else []
+    return [report.say("Set aside and not counted: {runs}.", runs=escape.plain("; ".join(said)))] if said else []

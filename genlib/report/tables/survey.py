@@ -11,8 +11,8 @@ PHOTOGRAPHS = N_("photographs", "row")
 TOLD_APART, HARD, OPEN = N_("told apart", "verdict"), N_("hard to tell", "verdict"), N_("open", "verdict")
 SAID = {
     TOLD_APART: N_("{model}: people tell the pictures from photographs. {figures}."),
-    HARD: N_("{model}: the pictures are hard to tell from photographs: they are taken for photographs at most {margin} percentage points "
-             "less often. {figures}."),
+    HARD: N_("{model}: the pictures are hard to tell from photographs (taken for photographs at most {margin} percentage points less "
+             "often). {figures}."),
     OPEN: N_("{model}: whether people tell the pictures from photographs stays open; ask more people, with more pictures. {figures}.")}
 
 
@@ -40,7 +40,7 @@ def _row(report, name: str, rows: pd.DataFrame, apart: Difference | None) -> dic
         report.say(N_("Pictures", "column")): name, report.say("How many"): str(rows["picture"].nunique()),
         report.say(N_("Answers", "column")): str(len(rows)),
         report.say("Taken for a photograph (%)"): f"{taken} ({low} … {high})",
-        report.say("Difference from photographs (points)"): _points(report, apart) if apart else MISSING,
+        report.say("Difference from photographs (percentage points)"): _points(report, apart) if apart else MISSING,
         report.say("Quality (1 to 5)"): quality if spread == MISSING else f"{quality} ± {spread}",
         report.say(N_("Verdict", "column")): report.say(_verdict(apart)) if apart else MISSING}
 
@@ -67,29 +67,25 @@ def _note(report) -> str:
     kappa, judges, pictures = people.agreement(answers)
     alike = report.say("Agreement: Fleiss’ κ = {kappa} of {judges} people over {pictures} pictures (1: they always agree; 0: as by "
                        "chance).", kappa=report.rounded(kappa, 2), judges=judges, pictures=pictures) if not is_missing(kappa) else \
-        report.say("Agreement is not known: that takes two people who judged the same pictures, and who did not always say the same.")
+        report.say("Agreement is not known: it takes two people who judged the same pictures and did not always give the same answer.")
     return " ".join([
-        report.count("{n} person judged each picture shown: a photograph or made, quality from 1 (very bad) to 5 (very good), as mean ± "
-                     "standard deviation.",
-                     "{n} people judged each picture shown: a photograph or made, quality from 1 (very bad) to 5 (very good), as mean ± "
-                     "standard deviation.", number),
-        report.say("In brackets: 95 % intervals. Those of shares are Wilson’s and take all answers for independent, so that they are "
-                   "rather too narrow, since answers of one person are alike."),
-        report.say("Differences are means over people, in percentage points; their intervals are the wider of Student’s over people and "
-                   "Newcombe’s over answers. Fewer than {least} people have none.", least=LEAST),
+        report.count("{n} person said of each picture whether it is a photograph, and how good it looks, from 1 (very bad) to 5 (very "
+                     "good; mean ± standard deviation).",
+                     "{n} people said of each picture whether it is a photograph, and how good it looks, from 1 (very bad) to 5 (very "
+                     "good; mean ± standard deviation).", number),
+        report.say("In brackets: 95 % intervals. Those of shares are Wilson’s; they take all answers for independent and are rather too "
+                   "narrow, since one person’s answers are alike."),
+        report.say("Differences are means over people; their intervals span Student’s over people and Newcombe’s over answers, and fewer "
+                   "than {least} people have none.", least=LEAST),
         report.say("Told apart: the interval lies below 0; hard to tell: it lies above −{margin}; else the verdict is open.",
                    margin=report.rounded(100 * MARGIN, 0)),
-        alike, report.say("Half of the answers took up to {seconds} s.", seconds=report.rounded(answers["seconds"].median(), 0)),
-        _limits(report)])
-
-
-def _limits(report) -> str:
-    return report.say("The result holds for these pictures and for people like these: it says nothing of other subjects, sizes of picture "
-                      "or observers.")
+        alike, report.say("The median answer took {seconds} s.", seconds=report.rounded(answers["seconds"].median(), 0)),
+        report.say("The result holds for these pictures and for people like these; it says nothing of other subjects, sizes of picture or "
+                   "observers.")])
 
 
 def verdicts(report) -> list[str]:
-    """A sentence on each kind of made pictures, and what these cannot tell; none without answers."""
+    """A sentence on each kind of made pictures; none without answers."""
     taken, said = kinds(report), []
     for name, apart in _apart(report):
         figures = report.say(
@@ -97,4 +93,4 @@ def verdicts(report) -> list[str]:
             made=report.rounded(100 * taken[name]["real"].mean(), 0), difference=_points(report, apart),
             real=report.rounded(100 * taken[report.say(PHOTOGRAPHS)]["real"].mean(), 0))
         said.append(report.say(SAID[_verdict(apart)], model=name, figures=figures, margin=report.rounded(100 * MARGIN, 0)))
-    return [*said, _limits(report)] if said else []
+    return said
