@@ -199,9 +199,15 @@ def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
 
 
 def own_ram(row: pd.Series) -> bool:
-    """Whether no other model that its process had loaded before may count in the RAM of a row."""
-    entry = experiments.find(row["experiment"])
-    return all(entry.own_ram if run.loaded_before is None else not run.loaded_before for run in row["runs"])
+    """Whether no model that its process had loaded before may count in the RAM of a row."""
+    return all(map(_was_first, row["runs"]))
+
+
+def _was_first(run: Run) -> bool:
+    """Whether its model was the first in its process; of earlier records, as the notebooks had it then."""
+    if run.loaded_before is None:
+        return experiments.find(run.experiment).own_ram and not run.variant.startswith(variant_of("precision"))
+    return not run.loaded_before
 
 
 def ram_above(report, row: pd.Series) -> str:
@@ -210,10 +216,10 @@ def ram_above(report, row: pd.Series) -> str:
 
 
 def _of_memory(report, rows: pd.DataFrame) -> str:
-    shared = dict.fromkeys(report.text(experiments.find(row["experiment"]).label) for _, row in rows.iterrows()
-                           if not own_ram(row) and any(run.loaded_before is None for run in row["runs"]))
+    shared = dict.fromkeys(_label(report, row) for _, row in rows.iterrows()
+                           if any(run.loaded_before is None and not _was_first(run) for run in row["runs"]))
     ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
-                     "otherwise.", models=", ".join(shared)) if shared else \
+                     "otherwise.", models="; ".join(shared)) if shared else \
         report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
     vram = report.say("This machine has no GPU, hence no VRAM.") if report.summary["vram_peak_bytes"].isna().all() else \
         report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
@@ -221,13 +227,13 @@ def _of_memory(report, rows: pd.DataFrame) -> str:
 
 
 def _of_libraries(report, rows: pd.DataFrame) -> list[str]:
-    """How much of the RAM the libraries took before any model was loaded, as far as records tell."""
+    """How much of the RAM the libraries took before any model was loaded: by row where not all tell it."""
     sizes = {_label(report, row): row["ram_before_bytes"] / MB for _, row in rows.iterrows()
-             if own_ram(row) and not is_missing(row["ram_before_bytes"])}
+             if own_ram(row) and not is_missing(row["ram_above_bytes"])}
     texts = {label: report.rounded(size, 0) for label, size in sorted(sizes.items(), key=lambda pair: pair[1])}
     if not sizes:
         return []
-    if max(sizes.values()) - min(sizes.values()) <= FLOOR_MB:
+    if rows["ram_above_bytes"].notna().all() and max(sizes.values()) - min(sizes.values()) <= FLOOR_MB:
         return [report.say("Of this, the libraries take {mb} MB before any model is loaded.", mb=span(list(dict.fromkeys(texts.values()))))]
     return [report.say("Of this, the libraries take before any model is loaded, in MB: {figures}.",
                        figures="; ".join(f"{label} {texts[label]}" for label in sizes))]
@@ -240,8 +246,8 @@ def _of_loaded_before(report, rows: pd.DataFrame) -> list[str]:
         others = dict.fromkeys(escape.plain(name) for run in row["runs"] for name in run.loaded_before or [])
         if others:
             found.setdefault("; ".join(list(others)[:NAMED]), {})[_label(report, row)] = None
-    return [report.say("{models}: measured in a process that had loaded other models before ({others}), whose memory may still count in "
-                       "its RAM.", models="; ".join(models), others=others) for others, models in found.items()]
+    return [report.say("{models}: measured in a process that had loaded models before ({others}), whose memory may still count in its "
+                       "RAM.", models="; ".join(models), others=others) for others, models in found.items()]
 
 
 def _label(report, row: pd.Series) -> str:

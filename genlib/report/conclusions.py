@@ -116,19 +116,20 @@ def _how_many(report, times: list[list[np.ndarray]]) -> str:
 
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
     """By VRAM's peak; without a GPU by RAM above that before the model, where all that have RAM of their own
-    tell it and it differs by more than what the libraries take does from process to process."""
+    tell it. Those that differ by no more than two processes with the same libraries do stand together."""
     in_vram = runs["vram_peak_bytes"].notna().all()
     sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_above_bytes"][_own_ram(runs)]
     if not in_vram and len(unknown := sizes.index[sizes.isna()]):
         return [report.say("The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is "
                            "not known of {models}.", models=_names(report, unknown))]
     sizes = sizes.sort_values()
-    shown = [report.rounded(size / MB, 0) for size in sizes]
-    if len(set(shown)) < 2 or not in_vram and np.ptp(sizes) <= cells.FLOOR_MB * MB:
-        return []
-    return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say((READINGS | ONCE)[sizes.name].phrase),
-                       largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
+    shown = {slug: report.rounded(size / MB, 0) for slug, size in sizes.items()}
+    error = 0 if in_vram else cells.FLOOR_MB * MB
+    least = [slug for slug in sizes.index if shown[slug] == shown[sizes.index[0]] or sizes[slug] - sizes.iloc[0] <= error]
+    said = N_("Smallest is {models}. MB {memory}: {figures}.") if len(least) < 2 else \
+        N_("Smallest are {models}. MB {memory}: {figures}.")
+    return [report.say(said, models=_names(report, least), memory=report.say((READINGS | ONCE)[sizes.name].phrase),
+                       figures=_listed(report, shown))] * (len(least) < len(sizes))
 
 
 def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:

@@ -174,10 +174,10 @@ def save_with_floors(folder, **models):
 
 def test_ram_is_ranked_above_that_of_the_libraries_though_the_process_of_the_smaller_model_holds_more(tmp_path):
     text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), vae_round_trip=(1100, 1060, []), stylegan2_ada=(600, 381, []))
-    assert "Smallest is VAE alone, with 40 MB of RAM above that of the libraries; most takes StyleGAN2-ADA: 219 MB." in text
+    assert "Smallest is VAE alone. MB of RAM above that of the libraries: VAE alone 40; Stable Diffusion 68; StyleGAN2-ADA 219." in text
     assert "left out" not in text and "not ranked in RAM" not in text
     assert "(4 GB of RAM) these serve: Stable Diffusion, VAE alone, StyleGAN2-ADA. The process held at most" in text
-    assert "40 МБ оперативної пам’яті понад зайняте бібліотеками" in concluded(tmp_path, "uk")
+    assert "МБ оперативної пам’яті понад зайняте бібліотеками: Лише VAE 40" in concluded(tmp_path, "uk")
 
 
 def test_where_a_record_does_not_tell_ram_before_the_model_none_is_ranked_and_a_sentence_says_why(tmp_path):
@@ -189,13 +189,15 @@ def test_where_a_record_does_not_tell_ram_before_the_model_none_is_ranked_and_a_
 
 def test_ram_that_differs_by_no_more_than_the_libraries_do_from_process_to_process_is_not_ranked(tmp_path):
     assert "Smallest" not in save_with_floors(tmp_path, stable_diffusion=(500, 450, []), stylegan2_ada=(409, 366, []))
+    text = save_with_floors(tmp_path, vae_round_trip=(900, 450, []))
+    assert "Smallest are StyleGAN2-ADA, Stable Diffusion. MB" in text and "StyleGAN2-ADA 43; Stable Diffusion 50; VAE alone 450." in text
 
 
 @pytest.mark.parametrize("loaded", [["Stable Diffusion v1-4, float32"], None], ids=["by its record", "by its experiment"])
 def test_the_ram_of_a_process_that_had_run_another_model_is_left_out(tmp_path, loaded):
     text = save_with_floors(tmp_path, stable_diffusion=(538, 470, []), vae_round_trip=(651, 640, loaded), stylegan2_ada=(409, 381, []))
     assert "The RAM of VAE alone is left out: its process may hold what ran in it before." in text
-    assert "Smallest is StyleGAN2-ADA, with 28 MB of RAM above that of the libraries; most takes Stable Diffusion: 68 MB." in text
+    assert "Smallest is StyleGAN2-ADA. MB of RAM above that of the libraries: StyleGAN2-ADA 28; Stable Diffusion 68." in text
     assert "(4 GB of RAM) these serve: Stable Diffusion, StyleGAN2-ADA. The process held at most" in text and "1302" not in text
 
 
@@ -203,7 +205,7 @@ def test_vram_is_the_allocators_and_of_the_vae_too(tmp_path):
     for experiment, vram in ("stable-diffusion", 500), ("vae-round-trip", 651), ("stylegan2-ada", 400):
         save(tmp_path, experiment, [1.0], vram=vram * MB)
     text = concluded(tmp_path)
-    assert "with 400 MB of VRAM by the allocator’s peak; most takes VAE alone: 651 MB." in text and "left out" not in text
+    assert "of VRAM by the allocator’s peak: StyleGAN2-ADA 400; Stable Diffusion 500; VAE alone 651." in text and "left out" not in text
     assert "VRAM is the allocator’s peak" in Report(tmp_path).table("results").note
 
 
@@ -244,7 +246,7 @@ def test_other_data_give_other_conclusions(tmp_path):
     other = conclusions_of(tmp_path / "b", stable_diffusion=quick, vae_round_trip=vae, stylegan2_ada=[80.0, 81.0, 80.0])
     assert "Fastest is StyleGAN2-ADA: 0.0203 s an image; Stable Diffusion takes 8.10 s" in one
     assert "Fastest is Stable Diffusion: 0.0203 s an image; StyleGAN2-ADA takes 80.3 s" in other
-    assert "Smallest is StyleGAN2-ADA, with 2 MB of VRAM" in one and "Smallest is Stable Diffusion, with 2 MB" in other
+    assert "Smallest is StyleGAN2-ADA. MB of VRAM" in one and "Smallest is Stable Diffusion. MB" in other
     assert "these serve: StyleGAN2-ADA." in one and "these serve: Stable Diffusion." in other
     assert "of these models Stable Diffusion takes a prompt; the 8.10 s an image are without one" in one
 
@@ -268,7 +270,7 @@ def test_one_iteration_ranks_nothing_and_failed_runs_conclude_nothing(tmp_path):
     report = Report(tmp_path / "b")
     assert report.conclusions() == ["No run for the table of results succeeded, so there is nothing to conclude."]
     assert report.table("cost").data.empty and "cost" not in report.tables
-    assert report.table("results").data.iloc[3, 1] == "—"
+    assert report.table("results").data.iloc[3, 1] == "out of memory"
 
 
 def test_quality_is_told_and_never_ranked_since_pictures_without_a_face_may_have_the_sharpest_edges(tmp_path):

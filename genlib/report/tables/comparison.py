@@ -29,8 +29,10 @@ def results(report) -> tuple[pd.DataFrame, str]:
 
 def line(report, name: str, row: pd.Series | None) -> dict[str, str]:
     """A line of Table 1: a name, and its readings' means with their deviations; dashes without a row."""
-    return {report.say(cells.MODEL): name} | {
-        report.say(READINGS[reading].heading): MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+    texts = {reading: MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+    if row is not None and not row["n"]:
+        texts["time_s"] = cells.failure(report, row["run"])
+    return {report.say(cells.MODEL): name} | {report.say(READINGS[reading].heading): text for reading, text in texts.items()}
 
 
 def nothing(report) -> tuple[pd.DataFrame, str]:

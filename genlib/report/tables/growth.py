@@ -131,8 +131,8 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
     if not rows:
         return pd.DataFrame(), report.say("no run in another precision was measured")
     note = report.say("The ratio is the time over that of the model’s first row, whose precision its other runs have too; PSNR holds "
-                      "the picture of the same latent ({model}: of the same photograph) against that row’s. RAM is of the whole process, "
-                      "with what ran in it before.", model=report.text(VAE_ROUND_TRIP.label))
+                      "the picture of the same latent ({model}: of the same photograph) against that row’s.",
+                      model=report.text(VAE_ROUND_TRIP.label))
     used = pd.concat(used)
     return pd.DataFrame(rows), f"{note} {cells.note(report, used[used['n'] > 0])}".strip()
 
