@@ -5,7 +5,7 @@ import pandas as pd
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, ONCE, QUALITIES, READINGS
-from genlib.report import cells, statistics
+from genlib.report import cells, notes, statistics
 from genlib.report.summary import by_session
 from genlib.report.tables.sessions import of_one_session
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
@@ -124,7 +124,7 @@ def _smallest(report, runs: pd.DataFrame) -> list[str]:
                            "not known of {models}.", models=_names(report, unknown))]
     sizes = sizes.sort_values()
     shown = {slug: report.rounded(size / MB, 0) for slug, size in sizes.items()}
-    error = 0 if in_vram else cells.FLOOR_MB * MB
+    error = 0 if in_vram else notes.FLOOR_MB * MB
     least = [slug for slug in sizes.index if shown[slug] == shown[sizes.index[0]] or sizes[slug] - sizes.iloc[0] <= error]
     said = N_("Smallest is {models}. MB {memory}: {figures}.") if len(least) < 2 else \
         N_("Smallest are {models}. MB {memory}: {figures}.")
@@ -140,7 +140,7 @@ def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
-    return [cells.own_ram(row) for _, row in runs.iterrows()]
+    return [notes.own_ram(row) for _, row in runs.iterrows()]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
@@ -180,7 +180,7 @@ def _quality(report, runs: pd.DataFrame) -> list[str]:
     """The figures, unranked, and what they cannot tell."""
     if runs["weights"].iloc[0] == "random":  # whose pictures are noise
         return []
-    sentences, limits = cells.of_originals(report, runs), {}
+    sentences, limits = notes.of_originals(report, runs), {}
     told = {"psnr_db", "ssim"} if sentences else set()
     for name, limit in QUALITIES_TOLD.items():
         values = runs[f"quality.{name}"].dropna() if f"quality.{name}" in runs else []

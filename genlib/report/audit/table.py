@@ -6,7 +6,7 @@ import pandas as pd
 
 from genlib.experiments import STABLE_DIFFUSION, STEPS, STYLEGAN2_ADA, VAE_AS_IN_THESIS, Experiment
 from genlib.locale import N_
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.audit import arithmetic, measured
 from genlib.report.audit.verdicts import DISTURBED
 
@@ -80,7 +80,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
             report.say(N_("Decided by", "column")): by, report.say("What shows it"): " ".join(sentences)})
     rows_of_note = pd.concat(used) if used else report.rows if len(report.rows) else report.summary
     no_card = report.say("The publication names no GPU, and times of GPUs differ: no time is called reproduced.")
-    return pd.DataFrame(rows), f"{cells.given(report)} {no_card} {cells.note(report, rows_of_note, cells.ONLY_MEANS)}"
+    return pd.DataFrame(rows), f"{notes.given(report)} {no_card} {notes.note(report, rows_of_note, notes.ONLY_MEANS)}"
 
 
 def _judge(report, suspect: Suspect, here: measured.Here) -> tuple[str, str, list[str]]:

@@ -3,7 +3,7 @@ import pandas as pd
 
 from genlib.experiments import Experiment, find
 from genlib.locale import N_
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.tables import comparison, growth
 from genlib.runs import variant_of
 
@@ -32,7 +32,7 @@ def common_precision(report) -> tuple[pd.DataFrame, str]:
         rows.append(comparison.line(report, name, row))
     note = [report.say("The rows of the main table in one precision, {dtype}: what has another one there was measured once more.",
                        dtype=dtype),
-            _to_measure(report, dtype, lacking) if lacking else "", cells.note(report, pd.DataFrame(good).infer_objects())]
+            _to_measure(report, dtype, lacking) if lacking else "", notes.note(report, pd.DataFrame(good).infer_objects())]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
 

@@ -5,7 +5,7 @@ from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import KEY
-from genlib.report import cells, conditions
+from genlib.report import cells, conditions, notes
 
 
 def sessions(report) -> tuple[pd.DataFrame, str]:
@@ -21,7 +21,7 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
                        "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
             report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
             of_one_session(report) if (report.rows["sessions"] == 1).any() else "", *set_aside(report),
-            cells.note(report, report.rows, N_("Means of sessions"), memory=False)]
+            notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 

@@ -60,10 +60,13 @@ def test_of_earlier_records_the_note_says_what_it_said(tmp_path):
 def test_all_readings_and_the_machines_show_ram_above_that_before_the_model(tmp_path):
     for machine in "tesla-t4", "nvidia-h200":
         save(tmp_path, "stable-diffusion", 470, machine=machine, ram=538 * MB)
+        save(tmp_path, "stylegan2-ada", 470, ["another"], machine=machine, ram=538 * MB)
     readings = Report(tmp_path).table("readings").data.set_index("Reading")["Stable Diffusion"]
     place = list(readings.index).index("RAM, at the end (MB)")
     assert readings.index[place + 1] == "RAM, added with the model (MB)" and readings.iloc[place + 1] == "68"
-    assert list(Report(tmp_path).table("machines").data["RAM, added with the model (MB)"]) == ["68", "68"]
+    machines = Report(tmp_path).table("machines")
+    assert list(machines.data["RAM, added with the model (MB)"]) == ["68", "68", "—", "—"]
+    assert "StyleGAN2-ADA: measured in a process that had loaded models before (another), whose" in machines.note
 
 
 @pytest.mark.parametrize("before", [None, 900])
