@@ -27,10 +27,10 @@ def estimate(row: list[np.ndarray]) -> Estimate:
 
     The interval is Student's (1908; scipy.stats.t): of several sessions over their means, which is exact for
     sessions of equal sizes (Hartung & Knapp 2001) and too wide where sizes differ much and days little (98 %
-    for 1 and 30); of one session over its iterations, which know of no other day. `within` is pooled over the sessions. `between` is the
-    random-effects estimate by the method of moments (DerSimonian & Laird 1986; statsmodels' combine_effects
-    with "chi2"), here the same as by a one-way analysis of variance: 0 where `within` explains how far the
-    means differ.
+    for 1 and 30); of one session over its iterations, which know of no other day. `within` is pooled over the
+    sessions. `between` is the random-effects estimate by the method of moments (DerSimonian & Laird 1986;
+    statsmodels' combine_effects with "chi2"), here the same as by a one-way analysis of variance: 0 where
+    `within` explains how far the means differ.
     """
     row = _with_values(row)
     if not row:
