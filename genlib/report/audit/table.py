@@ -90,7 +90,8 @@ def _judge(report, suspect: Suspect, here: measured.Here) -> tuple[str, str, lis
     by_runs, runs = suspect.runs(here)
     count = not here.unlike(suspect.needs_gpu) and not (by_sums and by_runs == DISTURBED)
     if count and (by_runs or by_sums):
-        return report.say(by_runs or by_sums), report.say(RUNS if by_runs else PUBLICATION), sums + runs
+        by = _what_decides(report, suspect) if by_runs == DISTURBED else report.say(RUNS if by_runs else PUBLICATION)
+        return report.say(by_runs or by_sums), by, sums + runs
     if by_sums:
         here.used = []
         return report.say(by_sums), report.say(PUBLICATION), sums

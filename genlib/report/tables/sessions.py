@@ -35,7 +35,7 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
     name = cells.name(report, row["experiment"]) if row is first else report.text(experiments.find(row["experiment"]).label)
     seconds = {report.say(label): cells.like_mean(report, row, "time_s", row[column]) for label, column in {
         N_("Mean time (s)"): "time_s", N_("Within a session (s)"): "time_s_within", N_("Between sessions (s)"): "time_s_between"}.items()}
-    others = "; ".join(conditions.differences(report, row, first)) if row is not first else ""
+    others = "; ".join(conditions.of_one_key(report, row, first)) if row is not first else ""
     return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
             report.say("95 % interval of the mean (s)"): cells.interval(report, row),
             report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
