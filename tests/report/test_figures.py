@@ -210,6 +210,22 @@ def test_the_first_image_is_drawn_apart_from_the_iterations(tmp_path):
     assert first.get_ydata().tolist() == pytest.approx([0.06])
 
 
+def test_sessions_stand_side_by_side_in_a_panel_for_each_model(tmp_path):
+    for times in [0.1, 0.11], [0.2], [0.1, 0.12, 0.11]:
+        save_run(tmp_path, "stylegan2-ada", times, errors=1)
+    run = save_run(tmp_path, "stable-diffusion", [1.0], errors=2)
+    del run.iterations[0]
+    run.save()
+    save_run(tmp_path, "vae-round-trip", [1.0])
+    drawn = Report(tmp_path).figure("iterations").canvas
+    failed, single, panel = drawn.axes[:3]
+    assert [panel.get_title(), single.get_title()] == ["StyleGAN2-ADA", "VAE alone"] and not drawn.axes[3].axison
+    sessions = [line.get_xdata() for line in panel.lines[:3]]
+    assert [len(places) for places in sessions] == [2, 1, 3] and [round(places.mean()) for places in sessions] == [1, 2, 3]
+    assert max(sessions[0]) < min(sessions[1]) and {line.get_markersize() for line in panel.lines[:3]} == {5}
+    assert not len(failed.lines[0].get_xdata()) and single.get_ylim()[0] < 0.95 < 1.05 < single.get_ylim()[1], "noise looks small"
+
+
 def widths(figure):
     """Of the bars, panel by panel."""
     return [[bar.get_width() for bar in ax.patches] for ax in figure.canvas.axes]
