@@ -63,7 +63,7 @@ def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
         run.save()
     table = Report(tmp_path).table("sessions").data
     assert table["Mean time (s)"].tolist() == ["4.00", "3.00", "2.00", "1.00"]
-    assert set(table["Environment"][1:]) == {"weights, parts or switches of the model"}
+    assert set(table["Differs in"][1:]) == {"weights, parts or switches of the model"}
 
 
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1)])
@@ -94,7 +94,7 @@ def test_rows_of_one_day_and_environment_bear_no_mark(tmp_path):
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     report = Report(tmp_path)
-    assert "Of one session: Stable Diffusion; whether another day gives the same, it cannot tell." in report.table("results").note
+    assert "so that whether another day would give the same is not known: Stable Diffusion." in report.table("results").note
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")

@@ -107,7 +107,7 @@ def test_people_who_saw_published_weights_carry_that_faces_are_hard_to_tell_from
     row = Report(tmp_path).table("claims").data.set_index("Claim").loc["Faces by StyleGAN2-ADA are hard to tell from photographs"]
     assert row["Verdict"] == verdict
     figures = f"Taken for photographs: {100 * made:.0f} % of them and 100 % of the photographs; difference "
-    assert row["What carries it"].startswith(figures) == (verdict != "not tested")
+    assert row["Evidence"].startswith(figures) == (verdict != "not tested")
 
 
 @pytest.mark.parametrize("language", languages())
