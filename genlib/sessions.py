@@ -1,5 +1,4 @@
 """Which runs count, and which of them are sessions of one figure: runs of one key in one environment."""
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,14 +9,15 @@ from genlib.record import Run
 def environment(run: Run) -> dict[str, str]:
     """What runs of one key share where they are sessions of one figure; "" for what is not known.
 
-    The machine's slug and the model's dtype are in the key. The processor beside a GPU is not asked for:
-    services such as Colab give another one each time.
+    The machine's slug and the model's dtype are in the key. The processor beside a GPU is not asked for, nor
+    its instructions: services such as Colab give another one each time.
     """
-    machine = run.machine
-    return {name: "" if value is None else str(value) for name, value in {
+    machine, of_processor = run.machine, run.machine.slug.startswith("cpu-")
+    flags = {name: value for name, value in sorted(machine.precision.items()) if of_processor or name != "cpu_capability"}
+    return {name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for name, value in {
         "torch": machine.packages.get("torch"), "driver": machine.driver, "threads": machine.threads, "cpu_limit": machine.cpu_limit,
         "power_limit_w": machine.power_limit_w, "system": (machine.os or "").partition("-")[0],
-        "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib")}.items()}
+        "genlib": machine.commit or machine.packages.get("genlib"), **flags}.items()}
 
 
 def counting(found: list[Run]) -> list[Run]:
@@ -60,7 +60,7 @@ def pools(runs: list[Run]) -> list[list[Run]]:
     """The sessions of each figure, oldest first: runs of one key and one environment."""
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        found.setdefault((run.key, *environment(run).values()), []).append(run)
+        found.setdefault((run.key, *environment(run).items()), []).append(run)
     return [sorted(pool, key=when) for pool in found.values()]
 
 
