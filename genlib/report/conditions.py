@@ -7,7 +7,7 @@ import pandas as pd
 from genlib import escape
 from genlib.locale import N_
 from genlib.record import Run
-from genlib.sessions import environment, when
+from genlib.sessions import environment, model, when
 
 DAY_S = 24 * 3600
 FACTS = {  # of `sessions.environment`, as they are called
@@ -35,6 +35,12 @@ def unlike(report, rows: pd.DataFrame, other: pd.Series, *, dtypes: bool = False
         *differences(report, row, other),
         *([_instead(report, DTYPE, row["dtype"], other["dtype"])] if dtypes and row["dtype"] != other["dtype"] else []),
         *([] if _of_one_day(row, other) else [_instead(report, DATE, days(row), days(other))])]) for _, row in rows.iterrows()]
+
+
+def of_one_key(report, row: pd.Series, other: pd.Series) -> list[str]:
+    """In what two rows of one key differ: their models or environments."""
+    unlike_models = [report.say("weights, parts or switches of the model")] * (model(row["run"]) != model(other["run"]))
+    return unlike_models + differences(report, row, other)
 
 
 def differences(report, row: pd.Series, other: pd.Series, but: Iterable[str] = ()) -> list[str]:

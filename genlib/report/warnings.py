@@ -8,7 +8,7 @@ from genlib import escape, remarks
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, MEGABYTES, NOT_FINITE, READINGS, SHOWN
-from genlib.report import cells, choice
+from genlib.report import cells, choice, notes
 from genlib.report.summary import readings
 from genlib.runs import Run
 
@@ -48,7 +48,7 @@ def doubts(report) -> list[str]:
         for run, started, doubt in found + [(row["run"], "", doubt) for doubt in of_sessions(report, row["runs"])]:
             of_label = alike.setdefault((doubt.cause, doubt.remedy), {}).setdefault(label, [])
             of_label.append(", ".join(filter(None, [cells.variant(report, run), started, doubt.figure])))
-    aside = filter(None, [cells.set_aside(report, rows, any_variant=True)])
+    aside = filter(None, [notes.set_aside(report, rows, any_variant=True)])
     said = [f"{cause}: {_runs(report, found)}. {remedy}".strip() for (cause, remedy), found in alike.items()]
     return [*choice.origins(report), *aside, *said]
 
@@ -116,7 +116,7 @@ def _unsteady(report, times: pd.Series) -> list[Doubt]:
 
 
 def _drift(report, times: pd.Series) -> list[Doubt]:
-    """By a straight line's slope. With a 1 % chance of a false alarm, n = 5 shows only a strong drift."""
+    """By a line's slope (scipy.stats.linregress); at 1 % false alarms n = 5 shows a strong drift only."""
     from scipy.stats import linregress
 
     if not np.ptp(times):
@@ -132,7 +132,7 @@ def _drift(report, times: pd.Series) -> list[Doubt]:
 
 
 def _outliers(report, times: pd.Series) -> list[Doubt]:
-    """Grubbs's test (1969) of the farthest time, then of the farthest of the rest."""
+    """Grubbs's test (1969; scipy.stats.t) of the farthest time, then of the farthest of the rest."""
     from scipy.stats import t
 
     far_ones, median = {}, times.median()

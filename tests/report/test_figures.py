@@ -301,6 +301,16 @@ def test_what_a_model_drew_from_a_prompt_stands_below_its_pictures_without_one(t
     assert rows()["with a prompt"] == 2, "of Table 1's model"
 
 
+def test_the_vae_alone_shows_the_faces_that_it_gave_back_and_without_them_its_photograph(tmp_path):
+    def rows():
+        return {ax.get_ylabel() for ax in Report(tmp_path).figure("pictures").canvas.axes} - {""}
+
+    save_run(tmp_path, "vae-round-trip", [1.0])
+    assert rows() == {"VAE alone"}
+    save_run(tmp_path, "vae-round-trip", [1.0], variant="faces")
+    assert rows() == {"VAE alone, of\nfaces"}
+
+
 @pytest.mark.parametrize("why", ["a picture was deleted", "every iteration failed"])
 def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     run = save_run(tmp_path, "stable-diffusion", [1.0], picture=why == "a picture was deleted", errors=1)

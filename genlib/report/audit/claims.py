@@ -9,11 +9,10 @@ from genlib.experiments import FLOPS, PARAMETERS, STABLE_DIFFUSION, STEPS, STYLE
 from genlib.locale import N_
 from genlib.locale.numbers import is_missing, span
 from genlib.record import MB, MEGABYTES, SECONDS
-from genlib.report import cells
+from genlib.report import cells, notes, survey
 from genlib.report.audit.arithmetic import HALF, PIPELINE, diffusion_share, rates, steps_s
 from genlib.report.statistics import ALPHA, p_equal
 from genlib.report.summary import by_session
-from genlib.report.survey import PHOTOGRAPH, difference
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 from genlib.report.warnings import NOISY
 
@@ -50,7 +49,7 @@ def claims(report) -> tuple[pd.DataFrame, str]:
         per_second=round(1 / REAL_TIME_S), percent=report.rounded(100 * NOISY, 0), db=SAME_DB)
     where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
                        "machine.", reproduced=report.reproduced)
-    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, cells.note(report, report.rows, cells.ONLY_MEANS)]))
+    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, notes.note(report, report.rows, notes.ONLY_MEANS)]))
 
 
 def _text(report, claim: Claim) -> str:
@@ -225,14 +224,12 @@ def _untested(sentence: str):
 
 
 def _hard_to_tell_from_photographs(report):
-    """By the answers of people, who have seen pictures by the published weights."""
-    made, photographs = (report.answers[report.answers["truth"] == truth] for truth in (STYLEGAN2_ADA.slug, PHOTOGRAPH))
-    if made.empty or photographs.empty or set(report.rows["weights"]) != {"published"}:
+    """By the answers of people who have seen pictures by the published weights."""
+    apart = survey.differences(report.answers).get(STYLEGAN2_ADA.slug)
+    if apart is None:
         return NOT_TESTED, report.say(PEOPLE)
-    apart = difference(made, photographs)
-    return SUPPORTED if apart.hard else CONTRADICTED if apart.told_apart else NOT_TESTED, report.say(
-        "People took {made} % of them and {real} % of the photographs for photographs.", made=report.rounded(100 * made["real"].mean(), 0),
-        real=report.rounded(100 * photographs["real"].mean(), 0))
+    return SUPPORTED if apart.hard else CONTRADICTED if apart.told_apart else NOT_TESTED, \
+        f"{survey.figures(report, STYLEGAN2_ADA.slug, apart)}."
 
 
 PEOPLE = N_("People are to judge that: “genlib survey”.")  # five pictures and a formula cannot

@@ -5,7 +5,7 @@ from genlib.experiments import Experiment, find
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import READINGS, TABLE1
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.tables import growth
 from genlib.runs import variant_of
 
@@ -15,8 +15,10 @@ WHERE_NOTHING_IS = "float32"  # the precision to measure where the rows have non
 
 def line(report, name: str, row: pd.Series | None) -> dict[str, str]:
     """A line of Table 1: a name, and its readings' means with their deviations; dashes without a row."""
-    return {report.say(cells.MODEL): name} | {
-        report.say(READINGS[reading].heading): MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+    texts = {reading: MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+    if row is not None and not row["n"]:
+        texts["time_s"] = cells.failure(report, row["run"])
+    return {report.say(cells.MODEL): name} | {report.say(READINGS[reading].heading): text for reading, text in texts.items()}
 
 
 def nothing(report) -> tuple[pd.DataFrame, str]:
@@ -41,17 +43,18 @@ def common_precision(report) -> tuple[pd.DataFrame, str]:
     dtype = _common(own, there)
     found = {slug: rows[dtype] for slug, rows in there.items() if dtype in rows}
     lacking = [find(slug) for slug in there if slug not in found]
-    if not found:
+    good = [row for row in found.values() if row["n"]]
+    if not good:
         differ = report.say("The rows of the main table differ in precision ({precisions}).", precisions=", ".join(dict.fromkeys(own)))
         return pd.DataFrame(), f"{differ} {_to_measure(report, dtype, lacking)}"
-    rows, used = [], pd.DataFrame(list(found.values())).infer_objects()
+    rows = []
     for slug in there:
         row = found.get(slug)
         name = cells.with_steps(report, slug, in_table1=True) + (cells.mark(row.to_frame().T) if row is not None else "")
         rows.append(line(report, name, row))
-    note = [report.say("The rows of the main table in one precision, {dtype}. What has another one there was measured once more, in a "
-                       "process that had run other things before, which RAM includes.", dtype=dtype),
-            _to_measure(report, dtype, lacking) if lacking else "", cells.note(report, used)]
+    note = [report.say("The rows of the main table in one precision, {dtype}: what has another one there was measured once more.",
+                       dtype=dtype),
+            _to_measure(report, dtype, lacking) if lacking else "", notes.note(report, pd.DataFrame(good).infer_objects())]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
 
@@ -59,14 +62,14 @@ def _by_precision(summary: pd.DataFrame, row: pd.Series) -> dict[str, pd.Series]
     """A row of Table 1, and the newest that differ from it in precision alone, by their precision."""
     rows = growth.own(summary, find(row["experiment"]))
     [itself] = (one for _, one in rows[rows["folder"] == row["folder"]].iterrows())  # not unlike others in precision
-    rows = rows[(rows[["model", "settings"]] == row[["model", "settings"]]).all(axis=1) & (rows["n"] > 0)]
+    rows = rows[(rows[["model", "settings"]] == row[["model", "settings"]]).all(axis=1)]
     tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
     return {one["dtype"]: one for _, one in tried.iterrows()} | {row["dtype"]: itself}
 
 
 def _common(own: pd.Series, there: dict[str, dict[str, pd.Series]]) -> str:
-    """The precision that all rows have; of several the one that most have in Table 1, then float32."""
-    shared = set.intersection(*(set(rows) for rows in there.values()))
+    """The precision in which all succeeded; of several the one that most have in Table 1, then float32."""
+    shared = set.intersection(*({dtype for dtype, row in rows.items() if row["n"]} for rows in there.values()))
     return max(sorted(shared), key=lambda dtype: (int((own == dtype).sum()), dtype == WHERE_NOTHING_IS), default=WHERE_NOTHING_IS)
 
 
