@@ -65,7 +65,7 @@ def _judged(report, claim: Claim) -> dict[str, str]:
     found, figures = (not reason and claim.runs(report, rows)) or (None, "")
     if found and (found != NOT_TESTED or verdict == NOT_TESTED):  # what runs leave open stays with the publication
         said = report.say(found) if found == NOT_TESTED else report.say("{verdict} on this machine", verdict=report.say(found))
-        device = rows["device"].iloc[0] + cells.mark(report, rows)
+        device = rows["device"].iloc[0] + cells.mark(rows)
         sentence = report.say("{device}, n = {n}: {figures}", device=device, n=cells.counts(rows), figures=figures)
     return {report.say(N_("Verdict", "column")): said, report.say("What carries it"): sentence}
 
