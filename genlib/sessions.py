@@ -20,6 +20,14 @@ def environment(run: Run) -> dict[str, str]:
         "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib")}.items()}
 
 
+def model(run: Run) -> str:
+    """What else the sessions of a figure share of their model, beside its name and dtype, which are in the key:
+    where its weights are from, its parts (a safety checker may be one) and its switches.
+    """
+    info = run.model
+    return "" if info is None else json.dumps([info.source, info.revision, info.sha256, info.parameters, info.switches], sort_keys=True)
+
+
 def counting(found: list[Run]) -> list[Run]:
     """The runs that count: for each key all sessions of one's own or, where there are none, of archives.
 
@@ -51,17 +59,21 @@ def _of_one_source(runs: list[Run]) -> list[Run]:
 
 
 def newest(runs: list[Run]) -> list[Run]:
-    """The runs of each key that share the environment of its newest run."""
-    last = {run.key: environment(run) for run in sorted(runs, key=when)}
-    return [run for run in runs if environment(run) == last[run.key]]
+    """The runs of each key that share the environment and model of its newest run."""
+    last = {run.key: _shared(run) for run in sorted(runs, key=when)}
+    return [run for run in runs if _shared(run) == last[run.key]]
 
 
 def pools(runs: list[Run]) -> list[list[Run]]:
-    """The sessions of each figure, oldest first: runs of one key and one environment."""
+    """The sessions of each figure, oldest first: runs of one key, environment and model."""
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        found.setdefault((run.key, *environment(run).values()), []).append(run)
+        found.setdefault((run.key, _shared(run)), []).append(run)
     return [sorted(pool, key=when) for pool in found.values()]
+
+
+def _shared(run: Run) -> tuple:
+    return (*environment(run).values(), model(run))
 
 
 def _rank(run: Run) -> tuple:

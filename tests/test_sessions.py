@@ -54,6 +54,18 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
 
 
+def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
+    for day, change in (1, {}), (2, dict(parameters={"unet": 1, "safety_checker": 2})), (3, dict(switches={"vae_slicing": True})), (
+            4, dict(source="another")):
+        run = measure(tmp_path, [float(day)], f"2026-01-0{day}")
+        for name, value in change.items():
+            setattr(run.model, name, value)
+        run.save()
+    table = Report(tmp_path).table("sessions").data
+    assert table["Mean time (s)"].tolist() == ["4.00", "3.00", "2.00", "1.00"]
+    assert set(table["Environment"][1:]) == {"weights, parts or switches of the model"}
+
+
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1)])
 def test_what_changes_from_one_machine_of_a_service_to_the_next_is_one_environment(tmp_path, change):
     measure(tmp_path, [1.0, 1.0], environment=change)

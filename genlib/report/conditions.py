@@ -4,7 +4,7 @@ import pandas as pd
 
 from genlib import escape
 from genlib.locale import N_
-from genlib.sessions import environment
+from genlib.sessions import environment, model
 
 DAY_S = 24 * 3600
 FACTS = {  # of `sessions.environment`, as they are called
@@ -37,6 +37,12 @@ def _differences(report, row: pd.Series, standard: pd.Series, with_dtype: bool) 
     if abs(row["when"] - standard["when"]) > DAY_S:
         said.append(_instead(report, day(row), day(standard)))
     return said
+
+
+def of_one_key(report, row: pd.Series, other: pd.Series) -> list[str]:
+    """In what two rows of one key differ: their models or environments."""
+    unlike_models = [report.say("weights, parts or switches of the model")] * (model(row["run"]) != model(other["run"]))
+    return unlike_models + differences(report, row, other)
 
 
 def differences(report, row: pd.Series, other: pd.Series) -> list[str]:

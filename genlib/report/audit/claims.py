@@ -9,7 +9,7 @@ from genlib.experiments import FLOPS, PARAMETERS, STABLE_DIFFUSION, STEPS, STYLE
 from genlib.locale import N_
 from genlib.locale.numbers import is_missing, span
 from genlib.record import MB, MEGABYTES, SECONDS
-from genlib.report import cells, survey
+from genlib.report import cells, notes, survey
 from genlib.report.audit.arithmetic import HALF, PIPELINE, diffusion_share, rates, steps_s
 from genlib.report.statistics import ALPHA, p_equal
 from genlib.report.summary import by_session
@@ -49,7 +49,7 @@ def claims(report) -> tuple[pd.DataFrame, str]:
         per_second=round(1 / REAL_TIME_S), percent=report.rounded(100 * NOISY, 0), db=SAME_DB)
     where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
                        "machine.", reproduced=report.reproduced)
-    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, cells.note(report, report.rows, cells.ONLY_MEANS)]))
+    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, notes.note(report, report.rows, notes.ONLY_MEANS)]))
 
 
 def _text(report, claim: Claim) -> str:

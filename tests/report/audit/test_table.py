@@ -85,7 +85,8 @@ def test_every_suspect_has_its_verdict_from_runs_of_both_methods(tmp_path):
     (ONE, "stable-diffusion genlib", dict(quality=dict(different_pictures=5)), verdicts.REFUTED),
 ])
 def test_other_measurements_give_another_verdict(tmp_path, figure, run, change, expected):
-    assert audit(tmp_path, **{run: change}).loc[figure, "Verdict"] == expected
+    row = audit(tmp_path, **{run: change}).loc[figure]
+    assert row["Verdict"] == expected and row["Decided by"] == (OPEN[figure] if expected == verdicts.DISTURBED else "these runs")
 
 
 @pytest.mark.parametrize("figure, run, times", [
