@@ -21,8 +21,8 @@ def environment(run: Run) -> dict[str, str]:
 
 
 def model(run: Run) -> str:
-    """What else the sessions of a figure share of their model, beside its name and dtype, which are in the key:
-    where its weights are from, its parts (a safety checker may be one) and its switches.
+    """What sessions share of their model, beside its name and dtype, which are in the key: where its weights
+    are from, its parts (a safety checker may be one) and its switches.
     """
     info = run.model
     return "" if info is None else json.dumps([info.source, info.revision, info.sha256, info.parameters, info.switches], sort_keys=True)

@@ -94,7 +94,7 @@ def test_rows_of_one_day_and_environment_bear_no_mark(tmp_path):
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     report = Report(tmp_path)
-    assert "All rows are of one session: whether another day gives the same, they cannot tell." in report.table("results").note
+    assert "Of one session: Stable Diffusion; whether another day gives the same, it cannot tell." in report.table("results").note
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")

@@ -114,7 +114,7 @@ def _unsteady(report, times: pd.Series) -> list[Doubt]:
 
 
 def _drift(report, times: pd.Series) -> list[Doubt]:
-    """By a straight line's slope (scipy.stats.linregress); at 1 % false alarms n = 5 shows a strong drift only."""
+    """By a straight line's slope (scipy.stats.linregress). With 1 % false alarms n = 5 shows strong drift."""
     from scipy.stats import linregress
 
     if not np.ptp(times):
