@@ -232,6 +232,16 @@ def _hard_to_tell_from_photographs(report):
         f"{survey.figures(report, STYLEGAN2_ADA.slug, apart)}."
 
 
+def _of_high_quality(report):
+    """What people gave its pictures; no limit is published from which on quality is high."""
+    quality = report.answers.groupby("truth")["quality"].mean()
+    if not {STABLE_DIFFUSION.slug, survey.PHOTOGRAPH} <= set(quality.index):
+        return NOT_TESTED, report.say(PEOPLE)
+    made, real = (report.rounded(quality[truth], 1) for truth in (STABLE_DIFFUSION.slug, survey.PHOTOGRAPH))
+    return NOT_TESTED, report.say("People gave them {made} of 5 on average, and the photographs {real}; what is high is not published.",
+                                  made=made, real=real)
+
+
 PEOPLE = N_("People are to judge that: “genlib survey”.")  # five pictures and a formula cannot
 STEADY = N_("{model} takes equally long each time")
 CLAIMS = [
@@ -240,7 +250,7 @@ CLAIMS = [
     Claim(N_("{gan} serves real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
     Claim(N_("{gan} suits weak machines"), CONCLUSIONS, _gan_is_small, (STYLEGAN2_ADA,), _for_weak_machines(suits=True), about="memory"),
     Claim(N_("Faces by {gan} are hard to tell from photographs"), CONCLUSIONS, _hard_to_tell_from_photographs),
-    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _untested(PEOPLE)),
+    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _of_high_quality),
     Claim(N_("{diffusion} lets a text control the image"), CONCLUSIONS, _untested(
         N_("Its published images have no prompt; whether one is followed is not measured here."))),
     Claim(N_("{diffusion} draws faces without a prompt"), METHOD, _untested(
