@@ -52,7 +52,7 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     report = Report(tmp_path)
     assert row(report)["time_s"] == 1.0 and row(report)["sessions"] == 1
     newest, other = report.table("sessions").data.to_dict("records")
-    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
+    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Differs in"] not in ("—", "")
 
 
 def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
@@ -135,7 +135,7 @@ def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")
-    assert "Of one session: StyleGAN2-ADA; whether" in Report(tmp_path).table("results").note
+    assert "so that whether another day would give the same is not known: StyleGAN2-ADA." in Report(tmp_path).table("results").note
 
 
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):

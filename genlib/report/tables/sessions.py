@@ -17,9 +17,10 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
     if not any(len(others) or row["sessions"] > 1 for row, others in shown):
         return pd.DataFrame(), of_one_session(report)
     lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
-    note = [report.say("The mean is that over the sessions’ means, its interval Student’s over them (of one session over its iterations); "
-                       "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
-            report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
+    note = [report.say("The mean and its Student interval are over the sessions’ means (of one session, over its iterations); the spread "
+                       "between sessions is estimated by the method of moments in a random-effects model (DerSimonian and Laird)."),
+            report.say("Rows with differences in the last column are not averaged with the first row of their model.")
+            if any(len(others) for _, others in shown) else "",
             of_one_session(report), notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
@@ -37,7 +38,7 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
     others = "; ".join(conditions.of_one_key(report, row, first)) if row is not first else ""
     return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
             report.say("95 % interval of the mean (s)"): cells.interval(report, row),
-            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
+            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Differs in", "column")): others or MISSING}
 
 
 def of_one_session(report) -> str:
