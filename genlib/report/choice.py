@@ -4,7 +4,6 @@ import warnings
 import pandas as pd
 
 from genlib import escape, experiments
-from genlib.record import KEY, Run
 
 GROUP = ["machine", "weights", "profile"]
 SAME = [*GROUP, "reference"]  # for all runs of a report
@@ -71,12 +70,6 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     if (number := main_rows(chosen)["experiment"].nunique()) > MOST:
         warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=3)
     return chosen
-
-
-def of_group(found: list[Run], chosen: pd.DataFrame) -> list[Run]:
-    """The runs that are of the group that was chosen."""
-    keys = pd.DataFrame([run.key for run in found], columns=KEY)
-    return [run for run, fits in zip(found, (keys[SAME] == chosen[SAME].iloc[0]).all(axis=1), strict=True) if fits]
 
 
 def _nothing_of(asked: str, rows: pd.DataFrame) -> ValueError:

@@ -51,7 +51,8 @@ def conclude(report) -> list[str]:
 def _limits(report, runs: pd.DataFrame) -> str:
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
                           n=cells.counts(runs))
-    return " ".join(filter(None, [sentence, of_one_session(report), report.say(cells.WEIGHTS[runs["weights"].iloc[0]][1])]))
+    doubt = report.say(cells.WEIGHTS[runs["weights"].iloc[0]][1])
+    return " ".join(filter(None, [sentence, notes.of_unlike(report, runs), of_one_session(report), doubt]))
 
 
 def _name(report, slug: str) -> str:

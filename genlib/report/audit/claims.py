@@ -67,7 +67,7 @@ def _judged(report, claim: Claim) -> dict[str, str]:
     found, figures = (not reason and claim.runs(report, rows)) or (None, "")
     if found and (found != NOT_TESTED or verdict == NOT_TESTED):  # what runs leave open stays with the publication
         said = report.say(found) if found == NOT_TESTED else report.say("{verdict} on this machine", verdict=report.say(found))
-        device = rows["device"].iloc[0] + cells.mark(report, rows)
+        device = rows["device"].iloc[0] + cells.mark(rows)
         sentence = report.say("{device}, n = {n}: {figures}", device=device, n=cells.counts(rows), figures=figures)
     return {report.say(N_("Verdict", "column")): said, report.say(N_("Evidence", "column")): sentence}
 
@@ -236,6 +236,16 @@ def _hard_to_tell_from_photographs(report):
         f"{survey.figures(report, STYLEGAN2_ADA.slug, apart)}."
 
 
+def _of_high_quality(report):
+    """What people gave its pictures; no limit is published from which on quality is high."""
+    quality = report.answers.groupby("truth")["quality"].mean()
+    if not {STABLE_DIFFUSION.slug, survey.PHOTOGRAPH} <= set(quality.index):
+        return NOT_TESTED, report.say(PEOPLE)
+    made, real = (report.rounded(quality[truth], 1) for truth in (STABLE_DIFFUSION.slug, survey.PHOTOGRAPH))
+    return NOT_TESTED, report.say("People gave them {made} of 5 on average, and the photographs {real}; what is high is not published.",
+                                  made=made, real=real)
+
+
 PEOPLE = N_("Only people can judge this: see “genlib survey”.")  # five pictures and a formula cannot
 STEADY = N_("The time of {model} is stable")
 CLAIMS = [
@@ -244,7 +254,7 @@ CLAIMS = [
     Claim(N_("{gan} is fast enough for real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
     Claim(N_("{gan} suits weak machines"), CONCLUSIONS, _gan_is_small, (STYLEGAN2_ADA,), _for_weak_machines(suits=True), about="memory"),
     Claim(N_("Faces by {gan} are hard to tell from photographs"), CONCLUSIONS, _hard_to_tell_from_photographs),
-    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _untested(PEOPLE)),
+    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _of_high_quality),
     Claim(N_("A text controls the images of {diffusion}"), CONCLUSIONS, _untested(
         N_("The published images were made without a prompt; whether images follow one is not measured."))),
     Claim(N_("{diffusion} draws faces without a prompt"), METHOD, _untested(

@@ -1,7 +1,7 @@
 """The sessions of each model: their mean, how much it varies within and between them, other environments."""
 import pandas as pd
 
-from genlib import escape, experiments
+from genlib import experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import KEY
@@ -21,8 +21,7 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
                        "between sessions is estimated by the method of moments in a random-effects model (DerSimonian and Laird)."),
             report.say("Rows with differences in the last column are not averaged with the first row of their model.")
             if any(len(others) for _, others in shown) else "",
-            of_one_session(report) if (report.rows["sessions"] == 1).any() else "", *set_aside(report),
-            notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
+            of_one_session(report), notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 
@@ -49,11 +48,3 @@ def of_one_session(report) -> str:
         return report.say("Each model was measured in one session, so whether another day would give the same is not known.")
     return report.say("Measured in one session, so that whether another day would give the same is not known: {models}.",
                       models=", ".join(alone)) if alone else ""
-
-
-def set_aside(report) -> list[str]:
-    """The sentence that names the runs that were set aside, with the reason for each; none without any."""
-    said = [report.say("{run} ({why})", run=", ".join(filter(None, [
-        report.text(experiments.find(run.experiment).label), cells.variant(report, run), (run.started or "")[:19].replace("T", " ")])),
-        why=run.set_aside) for run in report.set_aside]
-    return [report.say("Set aside and not counted: {runs}.", runs=escape.plain("; ".join(said)))] if said else []

@@ -103,8 +103,10 @@ def test_over_several_sessions_a_steady_time_is_one_of_their_means(tmp_path):
     (1.0, "stylegan2-ada", "supported"), (0.0, "stylegan2-ada", "contradicted"), (0.0, "stylegan2-ada-demo", "not tested")])
 def test_people_who_saw_published_weights_carry_that_faces_are_hard_to_tell_from_photographs(tmp_path, made, truth, verdict):
     claims(tmp_path)
-    save_answers(tmp_path, {"photograph": 1.0, truth: made}, people=5, pictures=20)
-    row = Report(tmp_path).table("claims").data.set_index("Claim").loc["Faces by StyleGAN2-ADA are hard to tell from photographs"]
+    save_answers(tmp_path, {"photograph": 1.0, truth: made, "stable-diffusion": 0.0}, people=5, pictures=20)
+    table = Report(tmp_path).table("claims").data.set_index("Claim")
+    assert table.loc["Stable Diffusion draws images of high quality", "What carries it"].startswith("People gave them 3.0 of 5")
+    row = table.loc["Faces by StyleGAN2-ADA are hard to tell from photographs"]
     assert row["Verdict"] == verdict
     figures = f"Taken for photographs: {100 * made:.0f} % of them and 100 % of the photographs; difference "
     assert row["Evidence"].startswith(figures) == (verdict != "not tested")
