@@ -5,6 +5,7 @@ from saved_runs import save_run
 from genlib import runs
 from genlib.archives import pack
 from genlib.report import Report
+from genlib.report.chapter import chapter
 
 CHANGES = [dict(driver="550"), dict(threads=7), dict(cpu_limit=1.0), dict(power_limit_w=50.0), dict(os="Windows-11"),
            dict(precision={"allow_tf32": True}), dict(commit="abc"), dict(packages={"torch": "9"}), dict(packages={"genlib": "9"})]
@@ -136,6 +137,18 @@ def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")
     assert "Of one session: StyleGAN2-ADA; whether" in Report(tmp_path).table("results").note
+
+
+def test_the_chapter_speaks_of_other_environments_where_there_are_any_and_an_undated_session_is_called_unknown(tmp_path):
+    for times, day in ([1.0, 1.1], "2026-01-02"), ([2.0, 2.1], "no date"):
+        measure(tmp_path, times, day)
+    report = Report(tmp_path)
+    assert any("Stable Diffusion (unknown: 2.05 s, median of the sessions 1.55 s; 2026-01-02" in doubt for doubt in report.doubts())
+    text = chapter.markdown(chapter.Contents(report), report.chapter_template)
+    assert "from that between sessions.\n" in text
+    measure(tmp_path, [9.0, 9.0], environment=dict(driver="550"))
+    report = Report(tmp_path)
+    assert "and shows earlier measurements" in chapter.markdown(chapter.Contents(report), report.chapter_template)
 
 
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):

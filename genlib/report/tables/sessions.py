@@ -13,7 +13,7 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
 
     Without a second session or environment there is no row, and the note says what one session cannot tell.
     """
-    shown = [(row, others) for _, row in report.rows.iterrows() if len(others := _elsewhere(report, row)) or row["sessions"]]
+    shown = [(row, others) for _, row in report.rows.iterrows() if len(others := elsewhere(report, row)) or row["sessions"]]
     if not any(len(others) or row["sessions"] > 1 for row, others in shown):
         return pd.DataFrame(), of_one_session(report)
     lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
@@ -24,7 +24,7 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 
-def _elsewhere(report, row: pd.Series) -> list[pd.Series]:
+def elsewhere(report, row: pd.Series) -> list[pd.Series]:
     """The rows of the same key in other environments, newest first."""
     alike = report.sessions[(report.sessions[KEY] == row[KEY]).all(axis=1) & ~report.sessions["newest"]]
     return [other for _, other in alike.sort_values("when", ascending=False).iterrows()]
