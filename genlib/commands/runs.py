@@ -57,7 +57,7 @@ def _list(folder: Path) -> int:
             report = Report(folder)
         except ValueError:  # there is no run that a report can be made of, and so none to doubt
             report = None
-    broken, places, newest = 0, _places(report), {row["run"].folder.resolve(): row["runs"] for row in _rows(report)}
+    broken, places, newest = 0, _places(report), {runs[-1].folder.resolve(): runs for runs in report.sessions["runs"]} if report else {}
     for path in records:
         try:
             found = read(path)
@@ -79,14 +79,10 @@ def _list(folder: Path) -> int:
     return 0
 
 
-def _rows(report) -> list:
-    return [row for _, row in report.sessions.iterrows()] if report else []
-
-
 def _places(report) -> dict[Path, str]:
     """Which session of how many each run is, by its file; older environments are named."""
     found = {}
-    for row in _rows(report):
+    for _, row in report.sessions.iterrows() if report else ():
         older = "" if row["newest"] else "of an older environment"
         for number, one in enumerate(row["runs"], 1):
             session = f"session {number} of {len(row['runs'])}" if len(row["runs"]) > 1 else ""

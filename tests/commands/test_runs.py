@@ -76,6 +76,8 @@ def test_a_run_is_set_aside_with_a_reason_and_taken_back(folder, capsys):
     assert json.loads(record.read_text()) == before | {"set_aside": "a film ran"}, "nothing that was measured is lost"
     assert main(["runs", str(folder), "--take-back", str(record.parent)]) == 0
     assert json.loads(record.read_text()) == before
+    assert main(["runs", str(folder), "--take-back", str(record.parent)]) == 1
+    assert "is not set aside: it counts already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options, said", [
