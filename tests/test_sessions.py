@@ -5,7 +5,6 @@ from saved_runs import save_run
 from genlib import runs
 from genlib.archives import pack
 from genlib.report import Report
-from genlib.report.chapter import chapter
 
 CHANGES = [dict(driver="550"), dict(threads=7), dict(cpu_limit=1.0), dict(power_limit_w=50.0), dict(os="Windows-11"),
            dict(precision={"allow_tf32": True}), dict(commit="abc"), dict(packages={"torch": "9"}), dict(packages={"genlib": "9"})]
@@ -53,7 +52,7 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     report = Report(tmp_path)
     assert row(report)["time_s"] == 1.0 and row(report)["sessions"] == 1
     newest, other = report.table("sessions").data.to_dict("records")
-    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
+    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Differs in"] not in ("—", "")
 
 
 def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
@@ -65,7 +64,7 @@ def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
         run.save()
     table = Report(tmp_path).table("sessions").data
     assert table["Mean time (s)"].tolist() == ["4.00", "3.00", "2.00", "1.00"]
-    assert set(table["Environment"][1:]) == {"weights, parts or switches of the model"}
+    assert set(table["Differs in"][1:]) == {"weights, parts or switches of the model"}
 
 
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1),
@@ -84,14 +83,14 @@ def test_a_row_of_another_environment_or_day_is_marked_and_the_note_says_in_what
     assert table.data["Model"].tolist()[:2] == ["Stable Diffusion", "Variational Autoencoders"]
     assert table.data["Model"].iloc[-1] == "Generative Adversarial Networks†"
     assert ("† Measured under other conditions than most rows of the main table: StyleGAN2-ADA (torch 2.9 instead of 2.11; "
-            "Precision mixed instead of float16; Date 2025-12-30 instead of 2026-01-01).") in table.note
+            "precision mixed instead of float16; date 2025-12-30 instead of 2026-01-01).") in table.note
     assert "than most rows of the main table: StyleGAN2-ADA (torch 2.9" in Report(tmp_path).conclusions()[-1]
 
 
 def test_where_no_more_than_half_of_the_rows_are_alike_the_note_names_the_row_that_others_are_unlike(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     measure(tmp_path, [0.1, 0.1], experiment="stylegan2-ada", environment={"precision": {"allow_tf32": True}, "power_limit_w": 50.0})
-    assert ("† Measured under other conditions than Stable Diffusion in the main table: StyleGAN2-ADA (Power limit 50 instead of unknown; "
+    assert ("† Measured under other conditions than Stable Diffusion in the main table: StyleGAN2-ADA (power limit 50 instead of unknown; "
             "allow_tf32 True instead of unknown).") in Report(tmp_path).table("results").note
 
 
@@ -126,7 +125,7 @@ def test_of_several_machines_a_row_with_other_software_than_the_first_is_marked_
     table = Report(tmp_path, machine="t4,h100").table("machines")
     assert table.data["Machine"].tolist() == ["Tesla T4", "H100*†"]
     assert "† With other software than the model’s first row: H100 (torch 2.9 instead of 2.11)." in table.note
-    assert "Set aside, and in no figure: H100, Stable Diffusion, 2026-03-02 10:00:00 (hot)." in table.note and "* The run" in table.note
+    assert "Set aside and not counted: H100, Stable Diffusion, 2026-03-02 10:00:00 (hot)." in table.note and "* The run" in table.note
 
 
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
@@ -136,19 +135,13 @@ def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")
-    assert "Of one session: StyleGAN2-ADA; whether" in Report(tmp_path).table("results").note
+    assert "so that whether another day would give the same is not known: StyleGAN2-ADA." in Report(tmp_path).table("results").note
 
 
-def test_the_chapter_speaks_of_other_environments_where_there_are_any_and_an_undated_session_is_called_unknown(tmp_path):
+def test_a_session_without_a_date_is_called_unknown_where_it_lies_far_from_the_others(tmp_path):
     for times, day in ([1.0, 1.1], "2026-01-02"), ([2.0, 2.1], "no date"):
         measure(tmp_path, times, day)
-    report = Report(tmp_path)
-    assert any("Stable Diffusion (unknown: 2.05 s, median of the sessions 1.55 s; 2026-01-02" in doubt for doubt in report.doubts())
-    text = chapter.markdown(chapter.Contents(report), report.chapter_template)
-    assert "from that between sessions.\n" in text
-    measure(tmp_path, [9.0, 9.0], environment=dict(driver="550"))
-    report = Report(tmp_path)
-    assert "and shows earlier measurements" in chapter.markdown(chapter.Contents(report), report.chapter_template)
+    assert any("Stable Diffusion (unknown: 2.05 s, median of the sessions 1.55 s; 2026-01-02" in doubt for doubt in Report(tmp_path).doubts())
 
 
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
@@ -170,8 +163,8 @@ def test_the_runs_of_a_loop_and_of_a_model_without_a_row_that_were_set_aside_are
         runs.set_aside(run.folder, "a <b>film</b>\nran")
     report = Report(tmp_path)
     assert report.table("growth").note.count("Stable Diffusion, 10 steps") == 1
-    assert "Set aside, and in no figure: StyleGAN2-ADA, 2026-01-01 10:00:00 (a <b>film</b> ran)." in report.table("results").note
-    assert ("Set aside, and in no figure: Stable Diffusion, 10 steps, 2026-01-01 10:00:00; StyleGAN2-ADA, 2026-01-01 10:00:00 "
+    assert "Set aside and not counted: StyleGAN2-ADA, 2026-01-01 10:00:00 (a <b>film</b> ran)." in report.table("results").note
+    assert ("Set aside and not counted: Stable Diffusion, 10 steps, 2026-01-01 10:00:00; StyleGAN2-ADA, 2026-01-01 10:00:00 "
             "(a <b>film</b> ran).") in report.doubts()
 
 

@@ -89,8 +89,8 @@ def origins(report) -> list[str]:
     places = several_places(report, rows) if any(run.archive is None for run in every) else []
     displaced = dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in every if run.displaced)
     return places + [report.say(
-        "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: one’s own count before an "
-        "archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
+        "Where both have runs of the same machine and settings, those of {origin} count and those of {others} do not: one’s own come "
+        "before an archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
 
 
 def several_places(report, rows: pd.DataFrame) -> list[str]:

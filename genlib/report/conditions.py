@@ -52,7 +52,8 @@ def differences(report, row: pd.Series, other: pd.Series, but: Iterable[str] = (
 
 def _instead(report, name: str, value: str, usual: str) -> str:
     value, usual = (escape.plain(text) or report.say(N_("unknown", "fact")) for text in (value, usual))
-    return f"{escape.plain(report.text(name))} {report.say('{value} instead of {usual}', value=value, usual=usual)}"
+    name = escape.plain(report.text(name))
+    return f"{name[:1].lower()}{name[1:]} {report.say('{value} instead of {usual}', value=value, usual=usual)}"  # within a sentence
 
 
 def _of_one_day(row: pd.Series, other: pd.Series) -> bool:

@@ -78,7 +78,7 @@ def set_aside(report, rows: pd.DataFrame, *, any_variant: bool = False) -> str:
             several and (run.machine.device or run.machine.slug), report.text(experiments.find(run.experiment).label),
             cells.variant(report, run), (run.started or "")[:19].replace("T", " ")])))
     said = [report.say("{run} ({why})", run="; ".join(names), why=why) for why, names in alike.items()]
-    return report.say("Set aside, and in no figure: {runs}.", runs=escape.plain("; ".join(said))) if said else ""
+    return report.say("Set aside and not counted: {runs}.", runs=escape.plain("; ".join(said))) if said else ""
 
 
 def _kind(run: Run) -> tuple:

@@ -16,6 +16,7 @@ from genlib.report.summary import by_session
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 from genlib.report.warnings import NOISY
 
+SMALL_P = 0.001  # below it no more is said of a p
 SAME_DB = 45  # PSNR from which on this project calls two pictures the same
 SUPPORTED, CONTRADICTED, NOT_TESTED = N_("supported", "verdict"), N_("contradicted", "verdict"), N_("not tested", "verdict")
 METHOD, COMPARISON, CONCLUSIONS = N_("method", "section"), N_("comparison", "section"), N_("conclusions", "section")
@@ -44,8 +45,8 @@ def claims(report) -> tuple[pd.DataFrame, str]:
     rows = [{report.say(N_("Claim", "column")): _text(report, claim), report.say(N_("Section", "column")): report.say(claim.section),
              **_judged(report, claim)} for claim in CLAIMS]
     limits = report.say(
-        "Weak is a machine with {gb} GB of memory for the model, real time {per_second} images a second; stable are times that vary by at "
-        "most {percent} %; a picture is less detailed below a PSNR of {db} dB.", gb=WEAK_BYTES // 1024**3,
+        "A weak machine has {gb} GB of memory for the model; real time means {per_second} images a second; a stable time varies by at most "
+        "{percent} %; a picture is less detailed below a PSNR of {db} dB.", gb=WEAK_BYTES // 1024**3,
         per_second=round(1 / REAL_TIME_S), percent=report.rounded(100 * NOISY, 0), db=SAME_DB)
     where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
                        "machine.", reproduced=report.reproduced)
@@ -67,7 +68,7 @@ def _judged(report, claim: Claim) -> dict[str, str]:
         said = report.say(found) if found == NOT_TESTED else report.say("{verdict} on this machine", verdict=report.say(found))
         device = rows["device"].iloc[0] + cells.mark(rows)
         sentence = report.say("{device}, n = {n}: {figures}", device=device, n=cells.counts(rows), figures=figures)
-    return {report.say(N_("Verdict", "column")): said, report.say("What carries it"): sentence}
+    return {report.say(N_("Verdict", "column")): said, report.say(N_("Evidence", "column")): sentence}
 
 
 def _unlike(report, claim: Claim) -> str:
@@ -98,7 +99,9 @@ def _is_fastest(report, rows: pd.DataFrame):
     times = {slug: f"{cells.interval(report, row)} {report.say(SECONDS)}" for slug, row in rows.iterrows()}
     figures = "; ".join(f"{report.text(find(slug).label)} {time}" for slug, time in times.items())
     verdict = NOT_TESTED if not p < ALPHA else SUPPORTED if rows["time_s"].idxmin() == rows.index[0] else CONTRADICTED
-    return verdict, report.say("{figures}; p = {p}", figures=figures, p=report.significant(p, 2))
+    said, shown = (N_("{figures}; p < {p}"), report.rounded(SMALL_P, 3)) if p < SMALL_P else \
+        (N_("{figures}; p = {p}"), report.significant(p, 2))
+    return verdict, report.say(said, figures=figures, p=shown)
 
 
 def _less_vram(report, rows: pd.DataFrame):
@@ -163,16 +166,16 @@ def _is_stable(report, rows: pd.DataFrame):
 
 def _equal(report):
     return CONTRADICTED, report.say(
-        "Its listings differ in the prompt (none, a face, none taken), the latent (one for all, a new one each time), the reading of VRAM "
-        "(torch’s peak, GPUtil) and the unit of RAM (1024², 1024³).")
+        "The listings differ in the prompt (empty, a face, no such input), the latent (one for all, a new one each time), the reading of "
+        "VRAM (torch’s peak, GPUtil) and the unit of RAM (1024², 1024³).")
 
 
 def _gan_is_fastest(report):
     time_s, other_s = (entry.published.averages["time_s"] for entry in (STYLEGAN2_ADA, STABLE_DIFFUSION))
     times = rates(STABLE_DIFFUSION.published)[0] / (FLOPS["generator"] / other_s)
     return SUPPORTED, report.say(
-        "Published: {time_s} s, read without waiting. To take the {other_s} s of {diffusion}, it would have to compute {times} times more "
-        "slowly than that model.", time_s=report.rounded(time_s, 2), other_s=report.rounded(other_s, 2),
+        "Published: {time_s} s, read without waiting for the GPU. To take the {other_s} s of {diffusion}, it would have to compute {times} "
+        "times more slowly.", time_s=report.rounded(time_s, 2), other_s=report.rounded(other_s, 2),
         diffusion=report.text(STABLE_DIFFUSION.label), times=report.rounded(times, 0))
 
 
@@ -190,8 +193,8 @@ def _gan_is_small(report):
 def _diffusion_is_large(report):
     vram = STABLE_DIFFUSION.published.averages["vram_peak_bytes"]
     return SUPPORTED if vram > WEAK_BYTES else CONTRADICTED, report.say(
-        "Published: {mb} MB of VRAM. Its weights are {weights_mb} MB in half precision, which may fit.", mb=report.rounded(vram / MB, 0),
-        weights_mb=report.rounded(HALF * PIPELINE / MB, 0))
+        "Published: {mb} MB of VRAM. But its weights take only {weights_mb} MB in half precision, so it may fit after all.",
+        mb=report.rounded(vram / MB, 0), weights_mb=report.rounded(HALF * PIPELINE / MB, 0))
 
 
 def _vae_is_quick(report):
@@ -205,7 +208,7 @@ def _vae_is_quick(report):
 
 def _vae_is_small(report):
     return NOT_TESTED, report.say(
-        "The published VRAM cannot be what it says. The weights are {vae_mb} of the pipeline’s {mb} MB.",
+        "The published VRAM cannot be what it says. The weights take {vae_mb} MB of the pipeline’s {mb} MB.",
         vae_mb=report.rounded(HALF * PARAMETERS["vae"] / MB, 0), mb=report.rounded(HALF * PIPELINE / MB, 0))
 
 
@@ -232,23 +235,33 @@ def _hard_to_tell_from_photographs(report):
         f"{survey.figures(report, STYLEGAN2_ADA.slug, apart)}."
 
 
-PEOPLE = N_("People are to judge that: “genlib survey”.")  # five pictures and a formula cannot
-STEADY = N_("{model} takes equally long each time")
+def _of_high_quality(report):
+    """What people gave its pictures; no limit is published from which on quality is high."""
+    quality = report.answers.groupby("truth")["quality"].mean()
+    if not {STABLE_DIFFUSION.slug, survey.PHOTOGRAPH} <= set(quality.index):
+        return NOT_TESTED, report.say(PEOPLE)
+    made, real = (report.rounded(quality[truth], 1) for truth in (STABLE_DIFFUSION.slug, survey.PHOTOGRAPH))
+    return NOT_TESTED, report.say("People gave them {made} of 5 on average, and the photographs {real}; what is high is not published.",
+                                  made=made, real=real)
+
+
+PEOPLE = N_("Only people can judge this: see “genlib survey”.")  # five pictures and a formula cannot
+STEADY = N_("The time of {model} is stable")
 CLAIMS = [
     Claim(N_("All three models were compared under equal conditions"), METHOD, _equal),
     Claim(N_("{gan} is the fastest"), CONCLUSIONS, _gan_is_fastest, (STYLEGAN2_ADA, STABLE_DIFFUSION, VAE_ROUND_TRIP), _is_fastest),
-    Claim(N_("{gan} serves real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
+    Claim(N_("{gan} is fast enough for real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
     Claim(N_("{gan} suits weak machines"), CONCLUSIONS, _gan_is_small, (STYLEGAN2_ADA,), _for_weak_machines(suits=True), about="memory"),
     Claim(N_("Faces by {gan} are hard to tell from photographs"), CONCLUSIONS, _hard_to_tell_from_photographs),
-    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _untested(PEOPLE)),
-    Claim(N_("{diffusion} lets a text control the image"), CONCLUSIONS, _untested(
-        N_("Its published images have no prompt; whether one is followed is not measured here."))),
+    Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _of_high_quality),
+    Claim(N_("A text controls the images of {diffusion}"), CONCLUSIONS, _untested(
+        N_("The published images were made without a prompt; whether images follow one is not measured."))),
     Claim(N_("{diffusion} draws faces without a prompt"), METHOD, _untested(
-        N_("An empty prompt asks for no face, and one latent gives one picture: see that of notebook 1 with published weights."))),
+        N_("An empty prompt asks for no face, and one latent gives one picture: look at it in notebook 1 with published weights."))),
     Claim(N_("{diffusion} is not for weak machines"), COMPARISON, _diffusion_is_large, (STABLE_DIFFUSION,),
           _for_weak_machines(suits=False), about="memory"),
-    Claim(N_("The VAE is light: in time"), CONCLUSIONS, _vae_is_quick, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _is_fastest),
-    Claim(N_("The VAE is light: in memory"), CONCLUSIONS, _vae_is_small, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _less_vram,
+    Claim(N_("The VAE is light in time"), CONCLUSIONS, _vae_is_quick, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _is_fastest),
+    Claim(N_("The VAE is light in memory"), CONCLUSIONS, _vae_is_small, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _less_vram,
           about="memory"),
     Claim(N_("The VAE’s images are less detailed"), COMPARISON, _untested(N_("The publication measures no quality.")), (VAE_ROUND_TRIP,),
           _loses_detail, about="pictures"),

@@ -25,7 +25,6 @@ from genlib.report.chapter.form import Listing, Parts
 from genlib.report.chapter.pandoc import PLACES
 from genlib.report.chapter.styles import Page
 from genlib.report.tables import key
-from genlib.report.tables.sessions import elsewhere
 from genlib.report.tables.survey import verdicts
 
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # what may mean something in Markdown, unless a backslash stands before it
@@ -102,7 +101,6 @@ class Contents:
         self.device, self.reproduced = ", ".join(dict.fromkeys(rows["device"])), report.reproduced
         self.iterations, self.few = cells.counts(rows), bool((rows["n"] < warnings.FEW).any())
         self.several_sessions = cells.in_sessions(rows)
-        self.other_environments = any(elsewhere(report, row) for _, row in rows.iterrows())
         self.models = [self._model(row) for _, row in rows.iterrows()]
         self.labels = ", ".join(model["label"] for model in self.models)
         self.families = {find(slug).family for slug in rows.index}  # in English

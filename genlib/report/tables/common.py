@@ -78,6 +78,6 @@ def _to_measure(report, dtype: str, lacking: list[Experiment]) -> str:
     notebooks = ", ".join(dict.fromkeys(entry.notebook for entry in lacking if entry.notebook))
     models = ", ".join(report.text(entry.label) for entry in lacking)
     return report.say(
-        N_("There is no run in {dtype} of {models}; {setting} measures it in {notebooks}.") if notebooks else
-        N_("There is no run in {dtype} of {models}."), dtype=dtype, models=models, notebooks=notebooks,
+        N_("No run in {dtype} yet: {models}; to measure it, set {setting} in {notebooks}.") if notebooks else
+        N_("No run in {dtype} yet: {models}."), dtype=dtype, models=models, notebooks=notebooks,
         setting=f'PRECISIONS_TRIED = ["{dtype}"]')

@@ -13,18 +13,19 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
 
     Without a second session or environment there is no row, and the note says what one session cannot tell.
     """
-    shown = [(row, others) for _, row in report.rows.iterrows() if len(others := elsewhere(report, row)) or row["sessions"]]
+    shown = [(row, others) for _, row in report.rows.iterrows() if len(others := _elsewhere(report, row)) or row["sessions"]]
     if not any(len(others) or row["sessions"] > 1 for row, others in shown):
         return pd.DataFrame(), of_one_session(report)
     lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
-    note = [report.say("The mean is that over the sessions’ means, its interval Student’s over them (of one session over its iterations); "
-                       "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
-            report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
+    note = [report.say("The mean and its Student interval are over the sessions’ means (of one session, over its iterations); the spread "
+                       "between sessions is estimated by the method of moments in a random-effects model (DerSimonian and Laird)."),
+            report.say("Rows with differences in the last column are not averaged with the first row of their model.")
+            if any(len(others) for _, others in shown) else "",
             of_one_session(report), notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 
-def elsewhere(report, row: pd.Series) -> list[pd.Series]:
+def _elsewhere(report, row: pd.Series) -> list[pd.Series]:
     """The rows of the same key in other environments, newest first."""
     alike = report.sessions[(report.sessions[KEY] == row[KEY]).all(axis=1) & ~report.sessions["newest"]]
     return [other for _, other in alike.sort_values("when", ascending=False).iterrows()]
@@ -37,7 +38,7 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
     others = "; ".join(conditions.of_one_key(report, row, first)) if row is not first else ""
     return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
             report.say("95 % interval of the mean (s)"): cells.interval(report, row),
-            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
+            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Differs in", "column")): others or MISSING}
 
 
 def of_one_session(report) -> str:
