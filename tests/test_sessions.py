@@ -141,7 +141,8 @@ def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
 def test_a_session_without_a_date_is_called_unknown_where_it_lies_far_from_the_others(tmp_path):
     for times, day in ([1.0, 1.1], "2026-01-02"), ([2.0, 2.1], "no date"):
         measure(tmp_path, times, day)
-    assert any("Stable Diffusion (unknown: 2.05 s, median of the sessions 1.55 s; 2026-01-02" in doubt for doubt in Report(tmp_path).doubts())
+    said = "Stable Diffusion (unknown: 2.05 s, median of the sessions 1.55 s; 2026-01-02"
+    assert any(said in doubt for doubt in Report(tmp_path).doubts())
 
 
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
