@@ -105,7 +105,7 @@ def test_people_who_saw_published_weights_carry_that_faces_are_hard_to_tell_from
     claims(tmp_path)
     save_answers(tmp_path, {"photograph": 1.0, truth: made, "stable-diffusion": 0.0}, people=5, pictures=20)
     table = Report(tmp_path).table("claims").data.set_index("Claim")
-    assert table.loc["Stable Diffusion draws images of high quality", "What carries it"].startswith("People gave them 3.0 of 5")
+    assert table.loc["Stable Diffusion draws images of high quality", "Evidence"].startswith("People gave them 3.0 of 5")
     row = table.loc["Faces by StyleGAN2-ADA are hard to tell from photographs"]
     assert row["Verdict"] == verdict
     figures = f"Taken for photographs: {100 * made:.0f} % of them and 100 % of the photographs; difference "
