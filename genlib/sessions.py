@@ -7,6 +7,11 @@ from genlib.lines import say
 from genlib.record import Run
 
 
+def has_checker(run: Run) -> bool:
+    """Whether its model has a safety checker, which takes VRAM and time: no setting of the run says so."""
+    return run.model is not None and "safety_checker" in run.model.parameters
+
+
 def environment(run: Run) -> dict[str, str]:
     """What runs of one key share where they are sessions of one figure; "" for what is not known.
 
@@ -17,7 +22,8 @@ def environment(run: Run) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in {
         "torch": machine.packages.get("torch"), "driver": machine.driver, "threads": machine.threads, "cpu_limit": machine.cpu_limit,
         "power_limit_w": machine.power_limit_w, "system": (machine.os or "").partition("-")[0],
-        "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib")}.items()}
+        "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib"),
+        "safety_checker": has_checker(run) or None}.items()}
 
 
 def counting(found: list[Run]) -> list[Run]:

@@ -54,6 +54,16 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
 
 
+def test_a_run_with_the_safety_checker_is_no_session_of_one_without(tmp_path):
+    run = measure(tmp_path, [9.0, 9.0], vram=3000)
+    run.model.parameters["safety_checker"] = 303_981_588
+    run.save()
+    measure(tmp_path, [1.0, 1.0], "2026-01-02", vram=2400)
+    report = Report(tmp_path)
+    assert row(report)["vram_peak_bytes"] == 2400 and row(report)["sessions"] == 1
+    assert report.table("sessions").data["Environment"].tolist() == ["—", "safety checker"]
+
+
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1)])
 def test_what_changes_from_one_machine_of_a_service_to_the_next_is_one_environment(tmp_path, change):
     measure(tmp_path, [1.0, 1.0], environment=change)

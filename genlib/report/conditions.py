@@ -9,7 +9,9 @@ from genlib.sessions import environment
 DAY_S = 24 * 3600
 FACTS = {  # of `sessions.environment`, as they are called
     "torch": "torch", "driver": N_("Driver", "fact"), "threads": N_("Threads of torch"), "cpu_limit": N_("limit of processor cores"),
-    "power_limit_w": N_("Power limit"), "system": N_("Operating system"), "precision": N_("Settings of precision"), "genlib": "genlib"}
+    "power_limit_w": N_("Power limit"), "system": N_("Operating system"), "precision": N_("Settings of precision"), "genlib": "genlib",
+    "safety_checker": N_("safety checker")}
+NAMED_ALONE = ("precision", "safety_checker")  # whose values say little
 
 
 def unlike(report, rows: pd.DataFrame, usual: pd.DataFrame) -> dict[str, str]:
@@ -42,7 +44,7 @@ def _differences(report, row: pd.Series, standard: pd.Series, with_dtype: bool) 
 def differences(report, row: pd.Series, other: pd.Series) -> list[str]:
     """In what the environments of two rows differ."""
     here, there = environment(row["run"]), environment(other["run"])
-    return [f"{report.text(name)} {_instead(report, here[fact], there[fact])}" if fact != "precision" else report.text(name)
+    return [f"{report.text(name)} {_instead(report, here[fact], there[fact])}" if fact not in NAMED_ALONE else report.text(name)
             for fact, name in FACTS.items() if here[fact] != there[fact]]
 
 
