@@ -93,9 +93,9 @@ def precisions(tried: list[str] | str, own: str) -> list[str]:
     """The names of the dtypes to try beside the one in `own`.
 
     tried: a list, or "auto" for those of TRIED_BY_ITSELF in which the processor computes. Raises ValueError
-    for another text.
+    for anything else.
     """
-    if isinstance(tried, str) and tried != "auto":
+    if tried != "auto" and not isinstance(tried, (list, tuple)):
         raise ValueError(f'PRECISIONS_TRIED is {tried!r}: use "auto" or a list, as in ["bfloat16"]')
     return [name for name in (filter(computes_in, TRIED_BY_ITSELF) if tried == "auto" else tried) if name != own]
 

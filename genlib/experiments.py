@@ -53,8 +53,9 @@ class Experiment:
     takes_text: bool = False
     variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
+    pictured_variant: str = ""  # the variant whose pictures are shown instead of the run's, which are all the same
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
-    own_ram: bool = True  # of records that do not tell `loaded_before`: False where the process had run another model
+    own_ram: bool = True  # of records without `loaded_before`: False where the process had run another model
     steps_of_originals: bool = False  # its settings' steps, in records that have them, are those by which its originals were drawn
     loops: tuple[Loop, ...] = ()
     loops_from: tuple[str, ...] = ("",)  # the variant from which the loops set out, and in earlier records did
@@ -121,7 +122,8 @@ VAE_AS_IN_THESIS = Experiment(
 
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
-    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True, loops_from=("", "photograph"),
+    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True,
+    pictured_variant="faces", loops_from=("", "photograph"),
     variants={"photograph": N_("of a photograph"), "faces": N_("of faces")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
     model=f"VAE of {STABLE_DIFFUSION.model}", parts=lambda steps: {"encoder": 1, "decoder": 1},

@@ -7,11 +7,6 @@ from genlib.lines import say
 from genlib.record import Run
 
 
-def has_checker(run: Run) -> bool:
-    """Whether its model has a safety checker, which takes VRAM and time: no setting of the run says so."""
-    return run.model is not None and "safety_checker" in run.model.parameters
-
-
 def environment(run: Run) -> dict[str, str]:
     """What runs of one key share where they are sessions of one figure; "" for what is not known.
 
@@ -22,8 +17,15 @@ def environment(run: Run) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in {
         "torch": machine.packages.get("torch"), "driver": machine.driver, "threads": machine.threads, "cpu_limit": machine.cpu_limit,
         "power_limit_w": machine.power_limit_w, "system": (machine.os or "").partition("-")[0],
-        "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib"),
-        "safety_checker": has_checker(run) or None}.items()}
+        "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib")}.items()}
+
+
+def model(run: Run) -> str:
+    """What sessions share of their model, beside its name and dtype, which are in the key: where its weights
+    are from, its parts (a safety checker may be one) and its switches.
+    """
+    info = run.model
+    return "" if info is None else json.dumps([info.source, info.revision, info.sha256, info.parameters, info.switches], sort_keys=True)
 
 
 def counting(found: list[Run]) -> list[Run]:
@@ -57,17 +59,21 @@ def _of_one_source(runs: list[Run]) -> list[Run]:
 
 
 def newest(runs: list[Run]) -> list[Run]:
-    """The runs of each key that share the environment of its newest run."""
-    last = {run.key: environment(run) for run in sorted(runs, key=when)}
-    return [run for run in runs if environment(run) == last[run.key]]
+    """The runs of each key that share the environment and model of its newest run."""
+    last = {run.key: _shared(run) for run in sorted(runs, key=when)}
+    return [run for run in runs if _shared(run) == last[run.key]]
 
 
 def pools(runs: list[Run]) -> list[list[Run]]:
-    """The sessions of each figure, oldest first: runs of one key and one environment."""
+    """The sessions of each figure, oldest first: runs of one key, environment and model."""
     found: dict[tuple, list[Run]] = {}
     for run in runs:
-        found.setdefault((run.key, *environment(run).values()), []).append(run)
+        found.setdefault((run.key, _shared(run)), []).append(run)
     return [sorted(pool, key=when) for pool in found.values()]
+
+
+def _shared(run: Run) -> tuple:
+    return (*environment(run).values(), model(run))
 
 
 def _rank(run: Run) -> tuple:

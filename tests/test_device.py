@@ -80,6 +80,12 @@ def test_unasked_what_the_processor_computes_in_is_tried_beside_a_runs_own_and_a
     assert device.computes_in("float32") and (device.pick().type == "cpu" or device.computes_in("mixed"))
 
 
+@pytest.mark.parametrize("tried", [None, 16])
+def test_what_is_no_list_of_precisions_is_said_with_what_to_write(tried):
+    with pytest.raises(ValueError, match=f'PRECISIONS_TRIED is {tried!r}: use "auto" or a list'):
+        device.precisions(tried, "float16")
+
+
 def test_a_list_is_tried_as_it_is_but_for_the_runs_own(monkeypatch, capsys):
     processor(monkeypatch, "AMD EPYC 7B12")
     assert device.other_precisions(["bfloat16", "float32", "float16"], "float32") == ["bfloat16", "float16"]

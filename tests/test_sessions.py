@@ -54,14 +54,16 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
 
 
-def test_a_run_with_the_safety_checker_is_no_session_of_one_without(tmp_path):
-    run = measure(tmp_path, [9.0, 9.0], vram=3000)
-    run.model.parameters["safety_checker"] = 303_981_588
-    run.save()
-    measure(tmp_path, [1.0, 1.0], "2026-01-02", vram=2400)
-    report = Report(tmp_path)
-    assert row(report)["vram_peak_bytes"] == 2400 and row(report)["sessions"] == 1
-    assert report.table("sessions").data["Environment"].tolist() == ["—", "safety checker"]
+def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
+    for day, change in (1, {}), (2, dict(parameters={"unet": 1, "safety_checker": 2})), (3, dict(switches={"vae_slicing": True})), (
+            4, dict(source="another")):
+        run = measure(tmp_path, [float(day)], f"2026-01-0{day}")
+        for name, value in change.items():
+            setattr(run.model, name, value)
+        run.save()
+    table = Report(tmp_path).table("sessions").data
+    assert table["Mean time (s)"].tolist() == ["4.00", "3.00", "2.00", "1.00"]
+    assert set(table["Environment"][1:]) == {"weights, parts or switches of the model"}
 
 
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1)])
@@ -92,7 +94,7 @@ def test_rows_of_one_day_and_environment_bear_no_mark(tmp_path):
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     report = Report(tmp_path)
-    assert "All rows are of one session: whether another day gives the same, they cannot tell." in report.table("results").note
+    assert "Of one session: Stable Diffusion; whether another day gives the same, it cannot tell." in report.table("results").note
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")

@@ -33,7 +33,7 @@ def file(request, tmp_path):
     kinds = {kind: [alike(Image.new("RGB", (64, 64), (60 * place, 25 * i, 0)), 64) for i in range(number)]
              for place, (kind, number) in enumerate(KINDS.items())}
     path = tmp_path / "survey.html"
-    path.write_text(page(kinds, Language(request.param).say, request.param, 0), encoding="utf-8")
+    path.write_text(page(kinds, Language(request.param).say, request.param), encoding="utf-8")
     return path
 
 
@@ -83,6 +83,10 @@ def test_a_page_is_answered_with_one_step_back_and_closed_in_the_middle_and_its_
     look(tab, "intro")
     tab.click("#begin")
     assert fits(tab) and tab.is_hidden("#back") and tab.evaluate("picture.naturalWidth") == 64
+    tab.evaluate("document.documentElement.style.fontSize = '32px'")
+    assert fits(tab), "in letters twice as large"
+    look(tab, "large")
+    tab.evaluate("document.documentElement.style.fontSize = ''")
     look(tab, "question")
     tab.click("#question .main")
     assert tab.evaluate("bar.value") == 0, "without an answer there is no next picture"
@@ -145,6 +149,10 @@ def test_each_person_has_a_code_and_an_order_of_their_own_and_a_browser_that_kee
         tab.click("#begin")
         judge(tab, "real", 4)
         assert tab.evaluate("bar.value") == 1
+        with tab.expect_event("dialog") as dialog:
+            tab.close(run_before_unload=True)
+        assert dialog.value.type == "beforeunload", "the answers would be lost"
+        dialog.value.accept()
         context.close()
     assert len(set(orders)) == 3 and {frozenset(order[1:]) for order in orders} == {frozenset(range(N))}
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from genlib.commands import a_path, short
 from genlib.commands.choice import add_group, check_there
 from genlib.files import make_folder, write_atomically
+from genlib.lines import say
 
 EACH = 5  # pictures of a model, at most
 SIDE = 512  # pixels, at most: a phone shows no more
@@ -25,8 +26,6 @@ def add(commands):
                              "picture; best as many as there are made pictures, and only of people who agreed that others see them")
     parser.add_argument("--read", type=a_path, nargs="+", metavar="CSV", help="files of answers, or folders of them, instead of a page")
     add_group(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the choice among many photographs, and of the order of the pictures in the "
-                                                            "file, which the page records (default: %(default)s)")
     parser.add_argument("--out", type=a_path, metavar="FOLDER",
                         help="folder of the page (default: results/survey), or of tables/ and figures/ with --read (default: results)")
     return parser
@@ -57,12 +56,12 @@ def _make(options, folder: Path) -> int:
     side = min([SIDE, *(min(picture.size) for pictures in made.values() for picture in pictures)])
     kinds = {kind: list(_unlike(survey.alike(picture, side) for picture in pictures)) for kind, pictures in made.items()}
     number = sum(map(len, kinds.values()))
-    photographs = (survey.alike(picture, side) for picture in survey.photographs(options.photos, side, options.seed))
+    photographs = (survey.alike(picture, side) for picture in survey.photographs(options.photos, side))
     kinds[PHOTOGRAPH] = list(islice(_unlike(photographs), number))
     if not kinds[PHOTOGRAPH]:
         raise ValueError(f"{options.photos} has no photograph that can be shown: put JPEG, PNG or WebP files of at least {side} x {side} "
                          "pixels there")
-    html = survey.page(kinds, Language(options.language).say, options.language, options.seed).encode()
+    html = survey.page(kinds, Language(options.language).say, options.language).encode()
     write_atomically(make_folder(folder) / "survey.html", html)
     print(f"pictures: {', '.join(f'{kind} {len(pictures)}' for kind, pictures in kinds.items())}", *_advice(report, kinds, number),
           f"{short(folder / 'survey.html')} ({len(html) / 1e6:.1f} MB)", sep="\n")
@@ -95,23 +94,27 @@ def _made(report) -> dict[str, list]:
     would know that it is made: of these they take turns. Raises ValueError if there are none.
     """
     from genlib.experiments import find
+    from genlib.report.survey import DEMO
     from genlib.report.tables import key
 
     if set(report.rows["weights"]) == {"random"}:
-        raise ValueError("these runs are of random weights, which draw nothing: give runs of published weights")
+        raise ValueError("these runs are of random weights, which draw nothing: choose others with --weights")
     runs = {}
     for slug, run in report.rows["run"].items():
-        of_prompt = report.summary[(report.summary["experiment"] == slug) & (report.summary["method"] == "genlib") &
-                                   (report.summary["variant"] == (find(slug).prompted_variant or None))]
-        run = of_prompt.sort_values("when")["run"].iloc[-1] if len(of_prompt) else run
-        if run.image_files():
+        if variant := find(slug).prompted_variant:
+            of_prompt = report.summary.query("experiment == @slug and method == 'genlib' and variant == @variant")
+            if of_prompt.empty:
+                say(f"{slug} has no run {variant!r}: without a prompt its pictures may show anything, and are known by that")
+            else:
+                run = of_prompt.sort_values("when")["run"].iloc[-1]
+        if any(map(run.pictures_of, run.iterations)):
             runs.setdefault(find(slug).family or slug, (slug, run))
     drawn = {}
-    alike = [(run.settings["prompt"], run.settings.get("seed")) if run.settings.get("prompt") else slug for slug, run in runs.values()]
+    alike = [(run.settings["prompt"], run.settings.get("seed")) if "prompt" in run.settings else slug for slug, run in runs.values()]
     for place, (slug, run) in enumerate(runs.values()):
         turn, turns = alike[:place].count(alike[place]), alike.count(alike[place])
         pictures = [picture for iteration in run.iterations[turn::turns] for picture in run.shown(iteration, 1)]
-        drawn |= {key(slug): pictures[:EACH]} if pictures else {}
+        drawn |= {key(slug) + DEMO * (run.weights == "demo"): pictures[:EACH]} if pictures else {}
     if not drawn:
         raise ValueError("there are no pictures in these runs: run notebooks 1 to 3, and keep the .png files beside the records")
     return drawn

@@ -29,8 +29,8 @@ def known(times, until: float) -> bool:
 
     So did Chow & Robbins (1965), but the answer is never yes before the 15th time. Who stops because an
     interval is short favours times that happen to lie close together: asked from the 5th on, the interval at
-    the end covers the true mean in 92 % of simulations at worst, not in 95 %; after a first stage of 15,
-    which is Stein's remedy (1945), in 93.9 % at worst, of normal and of skewed (lognormal) times.
+    the end covers the true mean in 92 % of simulations at worst, not in 95 %; after a first stage of 15, an
+    idea of Stein's (1945), in about 94 % at worst, of normal and of skewed (lognormal) times.
     """
     return len(times) >= FIRST and half_width(times) <= until
 

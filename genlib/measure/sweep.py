@@ -14,8 +14,8 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
 
     `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
     model: a condition's call is let go before the next one is made, so that every peak is that of one model.
-    A condition is left out with a printed line where it does not fit into memory, or where `make` raises
-    ConnectionError or FileNotFoundError for a model that cannot be had; other exceptions are raised.
+    A condition is left out with a printed line where it does not fit into memory, or where `make` raises an
+    OSError for a model that cannot be had: no network, no such file, a full disk. Others are raised.
 
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
@@ -30,7 +30,7 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
             measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
                                          warmup=warmup, variant=variant, quality=quality, results=results)
         except Exception as error:
-            not_to_be_had = call is None and isinstance(error, (ConnectionError, FileNotFoundError))
+            not_to_be_had = call is None and isinstance(error, OSError)
             if not (not_to_be_had or device.is_out_of_memory(error)):
                 raise
             print(f"{variant}: left out. {first_line(error)}")

@@ -16,23 +16,23 @@ from genlib.files import read_regular
 from genlib.lines import say as tell
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # of photographs
-PHOTOGRAPH_BYTES, PIXELS = 64 * 1024**2, 100_000_000
+PHOTOGRAPH_BYTES, PIXELS = 64 * 1024**2, 120_000_000  # a phone takes 108 million
 SECONDS = 10  # for a picture
 PAGE = Path(__file__).with_name("survey.html")
 
 
-def photographs(folder: Path, side: int, seed: int) -> Iterable[Image.Image]:
-    """The photographs in a folder, upright, in the seed's order, so that the first of many are any of them.
+def photographs(folder: Path, side: int) -> Iterable[Image.Image]:
+    """The photographs in a folder, upright, shuffled, so that the first of many are any of them.
 
     A line names what is no JPEG, PNG or WebP, cannot be read, or is smaller than `side` pixels: enlarged, it
     would be known by that.
     """
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    for path in Random(seed).sample(paths, len(paths)):
+    for path in Random(0).sample(paths, len(paths)):
         try:
             yield _photograph(path, side)
         except Exception as error:  # of a damaged file: Pillow's decoders raise many kinds
-            reason = "it is no JPEG, PNG or WebP" if isinstance(error, Image.UnidentifiedImageError) else error
+            reason = "it is no JPEG, PNG or WebP: save it as one" if isinstance(error, Image.UnidentifiedImageError) else error
             tell(f"skipped {reason if str(path) in str(reason) else f'{path}: {reason}'}")
 
 
@@ -42,6 +42,8 @@ def _photograph(path: Path, side: int) -> Image.Image:
         picture = Image.open(io.BytesIO(read_regular(path, PHOTOGRAPH_BYTES)), formats=FORMATS)
         if min(picture.size) < side or picture.width * picture.height > PIXELS:
             raise ValueError(f"it has {picture.width} x {picture.height} pixels: take one of at least {side} x {side}, at most {PIXELS:,}")
+        if picture.mode[0] in "IF":
+            raise ValueError("its greys have more than 8 bits, which would turn white: save it with 8")
         return ImageOps.exif_transpose(picture).convert("RGB")
 
 
@@ -52,25 +54,23 @@ def alike(picture: Image.Image, side: int) -> bytes:
     return data.getvalue()
 
 
-def page(kinds: Mapping[str, list[bytes]], say: Callable[..., str], language: str, seed: int) -> str:
-    """The page's HTML: the same each time, of the same pictures and seed.
+def page(kinds: Mapping[str, list[bytes]], say: Callable[..., str], language: str) -> str:
+    """The page's HTML: of the same pictures the same each time.
 
-    kinds: JPEGs by what they truly are. The pictures lie in the seed's order, and each person sees them in an
-    order of their own. What they are is not to be read off the page's source, though whoever can program may
-    find it out.
+    kinds: JPEGs by what they truly are. Each person sees them in an order of their own. What they are is not
+    to be read off the page's source, though whoever can program may find it out.
     """
     from jinja2 import Environment
 
     pictures = {_letters(jpeg): (jpeg, kind) for kind, jpegs in kinds.items() for jpeg in jpegs}
-    names = sorted(pictures)
-    Random(seed).shuffle(names)
+    names = sorted(pictures)  # of hashes: in no order of kinds
     truth = json.dumps([pictures[name][1] for name in names]).encode()
     code = _letters("".join([*names, language]).encode())
     texts = _texts(say, len(names))
     data = dict(names=names, jpegs=[base64.b64encode(pictures[name][0]).decode() for name in names], code=code, progress=texts.progress,
                 key=base64.b64encode(bytes(a ^ b for a, b in zip(truth, cycle(code.encode()), strict=False))).decode())
     return Environment(autoescape=True).from_string(PAGE.read_text(encoding="utf-8")).render(
-        data=data, texts=texts, language=language, seed=seed)
+        data=data, texts=texts, language=language)
 
 
 def _letters(data: bytes) -> str:

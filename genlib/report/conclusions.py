@@ -5,7 +5,7 @@ import pandas as pd
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, ONCE, QUALITIES, READINGS
-from genlib.report import cells, statistics
+from genlib.report import cells, notes, statistics
 from genlib.report.summary import by_session
 from genlib.report.tables.sessions import of_one_session
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
@@ -33,6 +33,10 @@ def conclude(report) -> list[str]:
     wholes = [slug for slug in runs.index if find(slug).contains in runs.index]
     left_out = [report.say("{whole} contains {part}, beside which it is left out here.", whole=_name(report, slug),
                            part=_name(report, find(slug).contains)) for slug in wholes]
+    failed = report.rows[report.rows["n"] == 0]
+    if len(failed):
+        models = ", ".join(f"{_name(report, slug)} ({cells.failure(report, run)})" for slug, run in failed["run"].items())
+        left_out.append(report.say("Not compared, since no iteration succeeded: {models}.", models=models))
     runs = runs.drop(wholes)
     denoised = runs["steps"].dropna()
     if denoised.nunique() > 1:
@@ -79,12 +83,18 @@ def _fastest(report, runs: pd.DataFrame) -> list[str]:
                            "test, p ≥ {p}).", model=_name(report, first.name), interval=intervals[first.name],
                            others=_listed(report, {slug: intervals[slug] for slug in rivals}), p=p),
                 _how_many(report, [times[slug] for slug in (first.name, *rivals)])]
-    ratio = last["time_s"] / first["time_s"]
-    longer = report.say(N_("{times} times as long", "fraction"), times=report.rounded(ratio, 1)) if ratio < 10 else \
-        report.count("{n} times as long", "{n} times as long", round(ratio))
-    return [report.say("Fastest is {model}: {time} s an image; {slowest} takes {slowest_s} s, {longer} (Welch’s test against each of the "
-                       "others, p < {p}).", model=_name(report, first.name), time=report.significant(first["time_s"], 3),
-                       slowest=_name(report, last.name), slowest_s=report.significant(last["time_s"], 3), longer=longer, p=p)]
+    return [report.say("Fastest is {model}: {time} s an image; {slowest} takes {slowest_s} s, {longer} (Welch’s test against every other "
+                       "model, p < {p}).", model=_name(report, first.name), time=report.significant(first["time_s"], 3),
+                       slowest=_name(report, last.name), slowest_s=report.significant(last["time_s"], 3),
+                       longer=_longer(report, last["time_s"] / first["time_s"]), p=p)]
+
+
+def _longer(report, ratio: float) -> str:
+    if ratio < 1.1:
+        return report.say("{percent} % longer", percent=report.significant(100 * (ratio - 1), 2))
+    if ratio < 9.95:
+        return report.say(N_("{times} times as long", "fraction"), times=report.rounded(ratio, 1))
+    return report.count("{n} times as long", "{n} times as long", round(ratio))
 
 
 def rivals_of_first(times: dict[str, list[np.ndarray]]) -> list[str] | None:
@@ -101,10 +111,10 @@ def rivals_of_first(times: dict[str, list[np.ndarray]]) -> list[str] | None:
 
 
 def _how_many(report, times: list[list[np.ndarray]]) -> str:
-    """How many would tell the first model apart from each of the others: sessions, if all have several."""
-    several = min(map(len, times)) > 1
-    first, *others = times if several else [sessions[-1:] for sessions in times]
-    found = [statistics.enough(first, other) for other in others]
+    """How many would tell the first model apart from each of the others: sessions, if one has several."""
+    first, *others = times
+    several = max(map(len, times)) > 1
+    found = [statistics.enough(first, other) for other in others if not several or max(len(first), len(other)) > 1]
     if None in found:
         return report.say(N_("They differ so little that even {n} sessions of each would not tell them apart.") if several else
                           N_("They differ so little that even {n} iterations of each would not tell them apart."), n=statistics.MOST)
@@ -116,19 +126,20 @@ def _how_many(report, times: list[list[np.ndarray]]) -> str:
 
 def _smallest(report, runs: pd.DataFrame) -> list[str]:
     """By VRAM's peak; without a GPU by RAM above that before the model, where all that have RAM of their own
-    tell it and it differs by more than what the libraries take does from process to process."""
+    tell it. Those that differ by no more than two processes with the same libraries do stand together."""
     in_vram = runs["vram_peak_bytes"].notna().all()
     sizes = runs["vram_peak_bytes"] if in_vram else runs["ram_above_bytes"][_own_ram(runs)]
     if not in_vram and len(unknown := sizes.index[sizes.isna()]):
-        return [report.say("The models are not ranked in RAM, since it holds the libraries too, and how much that was before the model is "
-                           "not known of {models}.", models=_names(report, unknown))]
+        return [report.say("RAM is not ranked: it includes the libraries, and how much they took before the model was loaded is not known "
+                           "of {models}.", models=_names(report, unknown))]
     sizes = sizes.sort_values()
-    shown = [report.rounded(size / MB, 0) for size in sizes]
-    if len(set(shown)) < 2 or not in_vram and np.ptp(sizes) <= cells.FLOOR_MB * MB:
-        return []
-    return [report.say("Smallest is {model}, with {mb} MB {memory}; most takes {largest}: {largest_mb} MB.",
-                       model=_name(report, sizes.index[0]), mb=shown[0], memory=report.say((READINGS | ONCE)[sizes.name].phrase),
-                       largest=_name(report, sizes.index[-1]), largest_mb=shown[-1])]
+    shown = {slug: report.rounded(size / MB, 0) for slug, size in sizes.items()}
+    error = 0 if in_vram else notes.FLOOR_MB * MB
+    least = [slug for slug in sizes.index if shown[slug] == shown[sizes.index[0]] or sizes[slug] - sizes.iloc[0] <= error]
+    said = N_("Smallest is {models}. MB {memory}: {figures}.") if len(least) < 2 else \
+        N_("Smallest are {models}. MB {memory}: {figures}.")
+    return [report.say(said, models=_names(report, least), memory=report.say((READINGS | ONCE)[sizes.name].phrase),
+                       figures=_listed(report, shown))] * (len(least) < len(sizes))
 
 
 def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
@@ -139,14 +150,14 @@ def _without_ram_of_its_own(report, runs: pd.DataFrame) -> list[str]:
 
 
 def _own_ram(runs: pd.DataFrame) -> list[bool]:
-    return [cells.own_ram(row) for _, row in runs.iterrows()]
+    return [notes.own_ram(row) for _, row in runs.iterrows()]
 
 
 def _more_stable(report, runs: pd.DataFrame) -> list[str]:
     spread = (runs["time_s_within"] / runs["time_s"]).dropna().sort_values()
     if len(spread) < 2:
         return []
-    shares = {slug: report.rounded(100 * share, 1) for slug, share in spread.items()}
+    shares = {slug: report.significant(100 * share, 2) for slug, share in spread.items()}
     least, most, pairs = spread.index[0], spread.index[-1], len(spread) * (len(spread) - 1) / 2
     p = p_of_equal_spreads(*(by_session(runs.loc[slug, "runs"], "time_s") for slug in (least, most)))
     if pairs * p < statistics.ALPHA:  # Bonferroni: the pair was chosen among all
@@ -159,8 +170,9 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
                        figures=figures)]
 
 
-def p_of_equal_spreads(*rows: list[np.ndarray]) -> float:
-    """Brown and Forsythe's test (1974) of times over their session's median; NaN for too few, or no spread.
+def p_of_equal_spreads(less: list[np.ndarray], more: list[np.ndarray]) -> float:
+    """Brown and Forsythe's test (1974) of times over their session's median; NaN for too few, or no spread,
+    or where those of `less` lie farther off: a single outlier makes the larger standard deviation.
 
     It is an analysis of variance of the distances from the median (scipy.stats.f_oneway). The smallest of
     each session is left out, which is 0 or stands twice whatever the spread: with it, ten sessions of three
@@ -168,9 +180,9 @@ def p_of_equal_spreads(*rows: list[np.ndarray]) -> float:
     """
     from scipy.stats import f_oneway
 
-    rows = [[np.sort(np.abs(times / np.median(times) - 1))[1:] for times in row if len(times) >= LEAST_TIMES] for row in rows]
+    rows = [[np.sort(np.abs(times / np.median(times) - 1))[1:] for times in row if len(times) >= LEAST_TIMES] for row in (less, more)]
     far = [np.concatenate([[], *distances]) for distances in rows]
-    if min(map(len, far)) < LEAST_DISTANCES or max(map(np.ptp, far)) == 0:
+    if min(map(len, far)) < LEAST_DISTANCES or max(map(np.ptp, far)) == 0 or far[0].mean() > far[1].mean():
         return float("nan")
     return float(f_oneway(*far).pvalue)
 
@@ -179,7 +191,7 @@ def _quality(report, runs: pd.DataFrame) -> list[str]:
     """The figures, unranked, and what they cannot tell."""
     if runs["weights"].iloc[0] == "random":  # whose pictures are noise
         return []
-    sentences, limits = cells.of_originals(report, runs), {}
+    sentences, limits = notes.of_originals(report, runs), {}
     told = {"psnr_db", "ssim"} if sentences else set()
     for name, limit in QUALITIES_TOLD.items():
         values = runs[f"quality.{name}"].dropna() if f"quality.{name}" in runs else []
@@ -192,8 +204,8 @@ def _quality(report, runs: pd.DataFrame) -> list[str]:
 
 def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
     quick = runs.index[runs["time_s"] <= REAL_TIME_S]
-    per_second = _listed(report, {slug: report.significant(1 / time, 2) for slug, time in runs["time_s"].items()})
-    said = N_("For real time (25 images a second) these serve: {models}. Images a second: {figures}.") if len(quick) else \
+    per_second = _listed(report, {slug: report.significant(1 / time, 3) for slug, time in runs["time_s"].items()})
+    said = N_("Fast enough for real time (25 images a second): {models}. Images a second: {figures}.") if len(quick) else \
         N_("For real time (25 images a second) none serves here. Images a second: {figures}.")
     return [report.say(said, models=_names(report, quick), figures=per_second)]
 
@@ -202,12 +214,12 @@ def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
     """On a GPU by what the device held, which is more than the allocator's; else by the process's peak."""
     if runs["vram_peak_bytes"].notna().any():
         peaks = pd.Series({slug: held_by_device(run) for slug, run in runs["run"].items()})
-        fits = N_("For weak machines (4 GB of VRAM) these serve: {models}. The device held at most, in MB: {figures}.")
+        fits = N_("Light enough for weak machines (4 GB of VRAM): {models}. The device held at most, in MB: {figures}.")
         none = N_("For weak machines (4 GB of VRAM) none serves. The device held at most, in MB: {figures}.")
         unknown = peaks.index[peaks.isna()]
     else:
         peaks = runs["ram_peak_bytes"][_own_ram(runs)]
-        fits = N_("For weak machines (4 GB of RAM) these serve: {models}. The process held at most, in MB: {figures}.")
+        fits = N_("Light enough for weak machines (4 GB of RAM): {models}. The process held at most, in MB: {figures}.")
         none = N_("For weak machines (4 GB of RAM) none serves. The process held at most, in MB: {figures}.")
         unknown = []
     peaks = peaks.dropna()

@@ -4,14 +4,12 @@ import pandas as pd
 
 from genlib import escape
 from genlib.locale import N_
-from genlib.sessions import environment
+from genlib.sessions import environment, model
 
 DAY_S = 24 * 3600
 FACTS = {  # of `sessions.environment`, as they are called
     "torch": "torch", "driver": N_("Driver", "fact"), "threads": N_("Threads of torch"), "cpu_limit": N_("limit of processor cores"),
-    "power_limit_w": N_("Power limit"), "system": N_("Operating system"), "precision": N_("Settings of precision"), "genlib": "genlib",
-    "safety_checker": N_("safety checker")}
-NAMED_ALONE = ("precision", "safety_checker")  # whose values say little
+    "power_limit_w": N_("Power limit"), "system": N_("Operating system"), "precision": N_("Settings of precision"), "genlib": "genlib"}
 
 
 def unlike(report, rows: pd.DataFrame, usual: pd.DataFrame) -> dict[str, str]:
@@ -41,10 +39,16 @@ def _differences(report, row: pd.Series, standard: pd.Series, with_dtype: bool) 
     return said
 
 
+def of_one_key(report, row: pd.Series, other: pd.Series) -> list[str]:
+    """In what two rows of one key differ: their models or environments."""
+    unlike_models = [report.say("weights, parts or switches of the model")] * (model(row["run"]) != model(other["run"]))
+    return unlike_models + differences(report, row, other)
+
+
 def differences(report, row: pd.Series, other: pd.Series) -> list[str]:
     """In what the environments of two rows differ."""
     here, there = environment(row["run"]), environment(other["run"])
-    return [f"{report.text(name)} {_instead(report, here[fact], there[fact])}" if fact not in NAMED_ALONE else report.text(name)
+    return [f"{report.text(name)} {_instead(report, here[fact], there[fact])}" if fact != "precision" else report.text(name)
             for fact, name in FACTS.items() if here[fact] != there[fact]]
 
 

@@ -26,11 +26,11 @@ def estimate(row: list[np.ndarray]) -> Estimate:
     """The mean over the sessions' means, its 95 % interval and both spreads; NaN for what is not known.
 
     The interval is Student's (1908; scipy.stats.t): of several sessions over their means, which is exact for
-    sessions of equal sizes (Hartung & Knapp 2001) and a little too wide for others; of one session over its
-    iterations, which know of no other day. `within` is pooled over the sessions. `between` is the
-    random-effects estimate by the method of moments (DerSimonian & Laird 1986; statsmodels' combine_effects
-    with "chi2"), here the same as by a one-way analysis of variance: 0 where `within` explains how far the
-    means differ.
+    sessions of equal sizes (Hartung & Knapp 2001) and too wide where sizes differ much and days little (98 %
+    for 1 and 30); of one session over its iterations, which know of no other day. `within` is pooled over the
+    sessions. `between` is the random-effects estimate by the method of moments (DerSimonian & Laird 1986;
+    statsmodels' combine_effects with "chi2"), here the same as by a one-way analysis of variance: 0 where
+    `within` explains how far the means differ.
     """
     row = _with_values(row)
     if not row:
@@ -43,16 +43,19 @@ def estimate(row: list[np.ndarray]) -> Estimate:
 def p_equal(a: list[np.ndarray], b: list[np.ndarray]) -> float:
     """The chance that rows with equal means differ as much as these or more; NaN where it is not known.
 
-    Of sessions' means where both rows have several, else of the iterations of each one's newest session,
-    which know of no other day. The statistic is Welch's (1947), for unequal variances. Its degrees of freedom
-    are those of the smaller sample, so that equal rows are told apart in at most 5 % of cases, whatever their
-    variances and sizes (Mickey & Brown 1966; scipy.stats.t); by Welch's own number it is up to 11 %, for 2
-    sessions against 10. Means without any spread are equal (1) or not (0).
+    Of sessions' means, or of the iterations of a row's only session. Beside a row of several sessions, that
+    one may lie as far from its row's mean as theirs do; of two single sessions no other day is known. The
+    statistic is Welch's (1947), for unequal variances. Its degrees of freedom are those of the smaller
+    sample, so that equal rows are told apart in at most 5 % of cases, whatever their variances and sizes
+    (Mickey & Brown 1966; scipy.stats.t); by Welch's own number it is up to 11 %, for 2 sessions against 10.
+    Means without any spread are equal (1) or not (0).
     """
-    a, b = map(_independent, _comparable(a, b))
-    if (fewer := min(len(a), len(b))) < 2:
+    a, b = _with_values(a), _with_values(b)
+    first, second = _independent(a), _independent(b)
+    if (fewer := min(len(first), len(second))) < 2:
         return np.nan
-    difference, error = abs(_mean(a) - _mean(b)), np.hypot(_deviation(a) / np.sqrt(len(a)), _deviation(b) / np.sqrt(len(b)))
+    errors = [_deviation(values) / np.sqrt(len(values)) for values in (first, second)] + [_of_other_days(a, b) or 0]
+    difference, error = abs(_mean(first) - _mean(second)), np.hypot.reduce(errors)
     if not error:
         return float(difference == 0)
     from scipy.stats import t
@@ -62,19 +65,19 @@ def p_equal(a: list[np.ndarray], b: list[np.ndarray]) -> float:
 
 def is_less(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
     """Whether `p_equal` tells the mean of `a` to be below that of `b`."""
-    first, second = map(_independent, _comparable(a, b))
-    return p_equal(a, b) < ALPHA and _mean(first) < _mean(second)
+    return p_equal(a, b) < ALPHA and estimate(a).mean < estimate(b).mean
 
 
 def enough(a: list[np.ndarray], b: list[np.ndarray]) -> int | None:
     """How many tell two rows apart by `p_equal` in about 80 % of cases, if their means differ as it seems.
 
-    Where both rows have several sessions, so many of as many iterations as now, for which the variance of a
-    session's mean, between² + within² / n, of both rows counts; else so many iterations of one session
+    Where a row has several sessions, so many sessions of as many iterations as now, for which the variance of
+    a session's mean, between² + within² / n, of both rows counts; else so many iterations of one session
     (statsmodels' TTestPower; Cohen 1988). None where more than MOST would be needed, or no spread is known.
     """
-    a, b = _comparable(a, b)
-    difference, deviation = abs(_mean(_independent(a)) - _mean(_independent(b))), np.hypot(_of_a_mean(a), _of_a_mean(b))
+    a, b = _with_values(a), _with_values(b)
+    days = _of_other_days(a, b)
+    difference, deviation = abs(estimate(a).mean - estimate(b).mean), np.hypot(_of_a_value(a, days), _of_a_value(b, days))
     if not difference or np.isnan(deviation):
         return None
     from statsmodels.stats.power import TTestPower
@@ -89,20 +92,21 @@ def _with_values(row: list[np.ndarray]) -> list[np.ndarray]:
     return [np.asarray(session, dtype=float) for session in row if len(session)]
 
 
-def _comparable(a, b) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """All sessions of both rows where both have several, else the newest of each."""
-    a, b = _with_values(a), _with_values(b)
-    return (a, b) if min(len(a), len(b)) > 1 else (a[-1:], b[-1:])
-
-
 def _independent(row: list[np.ndarray]) -> np.ndarray:
     """The values that a row's mean rests on: its sessions' means, or the iterations of a single one."""
     return np.array([_mean(session) for session in row]) if len(row) != 1 else row[0]
 
 
-def _of_a_mean(row: list[np.ndarray]) -> float:
-    """The standard deviation of one of the values that a row's mean rests on."""
+def _of_other_days(a, b) -> float | None:
+    """Of two rows of which one has a single session, how far the means of the other's sessions lie apart."""
+    return _deviation(_independent(max(a, b, key=len))) if min(len(a), len(b)) == 1 < max(len(a), len(b)) else None
+
+
+def _of_a_value(row: list[np.ndarray], of_other_days: float | None) -> float:
+    """The standard deviation of one of those values of which `enough` tells the number."""
     found = estimate(row)
+    if len(row) == 1 and of_other_days is not None:
+        return np.hypot(of_other_days, found.within / np.sqrt(len(row[0])))
     if np.isnan(found.within) or np.isnan(found.between):
         return _deviation(_independent(row))
     return np.hypot(found.between, found.within * np.sqrt(np.mean([1 / len(session) for session in row])))

@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 
 from genlib.escape import plain
+from genlib.experiments import EXPERIMENTS
 from genlib.files import read_regular
 from genlib.lines import say
+from genlib.locale.numbers import is_missing
 
 PHOTOGRAPH = "photograph"  # the truth of a picture that no model made; of others it is the experiment
+DEMO = "-demo"  # ends the truth of a picture by demonstration weights, which tells nothing of the published model
 FIELDS = {  # the columns of a file and what may stand in them; letters alone where Excel might see a number or a date
-    "person": "[a-z]{8}", "number": r"[0-9]{1,4}", "picture": "[a-z]{8}", "truth": "[a-z0-9_-]{1,60}", "answer": "real|made",
+    "person": "[a-z]{8}", "number": r"[0-9]{1,4}", "picture": "[a-z]{8}", "truth": "[a-z0-9_-]{1,65}", "answer": "real|made",
     "quality": "[1-5]", "seconds": r"[0-9]{1,6}"}
 FILES, FILE_BYTES, ROWS = 1000, 100_000, 500  # that are read
 LEAST = 3  # people, for a verdict
@@ -43,7 +46,8 @@ class Difference(NamedTuple):
 def read(paths: Iterable[Path]) -> pd.DataFrame:
     """The answers in CSV files, a row each: FIELDS, with `real` (bool) instead of `answer`.
 
-    A line names each file that is skipped. Of a person's files the longest counts.
+    A line names each file that is skipped, as one that calls a picture otherwise than most files do. Of a
+    person's files the longest counts.
     """
     longest, paths = {}, list(dict.fromkeys(paths))
     if len(paths) > FILES:
@@ -60,6 +64,10 @@ def read(paths: Iterable[Path]) -> pd.DataFrame:
         if person not in longest or len(rows) > len(longest[person][1]):
             longest[person] = path, rows
     found = pd.DataFrame([row for _, rows in longest.values() for row in rows], columns=list(FIELDS))
+    usual = found.groupby("picture")["truth"].transform(lambda truths: truths.mode()[0])
+    for person in found.loc[found["truth"] != usual, "person"].unique():
+        say(f"skipped {longest[person][0]}: other files say otherwise of its pictures what they are: ask for the file as it was saved")
+        found = found[found["person"] != person]
     found["real"] = found.pop("answer") == "real"
     return found.astype(dict.fromkeys(("number", "quality", "seconds"), int))
 
@@ -125,6 +133,34 @@ def mean_quality(answers: pd.DataFrame) -> tuple[float, float, float]:
     if len(own) < LEAST or own.nunique() == 1:
         return own.mean(), np.nan, np.nan
     return own.mean(), *map(float, np.clip(ttest_1samp(own, 0).confidence_interval(0.95), 1, 5))
+
+
+def kinds(answers: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The answers by what the pictures truly are: photographs, then each model's."""
+    known, found = [PHOTOGRAPH, *(entry.slug for entry in EXPERIMENTS)], dict(list(answers.groupby("truth")))
+    order = sorted(found, key=lambda truth: (known.index(slug) if (slug := truth.removesuffix(DEMO)) in known else len(known), truth))
+    return {truth: found[truth] for truth in order}
+
+
+def differences(answers: pd.DataFrame) -> dict[str, Difference]:
+    """That of each kind of made pictures; nothing without answers on photographs."""
+    found = kinds(answers)
+    photographs = found.pop(PHOTOGRAPH, None)
+    return {} if photographs is None else {truth: difference(rows, photographs) for truth, rows in found.items()}
+
+
+def points(report, apart: Difference) -> str:
+    """A difference in percentage points, as text."""
+    mean, low, high = (report.rounded(100 * value, 1) for value in apart)
+    return mean if is_missing(apart.low) else f"{mean} ({low} … {high})"
+
+
+def figures(report, truth: str, apart: Difference) -> str:
+    """How often made pictures and photographs are taken for photographs: a sentence without its full stop."""
+    real = report.answers.groupby("truth")["real"].mean()
+    return report.say("Taken for photographs: {made} % of them and {real} % of the photographs; difference {difference} percentage points",
+                      made=report.rounded(100 * real[truth], 0), real=report.rounded(100 * real[PHOTOGRAPH], 0),
+                      difference=points(report, apart))
 
 
 def agreement(answers: pd.DataFrame) -> tuple[float, int, int]:

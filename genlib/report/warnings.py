@@ -114,7 +114,7 @@ def _unsteady(report, times: pd.Series) -> list[Doubt]:
 
 
 def _drift(report, times: pd.Series) -> list[Doubt]:
-    """By a straight line's slope. With a 1 % chance of a false alarm, n = 5 shows only a strong drift."""
+    """By a straight line's slope (scipy.stats.linregress). With 1 % false alarms n = 5 shows strong drift."""
     from scipy.stats import linregress
 
     if not np.ptp(times):
@@ -130,7 +130,7 @@ def _drift(report, times: pd.Series) -> list[Doubt]:
 
 
 def _outliers(report, times: pd.Series) -> list[Doubt]:
-    """Grubbs's test (1969) of the farthest time, then of the farthest of the rest."""
+    """Grubbs's test (1969; scipy.stats.t) of the farthest time, then of the farthest of the rest."""
     from scipy.stats import t
 
     far_ones, median = {}, times.median()

@@ -210,6 +210,22 @@ def test_the_first_image_is_drawn_apart_from_the_iterations(tmp_path):
     assert first.get_ydata().tolist() == pytest.approx([0.06])
 
 
+def test_sessions_stand_side_by_side_in_a_panel_for_each_model(tmp_path):
+    for times in [0.1, 0.11], [0.2], [0.1, 0.12, 0.11]:
+        save_run(tmp_path, "stylegan2-ada", times, errors=1)
+    run = save_run(tmp_path, "stable-diffusion", [1.0], errors=2)
+    del run.iterations[0]
+    run.save()
+    save_run(tmp_path, "vae-round-trip", [1.0])
+    drawn = Report(tmp_path).figure("iterations").canvas
+    failed, single, panel = drawn.axes[:3]
+    assert [panel.get_title(), single.get_title()] == ["StyleGAN2-ADA", "VAE alone"] and not drawn.axes[3].axison
+    sessions = [line.get_xdata() for line in panel.lines[:3]]
+    assert [len(places) for places in sessions] == [2, 1, 3] and [round(places.mean()) for places in sessions] == [1, 2, 3]
+    assert max(sessions[0]) < min(sessions[1]) and {line.get_markersize() for line in panel.lines[:3]} == {5}
+    assert not len(failed.lines[0].get_xdata()) and single.get_ylim()[0] < 0.95 < 1.05 < single.get_ylim()[1], "noise looks small"
+
+
 def widths(figure):
     """Of the bars, panel by panel."""
     return [[bar.get_width() for bar in ax.patches] for ax in figure.canvas.axes]
@@ -283,6 +299,16 @@ def test_what_a_model_drew_from_a_prompt_stands_below_its_pictures_without_one(t
     assert rows() == dict.fromkeys(alone, 3) | {"with a prompt": 2} | dict.fromkeys(below, 1)
     save_run(tmp_path, "stable-diffusion", [1.0] * 4, settings=dict(prompt="a face"), variant="face-prompt", model="another")
     assert rows()["with a prompt"] == 2, "of Table 1's model"
+
+
+def test_the_vae_alone_shows_the_faces_that_it_gave_back_and_without_them_its_photograph(tmp_path):
+    def rows():
+        return {ax.get_ylabel() for ax in Report(tmp_path).figure("pictures").canvas.axes} - {""}
+
+    save_run(tmp_path, "vae-round-trip", [1.0])
+    assert rows() == {"VAE alone"}
+    save_run(tmp_path, "vae-round-trip", [1.0], variant="faces")
+    assert rows() == {"VAE alone, of\nfaces"}
 
 
 @pytest.mark.parametrize("why", ["a picture was deleted", "every iteration failed"])

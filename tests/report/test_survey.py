@@ -67,6 +67,14 @@ def test_a_person_counts_once_with_the_longest_file(tmp_path):
         assert len(survey.read(put(tmp_path, [part, GOOD, GOOD]))) == 2
 
 
+def test_a_file_that_calls_a_picture_otherwise_than_the_others_is_left_out_and_named(tmp_path):
+    paths = put(tmp_path, [GOOD.replace("abcdefgh", "changeds").replace("photograph", "stylegan2-ada")] +
+                [GOOD.replace("abcdefgh", f"person{letter}a") for letter in "abc"])
+    with pytest.warns(UserWarning, match=r"skipped .*000\.csv: other files say otherwise") as said:
+        assert survey.read(paths)["person"].nunique() == 3
+    assert len(said) == 1
+
+
 def drawn(random, share, spread, people, pictures):
     """Answers of people, of whom each has a share of their own around this one."""
     own = 1 / (1 + np.exp(-np.log(share / (1 - share)) - spread))
@@ -122,9 +130,9 @@ def test_a_verdict_needs_people_and_a_difference_within_ten_points_shown(folder,
     save_answers(folder, SHARES, people, pictures=15)
     table = Report(folder).table("survey").data.set_index("Pictures")
     assert list(table.index) == ["photographs", "Stable Diffusion", "StyleGAN2-ADA"]
-    assert list(table["Verdict"][1:3]) == shown and table["Verdict"].iloc[0] == table["Difference from photographs (points)"].iloc[0] == "—"
+    assert list(table["Verdict"][1:3]) == shown and table["Verdict"].iloc[0] == table["Difference (points)"].iloc[0] == "—"
     assert table.loc["photographs", "Taken for a photograph (%)"].startswith("80 (")
-    assert table.loc["Stable Diffusion", "Difference from photographs (points)"].startswith("−60")
+    assert table.loc["Stable Diffusion", "Difference (points)"].startswith("−60")
     assert list(table["How many"]) == ["15", "15", "15"] and table.loc["photographs", "Answers"] == str(15 * people)
 
 
@@ -143,6 +151,13 @@ def test_the_chapter_has_a_section_on_peoples_verdict_where_there_are_answers_an
     for part in "{.table name=survey}", "{.figure name=survey}", "(#table:survey)", "(#source:fleiss1971)":
         assert text.count(part) == 1, part
     assert all(f"- {chapter._escaped(sentence)}\n" in text for sentence in verdicts(report))
+
+
+def test_answers_on_pictures_by_demonstration_weights_stand_apart(folder):
+    save_answers(folder, {"photograph": 0.8, "stylegan2-ada-demo": 0.2}, 5, pictures=15)
+    report = Report(folder)
+    assert list(report.table("survey").data["Pictures"]) == ["photographs", "StyleGAN2-ADA (demonstration weights)"]
+    assert verdicts(report)[0].startswith("StyleGAN2-ADA (demonstration weights): people tell")
 
 
 def test_answers_without_photographs_or_of_one_person_or_by_an_unknown_model_have_a_table(folder):

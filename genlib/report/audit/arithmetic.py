@@ -137,7 +137,7 @@ def slow_start(report):
 
 
 def alike_in_time(report):
-    """Welch's test of the printed iterations."""
+    """Welch's test (1947; scipy.stats.ttest_ind) of the printed iterations."""
     from scipy.stats import ttest_ind
 
     p = float(ttest_ind(DIFFUSION.times_s, VAE.times_s, equal_var=False).pvalue)

@@ -8,11 +8,10 @@ from genlib.experiments import FLOPS, PARAMETERS, STABLE_DIFFUSION, STEPS, STYLE
 from genlib.locale import N_
 from genlib.locale.numbers import is_missing, span
 from genlib.record import MB, MEGABYTES, SECONDS
-from genlib.report import cells
+from genlib.report import cells, notes, survey
 from genlib.report.audit.arithmetic import HALF, PIPELINE, diffusion_share, steps_s
 from genlib.report.statistics import ALPHA, is_less
 from genlib.report.summary import by_session, readings
-from genlib.report.survey import PHOTOGRAPH, difference, mean_quality
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 from genlib.report.warnings import NOISY
 from genlib.runs import Run
@@ -52,7 +51,7 @@ def claims(report) -> tuple[pd.DataFrame, str]:
         db=SAME_DB, good=GOOD, p=report.rounded(ALPHA, 2))
     where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
                        "machine.", reproduced=report.reproduced)
-    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, cells.note(report, report.rows, cells.ONLY_MEANS)]))
+    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, notes.note(report, report.rows, notes.ONLY_MEANS)]))
 
 
 def _text(report, claim: Claim) -> str:
@@ -231,17 +230,11 @@ def _untested(sentence: str):
     return lambda report: (NOT_TESTED, report.say(sentence))
 
 
-def _answers(report, *kinds: str) -> list[pd.DataFrame]:
-    """What people answered of each kind of pictures, by the published weights; nothing if one is missing."""
-    found = [report.answers[report.answers["truth"] == kind] for kind in kinds]
-    return found if set(report.rows["weights"]) == {"published"} and all(map(len, found)) else []
-
-
 def _of_high_quality(report):
-    found = _answers(report, STABLE_DIFFUSION.slug)
-    if not found:
+    answers = survey.kinds(report.answers).get(STABLE_DIFFUSION.slug)
+    if answers is None:
         return NOT_TESTED, report.say(PEOPLE)
-    mean, low, high = mean_quality(found[0])
+    mean, low, high = survey.mean_quality(answers)
     given, ends = report.rounded(mean, 1), span([report.rounded(low, 1), report.rounded(high, 1)])
     return SUPPORTED if low >= GOOD else CONTRADICTED if high < GOOD else NOT_TESTED, \
         report.say("People gave them {mean} of 5; of so few no interval is known.", mean=given) if is_missing(low) else \
@@ -249,14 +242,12 @@ def _of_high_quality(report):
 
 
 def _hard_to_tell_from_photographs(report):
-    found = _answers(report, STYLEGAN2_ADA.slug, PHOTOGRAPH)
-    if not found:
+    """By the answers of people who have seen pictures by the published weights."""
+    apart = survey.differences(report.answers).get(STYLEGAN2_ADA.slug)
+    if apart is None:
         return NOT_TESTED, report.say(PEOPLE)
-    made, photographs = found
-    apart = difference(made, photographs)
-    return SUPPORTED if apart.hard else CONTRADICTED if apart.told_apart else NOT_TESTED, report.say(
-        "People took {made} % of them and {real} % of the photographs for photographs.", made=report.rounded(100 * made["real"].mean(), 0),
-        real=report.rounded(100 * photographs["real"].mean(), 0))
+    return SUPPORTED if apart.hard else CONTRADICTED if apart.told_apart else NOT_TESTED, \
+        f"{survey.figures(report, STYLEGAN2_ADA.slug, apart)}."
 
 
 PEOPLE = N_("People are to judge that: “genlib survey”.")  # five pictures and a formula cannot

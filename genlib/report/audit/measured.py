@@ -9,10 +9,9 @@ import pandas as pd
 from genlib.experiments import STABLE_DIFFUSION, STEPS, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, Experiment, find
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
-from genlib.record import MB
+from genlib.record import MB, Run
 from genlib.report import cells
 from genlib.report.audit.verdicts import CONFIRMED, DISTURBED, NOT_REPRODUCED, REFUTED, REPRODUCED, SOUND, UNSOUND
-from genlib.sessions import has_checker
 
 SAME, SAME_VRAM = 0.1, 0.01  # how far a reproduced figure may be off: memory depends little on the card, a time does wholly
 CASES = {("float16", False), ("float16", True), ("float32", False)}  # precision, safety checker; both together are too much
@@ -117,6 +116,10 @@ def clock(entry: Experiment, waits: bool):
     return judge
 
 
+def _has_checker(run: Run) -> bool:
+    return "safety_checker" in (run.model.parameters if run.model else {})
+
+
 def vram_of_stable_diffusion(here: Here):
     """By the nearest run with guidance, since the thesis states neither precision nor safety checker.
 
@@ -128,11 +131,11 @@ def vram_of_stable_diffusion(here: Here):
         return None, []
     nearest = runs.loc[(runs["vram_peak_bytes"] - published).abs().idxmin()]
     here.used.append(nearest.to_frame().T)
-    tried = {(row["dtype"], has_checker(row["run"])) for _, row in runs.iterrows()}
+    tried = {(row["dtype"], _has_checker(row["run"])) for _, row in runs.iterrows()}
     is_near = abs(nearest["vram_peak_bytes"] / published - 1) <= SAME_VRAM
     here.lacks_run = not is_near and not tried >= CASES
     verdict = REPRODUCED if is_near else None if here.lacks_run else NOT_REPRODUCED
-    checker = here.report.say("with the safety checker") if has_checker(nearest["run"]) else ""
+    checker = here.report.say("with the safety checker") if _has_checker(nearest["run"]) else ""
     conditions = ", ".join(dict.fromkeys(filter(None, (nearest["dtype"], cells.variant(here.report, nearest["run"]), checker))))
     return verdict, [here.report.say("The nearest run has {nearest_mb} MB ({conditions}).", conditions=conditions,
                                      nearest_mb=here.report.rounded(nearest["vram_peak_bytes"] / MB, 0))]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from genlib.experiments import STABLE_DIFFUSION, STEPS, STYLEGAN2_ADA, VAE_AS_IN_THESIS, Experiment
 from genlib.locale import N_
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.audit import arithmetic, measured
 from genlib.report.audit.verdicts import DISTURBED
 
@@ -80,7 +80,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
             report.say(N_("Decided by", "column")): by, report.say("What shows it"): " ".join(sentences)})
     rows_of_note = pd.concat(used) if used else report.rows if len(report.rows) else report.summary
     no_card = report.say("The publication names no GPU, and times of GPUs differ: no time is called reproduced.")
-    return pd.DataFrame(rows), f"{cells.given(report)} {no_card} {cells.note(report, rows_of_note, cells.ONLY_MEANS)}"
+    return pd.DataFrame(rows), f"{notes.given(report)} {no_card} {notes.note(report, rows_of_note, notes.ONLY_MEANS)}"
 
 
 def _judge(report, suspect: Suspect, here: measured.Here) -> tuple[str, str, list[str]]:
@@ -90,7 +90,8 @@ def _judge(report, suspect: Suspect, here: measured.Here) -> tuple[str, str, lis
     by_runs, runs = suspect.runs(here)
     count = not here.unlike(suspect.needs_gpu) and not (by_sums and by_runs == DISTURBED)
     if count and (by_runs or by_sums):
-        return report.say(by_runs or by_sums), report.say(RUNS if by_runs else PUBLICATION), sums + runs
+        by = _what_decides(report, suspect) if by_runs == DISTURBED else report.say(RUNS if by_runs else PUBLICATION)
+        return report.say(by_runs or by_sums), by, sums + runs
     if by_sums:
         here.used = []
         return report.say(by_sums), report.say(PUBLICATION), sums

@@ -125,7 +125,8 @@ class Contents:
         tables = {name: report.table(name) for name in report.tables}
         if self.demo:  # as captions of figures do for all weights
             weights = report.say(cells.WEIGHTS["demo"][0])
-            tables = {name: replace(table, title=f"{table.title} ({weights})") for name, table in tables.items()}
+            tables = {name: table if name == "survey" else replace(table, title=f"{table.title} ({weights})")  # whose rows say it
+                      for name, table in tables.items()}
         return Parts(tables, {figure.name: figure for figure in drawn if not figure.empty}, self._listings(), sources.sources(report))
 
     def _listings(self) -> dict[str, Listing]:

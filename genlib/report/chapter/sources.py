@@ -17,7 +17,7 @@ class Paper:
     year: int
     place: str = ""  # volume, number, pages
     doi: str = ""
-    url: str = ""  # of one without a DOI
+    url: str = ""  # of one that is in no volume
 
 
 CVPR = "Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition"
@@ -60,12 +60,18 @@ PAPERS = {
     "welch1947": Paper(
         "Welch B. L.", "The Generalization of ‘Student’s’ Problem When Several Different Population Variances Are Involved",
         "Biometrika", 1947, "Vol. 34, No. 1/2. P. 28–35", doi="10.1093/biomet/34.1-2.28"),
+    "mickey1966": Paper(
+        "Mickey M. R., Brown M. B.", "Bounds on the Distribution Functions of the Behrens-Fisher Statistic",
+        "The Annals of Mathematical Statistics", 1966, "Vol. 37, No. 3. P. 639–642"),
     "grubbs1969": Paper(
         "Grubbs F. E.", "Procedures for Detecting Outlying Observations in Samples", "Technometrics", 1969, "Vol. 11, No. 1. P. 1–21",
         doi="10.1080/00401706.1969.10490657"),
     "brown1974": Paper(
         "Brown M. B., Forsythe A. B.", "Robust Tests for the Equality of Variances", "Journal of the American Statistical Association",
         1974, "Vol. 69, No. 346. P. 364–367", doi="10.1080/01621459.1974.10482955"),
+    "hines2000": Paper(
+        "Hines W. G. S., Hines R. J. O.", "Increased Power with Modified Forms of the Levene (Med) Test for Heterogeneity of Variance",
+        "Biometrics", 2000, "Vol. 56, No. 2. P. 451–454", doi="10.1111/j.0006-341X.2000.00451.x"),
     "dersimonian1986": Paper(
         "DerSimonian R., Laird N.", "Meta-Analysis in Clinical Trials", "Controlled Clinical Trials", 1986, "Vol. 7, No. 3. P. 177–188",
         doi="10.1016/0197-2456(86)90046-2"),
@@ -83,7 +89,7 @@ PAPERS = {
         "Fleiss J. L.", "Measuring Nominal Scale Agreement among Many Raters", "Psychological Bulletin", 1971,
         "Vol. 76, No. 5. P. 378–382", doi="10.1037/h0031619"),
 }
-METHODS = ("student1908", "welch1947", "grubbs1969", "brown1974")  # by which every report judges times
+METHODS = ("student1908", "welch1947", "mickey1966", "grubbs1969", "brown1974", "hines2000")  # by which every report judges times
 OF_SESSIONS = ("dersimonian1986", "hartung2001")  # by which several sessions are
 OF_ANSWERS = ("wilson1927", "newcombe1998", "fleiss1971")  # by which answers of people are judged
 NAMED_AUTHORS = 3  # of more, the title stands first and the first author behind it
@@ -149,7 +155,7 @@ def _paper(report, paper: Paper) -> str:
     surname, _, initials = authors[0].partition(" ")
     head = f"{paper.title} / {initials} {surname} et al." if len(authors) > NAMED_AUTHORS else \
         f"{paper.authors.removesuffix('.')}. {paper.title}."
-    where = f"DOI: {paper.doi}." if paper.doi else _address(report, paper.url)
+    where = f"DOI: {paper.doi}." if paper.doi else paper.url and _address(report, paper.url)
     return " ".join(filter(None, [head, f"{paper.container}.", f"{paper.year}.", paper.place and f"{paper.place}.", where]))
 
 

@@ -11,12 +11,14 @@ from genlib.locale import N_
 from genlib.record import READINGS, TABLE1
 from genlib.report import cells
 from genlib.report.figures.figure import bar_look, blank, in_lines, label, markers_of, numbers_on, scale_of, spread_of
+from genlib.report.summary import readings
 from genlib.report.tables.comparison import comparable
 from genlib.report.tables.growth import line_through, loops, unit
 
 NUMBER = 0.13  # the height of a number above a bar, as a share of the panel's
 POINT, LARGER, NEAR = 8, 5, 0.06  # the size of a point, what a covered one has more, and how near it is covered, as a share
 TICKS = 25  # the most numbers below an axis
+SESSION, MARGIN = 0.7, 0.05  # the width of a session, whose places are 1 apart; the least of an axis around a mean, as a share
 SIDE_BY_SIDE = 6  # the most bars of a panel that has panels beside it
 
 
@@ -79,25 +81,54 @@ def _clear_of(ax, x: float, top: float, line: float | None) -> dict:
 
 
 def iterations(report) -> tuple[Canvas, pd.DataFrame]:
-    """Time by iteration, a line a session; the first image, which no mean includes, is an open marker."""
+    """Time by iteration, or `_by_session`; the first image, which no mean includes, is an open marker."""
+    if cells.in_sessions(report.rows):
+        return _by_session(report), report.rows
     figure, last, lines, handles = blank(names=len(report.rows)), 1, [], []
     ax = figure.subplots()
     for slug, marker in markers_of(report.rows.index).items():
         style = dict(color=find(slug).colour, marker=marker, markersize=POINT, markeredgecolor="black", markeredgewidth=0.5)
         handles.append(Line2D([], [], label=label(report, slug), **style))
-        for run in report.rows.loc[slug, "runs"]:
-            times = [iteration.time_s for iteration in run.iterations]
-            last = max(last, len(times))
-            lines += ax.plot(range(1, len(times) + 1), times, **style)
-            if pd.notna(first := runs.facts(run)["first_image_s"]):
-                ax.plot([0, 1], [first, times[0]], ls=":", color=style["color"])
-                ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=style["color"], markeredgewidth=1.2)))
+        run = next((run for run in report.rows.loc[slug, "runs"] if run.good), report.rows.loc[slug, "run"])
+        times = [iteration.time_s for iteration in run.iterations]
+        last = max(last, len(times))
+        lines += ax.plot(range(1, len(times) + 1), times, **style)
+        if pd.notna(first := runs.facts(run)["first_image_s"]):
+            ax.plot([0, 1], [first, times[0]], ls=":", color=style["color"])
+            ax.plot(0, first, **(style | dict(markerfacecolor="white", markeredgecolor=style["color"], markeredgewidth=1.2)))
     numbers = range(1, last + 1, -(-last // TICKS))
     ax.set_xticks([0, *numbers], [report.say("first image").replace(" ", "\n"), *numbers])
-    several = cells.in_sessions(report.rows)
-    ax.set_xlabel(report.say("iteration, a line for each session") if several else report.say(N_("Iteration", "column")))
+    ax.set_xlabel(report.say(N_("Iteration", "column")))
     _finish(report, ax, lines, handles)
     return figure, report.rows
+
+
+def _by_session(report) -> Canvas:
+    """A panel for each experiment, in which the iterations of each session stand together, beside the mean.
+
+    Each panel has a scale of its own, of at least MARGIN around the mean, and is without the first images.
+    """
+    slugs = markers_of(report.rows.index)
+    lines = -(-len(slugs) // 2)
+    figure = blank(height_in=0.8 + 1.7 * lines)
+    panels = figure.subplots(lines, 2, squeeze=False).flat
+    for (slug, marker), ax in zip(slugs.items(), panels, strict=False):
+        row, style = report.rows.loc[slug], dict(color=find(slug).colour, marker=marker, markeredgecolor="black", markeredgewidth=0.4)
+        sessions = [readings(run.good, "time_s").to_numpy() for run in row["runs"]]
+        for number, times in enumerate(sessions, 1):
+            places = number + SESSION * (np.arange(len(times)) - (len(times) - 1) / 2) / max(map(len, sessions))
+            ax.plot(places, times, markersize=5, lw=1, **style)
+        ax.axhline(row["time_s"], color="black", ls="dashed", lw=0.8)
+        ax.plot([1, 1], row["time_s"] * np.array([1 - MARGIN, 1 + MARGIN]), alpha=0)
+        ax.set_title(label(report, slug), fontsize=9)
+        ax.set_xlim(0.4, len(sessions) + 0.6)
+        ax.set_xticks(range(1, len(sessions) + 1, -(-len(sessions) // TICKS)))
+        numbers_on(ax.yaxis, report.decimal_sign)
+    for ax in panels:
+        ax.set_axis_off()
+    figure.supxlabel(report.say("Session, with its iterations in order (no scale begins at 0); the dashed line is the mean"), fontsize=9)
+    figure.supylabel(cells.short_head(report, "time_s"), fontsize=9)
+    return figure
 
 
 def time_against_memory(report) -> tuple[Canvas, pd.DataFrame]:

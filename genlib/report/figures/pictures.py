@@ -25,11 +25,16 @@ def pictures_of(report, experiment: str) -> tuple[Canvas, pd.DataFrame]:
 
 
 def _rows(report, experiment: str, name: str) -> list[tuple[str, list[Image.Image]]]:
-    """The pictures of Table 1's run, under this name; those that its model drew from a prompt stand below."""
+    """The pictures of Table 1's run, under this name, or of the variant that is shown instead; those that its
+    model drew from a prompt stand below."""
     entry, row = find(experiment), report.rows.loc[experiment]
     drawn = report.summary[(report.summary[["experiment", "method", "model"]] == row[["experiment", "method", "model"]]).all(axis=1)]
-    prompted = drawn[drawn["variant"] == (entry.prompted_variant or None)].sort_values("when")["run"].tail(1)
-    shown = [(name, row["run"]), *((report.say(entry.variants[entry.prompted_variant]), run) for run in prompted)]
+    newest = drawn[drawn["variant"] != ""].sort_values("when").drop_duplicates("variant", keep="last").set_index("variant")["run"]
+    if instead := newest.get(entry.pictured_variant):
+        name = f"{name}, {report.say(entry.variants[entry.pictured_variant])}"
+    shown = [(name, instead or row["run"])]
+    if prompted := newest.get(entry.prompted_variant):
+        shown.append((report.say(entry.variants[entry.prompted_variant]), prompted))
     return [(name, images) for name, run in shown if (images := [image for [image] in _shown(run, 1)])]
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 
 from genlib.experiments import Experiment, find
 from genlib.locale import N_
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.tables import comparison, growth
 from genlib.runs import variant_of
 
@@ -21,31 +21,32 @@ def common_precision(report) -> tuple[pd.DataFrame, str]:
     dtype = _common(own, there)
     found = {slug: rows[dtype] for slug, rows in there.items() if dtype in rows}
     lacking = [find(slug) for slug in there if slug not in found]
-    if not found:
+    good = [row for row in found.values() if row["n"]]
+    if not good:
         differ = report.say("The rows of the main table differ in precision ({precisions}).", precisions=", ".join(dict.fromkeys(own)))
         return pd.DataFrame(), f"{differ} {_to_measure(report, dtype, lacking)}"
-    rows, used = [], pd.DataFrame(list(found.values())).infer_objects()
+    rows = []
     for slug in there:
         row = found.get(slug)
         name = cells.with_steps(report, slug, in_table1=True) + (cells.mark(report, row.to_frame().T) if row is not None else "")
         rows.append(comparison.line(report, name, row))
-    note = [report.say("The rows of the main table in one precision, {dtype}. What has another one there was measured once more, in a "
-                       "process that had run other things before, which RAM includes.", dtype=dtype),
-            _to_measure(report, dtype, lacking) if lacking else "", cells.note(report, used)]
+    note = [report.say("The rows of the main table in one precision, {dtype}: what has another one there was measured once more.",
+                       dtype=dtype),
+            _to_measure(report, dtype, lacking) if lacking else "", notes.note(report, pd.DataFrame(good).infer_objects())]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
 
 def _by_precision(summary: pd.DataFrame, row: pd.Series) -> dict[str, pd.Series]:
     """A row of Table 1, and the newest that differ from it in precision alone, by their precision."""
     rows = growth.own(summary, find(row["experiment"]))
-    rows = rows[(rows[["model", "settings"]] == row[["model", "settings"]]).all(axis=1) & (rows["n"] > 0)]
+    rows = rows[(rows[["model", "settings"]] == row[["model", "settings"]]).all(axis=1)]
     tried = rows[rows["variant"].str.startswith(variant_of("precision"))]
     return {one["dtype"]: one for _, one in tried.iterrows()} | {row["dtype"]: row}
 
 
 def _common(own: pd.Series, there: dict[str, dict[str, pd.Series]]) -> str:
-    """The precision that all rows have; of several the one that most have in Table 1, then float32."""
-    shared = set.intersection(*(set(rows) for rows in there.values()))
+    """The precision in which all succeeded; of several the one that most have in Table 1, then float32."""
+    shared = set.intersection(*({dtype for dtype, row in rows.items() if row["n"]} for rows in there.values()))
     return max(sorted(shared), key=lambda dtype: (int((own == dtype).sum()), dtype == WHERE_NOTHING_IS), default=WHERE_NOTHING_IS)
 
 

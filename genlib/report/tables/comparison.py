@@ -7,7 +7,7 @@ from genlib import experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, grouped, is_missing
 from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
-from genlib.report import cells, choice
+from genlib.report import cells, choice, notes
 from genlib.report.tables import sessions
 
 COUNTS = (10**3, 10**6, 10**9)  # of images
@@ -22,15 +22,17 @@ def results(report) -> tuple[pd.DataFrame, str]:
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
     rows = [line(report, cells.name(report, slug, in_table1=True), report.rows.loc[slug] if slug in report.rows.index else None)
             for slug in dict.fromkeys([*entries, *report.rows.index])]
-    note = [cells.note(report, report.rows), sessions.of_one_session(report), *sessions.set_aside(report), *_names_of_rows(report),
+    note = [notes.note(report, report.rows), sessions.of_one_session(report), *sessions.set_aside(report), *_names_of_rows(report),
             *choice.several_places(report, report.rows)]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 
 
 def line(report, name: str, row: pd.Series | None) -> dict[str, str]:
     """A line of Table 1: a name, and its readings' means with their deviations; dashes without a row."""
-    return {report.say(cells.MODEL): name} | {
-        report.say(READINGS[reading].heading): MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+    texts = {reading: MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
+    if row is not None and not row["n"]:
+        texts["time_s"] = cells.failure(report, row["run"])
+    return {report.say(cells.MODEL): name} | {report.say(READINGS[reading].heading): text for reading, text in texts.items()}
 
 
 def nothing(report) -> tuple[pd.DataFrame, str]:
@@ -66,7 +68,7 @@ def beside_thesis(report) -> tuple[pd.DataFrame, str]:
     like = report.say("A ratio is given of weights at full size, with the same model, number of steps and way of reading.")
     if report.summary["vram_peak_bytes"].isna().all():
         like += " " + report.say("Without a GPU the weights lie in RAM, of which no ratio is given.")
-    return pd.DataFrame(rows), f"{cells.given(report)} {like} {cells.note(report, report.rows.loc[measured])}"
+    return pd.DataFrame(rows), f"{notes.given(report)} {like} {notes.note(report, report.rows.loc[measured])}"
 
 
 def comparable(row: pd.Series, name: str) -> bool:
@@ -101,7 +103,7 @@ def readings(report) -> tuple[pd.DataFrame, str]:
     rates_known = report.rows[["flops_per_s", "matmul_flops_per_s"]].notna().all(axis=1)
     shares = [report.say("A share of the machine’s rate above 100 % is not given: another program slowed the measurement of that rate, or "
                          "the clock rose after it.")] if report.rows.loc[rates_known, "machine_share"].isna().any() else []
-    return pd.DataFrame(rows), " ".join([cells.note(report, report.rows), *cells.of_originals(report, report.rows), *shares, *origins])
+    return pd.DataFrame(rows), " ".join([notes.note(report, report.rows), *notes.of_originals(report, report.rows), *shares, *origins])
 
 
 def _reading_name(report, name: str) -> str:
@@ -118,7 +120,7 @@ def _reading_cell(report, row: pd.Series, name: str) -> str:
     if name == "n":
         return f"{cells.iterations(row)} ({row['failed']})"
     if name == "ram_above_bytes":
-        return cells.ram_above(report, row)
+        return notes.ram_above(report, row)
     if name == "interval":
         return cells.interval(report, row)
     return cells.mean(report, row, name) if name in READINGS else cells.figure(report, row.get(name), _reading(name))
@@ -139,7 +141,7 @@ def cost(report) -> tuple[pd.DataFrame, str]:
                       "two; it is assumed that every image takes as long and that devices share the work without loss.")
     prices = report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(report.price_per_hour, 3),
                         kwh=report.significant(report.price_per_kwh, 3)) if report.price_per_hour or report.price_per_kwh else ""
-    note = " ".join(filter(None, [note, prices, cells.note(report, report.rows, cells.ONLY_MEANS, memory=False)]))
+    note = " ".join(filter(None, [note, prices, notes.note(report, report.rows, notes.ONLY_MEANS, memory=False)]))
     return cells.without_empty_columns(pd.DataFrame(rows)), note
 
 

@@ -8,7 +8,7 @@ from genlib.experiments import EXPERIMENTS, VAE_ROUND_TRIP, Experiment, Loop, fi
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of
 from genlib.record import QUALITIES, TABLE1
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.summary import as_number, settings_but
 from genlib.runs import variant_of
 
@@ -99,7 +99,7 @@ def growth(report) -> tuple[pd.DataFrame, str]:
                    "where R² is far from 1 it is no line."),
         report.say("A fixed part below zero by more than its error is no time: that line does not reach down to zero units ({rows}).",
                    rows="; ".join(below)) if below else "",
-        cells.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)]
+        notes.note(report, pd.concat(used), N_("Part of the line ± its standard error"), memory=False)]
     return pd.DataFrame(rows), " ".join(filter(None, sentences))
 
 
@@ -131,10 +131,10 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
     if not rows:
         return pd.DataFrame(), report.say("no run in another precision was measured")
     note = report.say("The ratio is the time over that of the model’s first row, whose precision its other runs have too; PSNR holds "
-                      "the picture of the same latent ({model}: of the same photograph) against that row’s. RAM is of the whole process, "
-                      "with what ran in it before.", model=report.text(VAE_ROUND_TRIP.label))
+                      "the picture of the same latent ({model}: of the same photograph) against that row’s.",
+                      model=report.text(VAE_ROUND_TRIP.label))
     used = pd.concat(used)
-    return pd.DataFrame(rows), f"{note} {cells.note(report, used[used['n'] > 0])}".strip()
+    return pd.DataFrame(rows), f"{note} {notes.note(report, used[used['n'] > 0])}".strip()
 
 
 def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:

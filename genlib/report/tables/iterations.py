@@ -4,7 +4,7 @@ import pandas as pd
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import TABLE1, Iteration
-from genlib.report import cells
+from genlib.report import cells, notes
 from genlib.report.summary import readings
 
 
@@ -25,7 +25,7 @@ def iterations(report, experiment: str) -> tuple[pd.DataFrame, str]:
     if row["n"] > 1:
         lines.append({number: report.say("standard deviation")} | _summary(report, row, names, "_sd"))
     note = [report.say("The first image warms the model up and is not in the mean.")] if any(run.warmup for run in row["runs"]) else []
-    return pd.DataFrame(lines).fillna(""), " ".join([*note, cells.note(report, report.rows.loc[[experiment]])])
+    return pd.DataFrame(lines).fillna(""), " ".join([*note, notes.note(report, report.rows.loc[[experiment]])])
 
 
 def _cells(report, row: pd.Series, iteration: Iteration, names: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import MB, MEGABYTES, ONCE, READINGS
-from genlib.report import cells, choice
+from genlib.report import cells, choice, notes
 from genlib.report.summary import settings_but
 
 REFERENCE = N_("reference", "machine")
@@ -74,6 +74,7 @@ def machines(report) -> tuple[pd.DataFrame, str]:
                    "than there."),
         report.say("“Reference” marks runs of others, which are there to compare with.") if used["reference"].any() else "",
         report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes."),
+        *notes.of_loaded_before(report, used),
         *(report.say(cells.WEIGHTS[weights][1]) for weights in dict.fromkeys(used["weights"]))]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, sentences))
 
@@ -90,7 +91,7 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
             report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": cells.iterations(run),
             cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),
             report.say(cells.RATIO): ratio, **means,
-            cells.head(report, ONCE["ram_above_bytes"]): cells.ram_above(report, run), energy: cells.mean(report, run, "energy_j")}
+            cells.head(report, ONCE["ram_above_bytes"]): notes.ram_above(report, run), energy: cells.mean(report, run, "energy_j")}
 
 
 def _same_work(run: pd.Series, other: pd.Series) -> bool:

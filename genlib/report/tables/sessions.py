@@ -5,7 +5,7 @@ from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import KEY
-from genlib.report import cells, conditions
+from genlib.report import cells, conditions, notes
 
 
 def sessions(report) -> tuple[pd.DataFrame, str]:
@@ -21,7 +21,7 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
                        "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
             report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
             of_one_session(report) if (report.rows["sessions"] == 1).any() else "", *set_aside(report),
-            cells.note(report, report.rows, N_("Means of sessions"), memory=False)]
+            notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 
@@ -35,7 +35,7 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
     name = cells.name(report, row["experiment"]) if row is first else report.text(experiments.find(row["experiment"]).label)
     seconds = {report.say(label): cells.like_mean(report, row, "time_s", row[column]) for label, column in {
         N_("Mean time (s)"): "time_s", N_("Within a session (s)"): "time_s_within", N_("Between sessions (s)"): "time_s_between"}.items()}
-    others = "; ".join(conditions.differences(report, row, first)) if row is not first else ""
+    others = "; ".join(conditions.of_one_key(report, row, first)) if row is not first else ""
     return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
             report.say("95 % interval of the mean (s)"): cells.interval(report, row),
             report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
@@ -44,7 +44,7 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
 def of_one_session(report) -> str:
     """What a single session cannot tell; "" where no row is of one."""
     alone = [report.text(experiments.find(slug).label) for slug, row in report.rows.iterrows() if row["sessions"] == 1]
-    if len(alone) == len(report.rows):
+    if len(alone) == len(report.rows) > 1:
         return report.say("All rows are of one session: whether another day gives the same, they cannot tell.")
     return report.say("Of one session: {models}; whether another day gives the same, it cannot tell.",
                       models=", ".join(alone)) if alone else ""

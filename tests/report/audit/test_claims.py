@@ -122,14 +122,15 @@ def test_over_several_sessions_a_steady_time_is_one_of_their_means(tmp_path):
     assert "n = 3 × 3" in row["What carries it"] and "supported" not in row["Verdict"]
 
 
-@pytest.mark.parametrize("made, weights, verdict", [
-    (1.0, "published", "supported"), (0.0, "published", "contradicted"), (0.0, "random", "not tested")])
-def test_people_who_saw_published_weights_carry_that_faces_are_hard_to_tell_from_photographs(tmp_path, made, weights, verdict):
-    claims(tmp_path, all_runs=dict(weights=weights))
-    save_answers(tmp_path, {"photograph": 1.0, "stylegan2-ada": made}, people=5, pictures=20)
+@pytest.mark.parametrize("made, truth, verdict", [
+    (1.0, "stylegan2-ada", "supported"), (0.0, "stylegan2-ada", "contradicted"), (0.0, "stylegan2-ada-demo", "not tested")])
+def test_people_who_saw_published_weights_carry_that_faces_are_hard_to_tell_from_photographs(tmp_path, made, truth, verdict):
+    claims(tmp_path)
+    save_answers(tmp_path, {"photograph": 1.0, truth: made}, people=5, pictures=20)
     row = Report(tmp_path).table("claims").data.set_index("Claim").loc["Faces by StyleGAN2-ADA are hard to tell from photographs"]
     assert row["Verdict"] == verdict
-    assert row["What carries it"].startswith(f"People took {100 * made:.0f} % of them and 100 %") == (weights == "published")
+    figures = f"Taken for photographs: {100 * made:.0f} % of them and 100 % of the photographs; difference "
+    assert row["What carries it"].startswith(figures) == (verdict != "not tested")
 
 
 @pytest.mark.parametrize("language", languages())

@@ -31,28 +31,42 @@ def test_what_differs_by_a_few_mb_as_between_processes_is_one_figure(tmp_path, f
 
 def test_of_a_process_that_had_loaded_other_models_the_note_names_them_and_no_share_of_libraries(tmp_path):
     save(tmp_path, "vae-round-trip", 470)
-    save(tmp_path, "vae-as-in-thesis", 590, ["VAE of Stable Diffusion v1-4, float32", "VAE of Stable Diffusion v1-4, bfloat16"])
+    before = ["VAE of Stable Diffusion v1-4, float32", "VAE of Stable Diffusion v1-4, bfloat16"]
+    save(tmp_path, "vae-as-in-thesis", 590, before, ram=620 * MB)
     text = note(tmp_path)
     assert f"{FLOOR} 470 MB before any model is loaded." in text and "590" not in text
-    assert "VAE (+SD): measured in a process that had loaded other models before (VAE of Stable Diffusion v1-4, float32; VAE of Stable " \
+    assert "VAE (+SD): measured in a process that had loaded models before (VAE of Stable Diffusion v1-4, float32; VAE of Stable " \
         "Diffusion v1-4, bfloat16), whose memory may still count in its RAM." in text
     readings = Report(tmp_path).table("readings").data.set_index("Reading").loc["RAM, added with the model (MB)"]
     assert readings.tolist() == ["—", "30"], "it may use again what the models before it left"
     assert "what ran in it before" not in text, "records tell it better than their experiment"
 
 
+@pytest.mark.parametrize("other", [dict(before=None), dict(before=900)], ids=["unknown", "swapped out since"])
+def test_where_not_every_row_tells_what_the_libraries_take_the_note_says_of_which_it_is(tmp_path, other):
+    save(tmp_path, "stable-diffusion", **other)
+    save(tmp_path, "stylegan2-ada", 381)
+    assert f"{FLOOR} before any model is loaded, in MB: StyleGAN2-ADA 381. This" in note(tmp_path)
+
+
 def test_of_earlier_records_the_note_says_what_it_said(tmp_path):
     save_run(tmp_path, "vae-round-trip", [1.0], vram=None)
     assert "(VAE alone: with what ran in it before)" in note(tmp_path) and FLOOR not in note(tmp_path)
+    for variant, dtype in ("", "float32"), ("precision-bfloat16", "bfloat16"):
+        save_run(tmp_path, "stable-diffusion", [1.0], vram=None, variant=variant, dtype=dtype)
+    assert "(Stable Diffusion, bfloat16: with what ran in it before)" in note(tmp_path, table="precisions")
 
 
 def test_all_readings_and_the_machines_show_ram_above_that_before_the_model(tmp_path):
     for machine in "tesla-t4", "nvidia-h200":
         save(tmp_path, "stable-diffusion", 470, machine=machine, ram=538 * MB)
+        save(tmp_path, "stylegan2-ada", 470, ["another"], machine=machine, ram=538 * MB)
     readings = Report(tmp_path).table("readings").data.set_index("Reading")["Stable Diffusion"]
     place = list(readings.index).index("RAM, at the end (MB)")
     assert readings.index[place + 1] == "RAM, added with the model (MB)" and readings.iloc[place + 1] == "68"
-    assert list(Report(tmp_path).table("machines").data["RAM, added with the model (MB)"]) == ["68", "68"]
+    machines = Report(tmp_path).table("machines")
+    assert list(machines.data["RAM, added with the model (MB)"]) == ["68", "68", "—", "—"]
+    assert "StyleGAN2-ADA: measured in a process that had loaded models before (another), whose" in machines.note
 
 
 @pytest.mark.parametrize("before", [None, 900])

@@ -1,0 +1,146 @@
+"""What stands in the notes of tables: of which runs the figures are, and what they cannot tell."""
+import pandas as pd
+
+from genlib import escape, experiments
+from genlib.locale import N_
+from genlib.locale.numbers import MISSING, is_missing, span
+from genlib.record import MB, ONCE, QUALITIES, Run
+from genlib.report import cells
+from genlib.runs import variant_of
+
+MEANS, ONLY_MEANS = N_("Mean ± standard deviation"), N_("Means", "of iterations")
+FLOOR_MB = 8  # no difference: from process to process the libraries take 1 MB more or less, RAM above them 4
+NAMED = 5  # models that were loaded before another
+
+
+def given(report) -> str:
+    """The sentence that says whose the published figures are."""
+    return report.say("Published figures are those given {reproduced}.", reproduced=report.reproduced)
+
+
+def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = True) -> str:
+    """What a reader has to know of a table of these runs.
+
+    Machine, weights, profile, precision and steps; what the figures are, and of how many iterations; with
+    `memory` the unit and what is read of it; and what the figures cannot tell. "" without runs.
+    """
+    if rows.empty:
+        return ""
+    devices, precisions = (", ".join(map(str, dict.fromkeys(rows[column]))) for column in ("device", "dtype"))
+    weights, doubt = cells.WEIGHTS[rows["weights"].iloc[0]]
+    steps, several = sorted(set(rows["steps"].dropna())), cells.in_sessions(rows)
+    conditions = [devices, report.say(weights), cells.profile(report, rows["profile"].iloc[0]), precisions,
+                  cells.steps_text(report, steps) if steps else ""]
+    alone = figures in (MEANS, ONLY_MEANS) and rows["n"].max() == 1
+    figures = report.say(N_("Mean over the sessions ± standard deviation of an iteration") if several and figures == MEANS else figures)
+    return " ".join(filter(None, [
+        f"{'; '.join(filter(None, conditions))}.",
+        report.say("A single iteration, so that no deviation is known.") if alone else
+        report.say(N_("{figures}, n = {n} (sessions × iterations).") if several else N_("{figures}, n = {n}."), figures=figures,
+                   n=cells.counts(rows)),
+        *_of_other_models(report, rows), memory and _of_memory(report, rows),
+        cells.RESUMED in cells.mark(report, rows) and report.say("{mark} The run was interrupted and taken up again.", mark=cells.RESUMED),
+        _of_unlike(report, rows), doubt and report.say(doubt)]))
+
+
+def _of_unlike(report, rows: pd.DataFrame) -> str:
+    """What was otherwise in the rows that are marked so."""
+    found: dict[str, list[str]] = {}
+    for _, row in rows[rows["folder"].isin(report.unlike)].iterrows():
+        found.setdefault(report.unlike[row["folder"]], []).append(_label(report, row))
+    runs = "; ".join(f"{', '.join(dict.fromkeys(names))} ({said})" for said, names in found.items())
+    said = report.say("{mark} Measured under other conditions than most rows of the main table: {runs}.", mark=cells.UNLIKE, runs=runs)
+    return said if runs else ""
+
+
+def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
+    """A sentence for each row whose model is not the thesis's, but for those of a loop over models."""
+    said = {}
+    for _, row in rows.iterrows():
+        entry = experiments.find(row["experiment"])
+        loops = tuple(variant_of(loop.setting) for loop in entry.loops if loop.renames_model)
+        if entry.is_other_model(row) and not row["variant"].startswith(loops):
+            said[report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label),
+                            model=row["model"])] = None
+    return list(said)
+
+
+def own_ram(row: pd.Series) -> bool:
+    """Whether no model that its process had loaded before may count in the RAM of a row."""
+    return all(map(_was_first, row["runs"]))
+
+
+def _was_first(run: Run) -> bool:
+    """Whether its model was the first in its process; of earlier records, as the notebooks had it then."""
+    if run.loaded_before is None:
+        return experiments.find(run.experiment).own_ram and not run.variant.startswith(variant_of("precision"))
+    return not run.loaded_before
+
+
+def ram_above(report, row: pd.Series) -> str:
+    """RAM above that before the model; a dash where it may use again what other models before it left."""
+    return cells.figure(report, row["ram_above_bytes"], ONCE["ram_above_bytes"]) if own_ram(row) else MISSING
+
+
+def _of_memory(report, rows: pd.DataFrame) -> str:
+    shared = dict.fromkeys(_label(report, row) for _, row in rows.iterrows()
+                           if any(run.loaded_before is None and not _was_first(run) for run in row["runs"]))
+    ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
+                     "otherwise.", models="; ".join(shared)) if shared else \
+        report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
+    vram = report.say("This machine has no GPU, hence no VRAM.") if report.summary["vram_peak_bytes"].isna().all() else \
+        report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
+    return " ".join([report.say("1 MB = 1024² bytes."), ram, *_of_libraries(report, rows), *of_loaded_before(report, rows), vram])
+
+
+def _of_libraries(report, rows: pd.DataFrame) -> list[str]:
+    """How much of the RAM the libraries took before any model was loaded: by row where not all tell it."""
+    sizes = {_label(report, row): row["ram_before_bytes"] / MB for _, row in rows.iterrows()
+             if own_ram(row) and not is_missing(row["ram_above_bytes"])}
+    texts = {label: report.rounded(size, 0) for label, size in sorted(sizes.items(), key=lambda pair: pair[1])}
+    if not sizes:
+        return []
+    if rows["ram_above_bytes"].notna().all() and max(sizes.values()) - min(sizes.values()) <= FLOOR_MB:
+        return [report.say("Of this, the libraries take {mb} MB before any model is loaded.", mb=span(list(dict.fromkeys(texts.values()))))]
+    return [report.say("Of this, the libraries take before any model is loaded, in MB: {figures}.",
+                       figures="; ".join(f"{label} {texts[label]}" for label in sizes))]
+
+
+def of_loaded_before(report, rows: pd.DataFrame) -> list[str]:
+    """Which rows were measured after other models in one process, and which those were."""
+    found: dict[str, dict[str, None]] = {}
+    for _, row in rows.iterrows():
+        others = dict.fromkeys(escape.plain(name) for run in row["runs"] for name in run.loaded_before or [])
+        if others:
+            found.setdefault("; ".join(list(others)[:NAMED]), {})[_label(report, row)] = None
+    return [report.say("{models}: measured in a process that had loaded models before ({others}), whose memory may still count in its "
+                       "RAM.", models="; ".join(models), others=others) for others, models in found.items()]
+
+
+def _label(report, row: pd.Series) -> str:
+    """A row's experiment, and what tells it from the experiment's own run."""
+    return ", ".join(filter(None, (report.text(experiments.find(row["experiment"]).label), cells.variant(report, row["run"]))))
+
+
+def of_originals(report, rows: pd.DataFrame) -> list[str]:
+    """A sentence for each row whose quality is that of an original: of which, and how it is of others."""
+    said = []
+    for slug, row in rows.iterrows():
+        alike = (report.summary[["experiment", "method", "model", "dtype"]] == row[["experiment", "method", "model", "dtype"]]).all(axis=1)
+        others = report.summary[alike].sort_values("when", ascending=False, kind="stable")
+        figures = {}
+        for _, other in [(slug, row), *others.iterrows()]:
+            psnr, ssim = (cells.figure(report, other.get(f"quality.{name}"), QUALITIES[name]) for name in ("psnr_db", "ssim"))
+            if (original := _original(other["run"])) and MISSING not in (psnr, ssim):
+                figures.setdefault(original, report.say("{original} {psnr} dB and {ssim}", original=report.say(original), psnr=psnr,
+                                                        ssim=ssim))
+        if _original(row["run"]) in figures:
+            said.append(report.say("PSNR and SSIM of {model}: {figures}.", model=report.text(experiments.find(slug).label),
+                                   figures="; ".join(figures.values())))
+    return said
+
+
+def _original(run: Run) -> str:
+    """What came back is held against, in words; earlier records tell it by their variant, or had faces."""
+    told = run.settings.get("original", run.variant or ("faces" if "steps" in run.settings else ""))
+    return experiments.find(run.experiment).variants.get(told, "") if isinstance(told, str) else ""
