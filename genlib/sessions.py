@@ -10,19 +10,21 @@ from genlib.record import Run
 def environment(run: Run) -> dict[str, str]:
     """What runs of one key share where they are sessions of one figure; "" for what is not known.
 
-    The machine's slug and the model's dtype are in the key. The processor beside a GPU is not asked for:
-    services such as Colab give another one each time.
+    The machine's slug and the model's dtype are in the key. The processor beside a GPU is not asked for, nor
+    its instructions: services such as Colab give another one each time.
     """
-    machine = run.machine
-    return {name: "" if value is None else str(value) for name, value in {
+    machine, of_processor = run.machine, run.machine.slug.startswith("cpu-")
+    flags = {name: value for name, value in sorted(machine.precision.items()) if of_processor or name != "cpu_capability"}
+    return {name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for name, value in {
         "torch": machine.packages.get("torch"), "driver": machine.driver, "threads": machine.threads, "cpu_limit": machine.cpu_limit,
         "power_limit_w": machine.power_limit_w, "system": (machine.os or "").partition("-")[0],
-        "precision": json.dumps(machine.precision, sort_keys=True), "genlib": machine.commit or machine.packages.get("genlib")}.items()}
+        "genlib": machine.commit or machine.packages.get("genlib"), **flags}.items()}
 
 
 def model(run: Run) -> str:
-    """What sessions share of their model, beside its name and dtype, which are in the key: where its weights
-    are from, its parts (a safety checker may be one) and its switches.
+    """What sessions of one figure share of their model beside its name and dtype, which are in the key.
+
+    Where its weights are from, its parts (a safety checker may be one) and its switches.
     """
     info = run.model
     return "" if info is None else json.dumps([info.source, info.revision, info.sha256, info.parameters, info.switches], sort_keys=True)
@@ -73,7 +75,7 @@ def pools(runs: list[Run]) -> list[list[Run]]:
 
 
 def _shared(run: Run) -> tuple:
-    return (*environment(run).values(), model(run))
+    return tuple(environment(run).items()), model(run)
 
 
 def _rank(run: Run) -> tuple:

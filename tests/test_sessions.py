@@ -2,7 +2,7 @@
 import pytest
 from saved_runs import save_run
 
-from genlib import runs, sessions
+from genlib import runs
 from genlib.archives import pack
 from genlib.report import Report
 
@@ -11,7 +11,8 @@ CHANGES = [dict(driver="550"), dict(threads=7), dict(cpu_limit=1.0), dict(power_
 
 
 def measure(folder, times, day="2026-01-01", experiment="stable-diffusion", hour=10, environment=None, **options):
-    machine = runs.Machine("tesla-t4", device="Tesla T4", **({"os": "Linux-6.1", "packages": {"torch": "2.11"}} | (environment or {})))
+    known = {"slug": "tesla-t4", "device": "Tesla T4", "os": "Linux-6.1", "packages": {"torch": "2.11"}}
+    machine = runs.Machine(**(known | (environment or {})))
     run = save_run(folder, experiment, times, machine=machine, **options)
     run.started = run.finished = f"{day}T{hour:02}:00:00+00:00"
     run.save()
@@ -51,7 +52,7 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     report = Report(tmp_path)
     assert row(report)["time_s"] == 1.0 and row(report)["sessions"] == 1
     newest, other = report.table("sessions").data.to_dict("records")
-    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Environment"] not in ("—", "")
+    assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Differs in"] not in ("—", "")
 
 
 def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
@@ -66,7 +67,8 @@ def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
     assert set(table["Environment"][1:]) == {"weights, parts or switches of the model"}
 
 
-@pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1)])
+@pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1),
+                                    dict(precision={"cpu_capability": "AVX2"})])
 def test_what_changes_from_one_machine_of_a_service_to_the_next_is_one_environment(tmp_path, change):
     measure(tmp_path, [1.0, 1.0], environment=change)
     measure(tmp_path, [1.2, 1.2], "2026-01-02")
@@ -81,14 +83,49 @@ def test_a_row_of_another_environment_or_day_is_marked_and_the_note_says_in_what
     assert table.data["Model"].tolist()[:2] == ["Stable Diffusion", "Variational Autoencoders"]
     assert table.data["Model"].iloc[-1] == "Generative Adversarial Networks†"
     assert ("† Measured under other conditions than most rows of the main table: StyleGAN2-ADA (torch 2.9 instead of 2.11; "
-            "mixed instead of float16; 2025-12-30 instead of 2026-01-01).") in table.note
+            "Precision mixed instead of float16; Date 2025-12-30 instead of 2026-01-01).") in table.note
+    assert "than most rows of the main table: StyleGAN2-ADA (torch 2.9" in Report(tmp_path).conclusions()[-1]
 
 
-def test_rows_of_one_day_and_environment_bear_no_mark(tmp_path):
+def test_where_no_more_than_half_of_the_rows_are_alike_the_note_names_the_row_that_others_are_unlike(tmp_path):
     measure(tmp_path, [1.0, 1.1])
-    measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada", hour=9)
-    table = Report(tmp_path).table("results")
-    assert "†" not in str(table)
+    measure(tmp_path, [0.1, 0.1], experiment="stylegan2-ada", environment={"precision": {"allow_tf32": True}, "power_limit_w": 50.0})
+    assert ("† Measured under other conditions than Stable Diffusion in the main table: StyleGAN2-ADA (Power limit 50 instead of unknown; "
+            "allow_tf32 True instead of unknown).") in Report(tmp_path).table("results").note
+
+
+@pytest.mark.parametrize("days", [["2026-01-02"], ["2026-01-01", "2026-01-09"], ["2025-12-01", "2026-01-02"]])
+def test_rows_of_which_a_session_is_of_the_same_day_bear_no_mark(tmp_path, days):
+    measure(tmp_path, [1.0, 1.1])
+    for day in days:
+        measure(tmp_path, [0.1, 0.1], day, experiment="stylegan2-ada", hour=9)
+    assert "†" not in str(Report(tmp_path).table("results"))
+
+
+def test_another_precision_is_marked_in_table_1_which_names_the_table_in_one_and_in_no_table_that_compares_precisions(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    measure(tmp_path, [0.1, 0.1], experiment="stylegan2-ada", dtype="mixed")
+    report = Report(tmp_path)
+    assert "†" in str(report.table("results")) and "Comparison in one precision" not in report.table("results").note
+    measure(tmp_path, [0.2, 0.2], experiment="stylegan2-ada", dtype="float16", variant="precision-float16")
+    report = Report(tmp_path)
+    assert "The rows differ in precision; the table “Comparison in one precision” has them in one." in report.table("results").note
+    for name in "common_precision", "precisions":
+        assert len(report.table(name).data) and "†" not in str(report.table(name)) + report.table(name).note
+
+
+def test_of_several_machines_a_row_with_other_software_than_the_first_is_marked_and_what_was_set_aside_is_said(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    h100 = dict(slug="h100", device="H100", driver="9", packages={"torch": "2.9"})
+    for day in "2026-03-01", "2026-03-02":
+        run = measure(tmp_path, [0.1, 0.1], day, environment=h100)
+        run.resumed = day == "2026-03-01"
+        run.save()
+    runs.set_aside(run.folder, "hot")
+    table = Report(tmp_path, machine="t4,h100").table("machines")
+    assert table.data["Machine"].tolist() == ["Tesla T4", "H100*†"]
+    assert "† With other software than the model’s first row: H100 (torch 2.9 instead of 2.11)." in table.note
+    assert "Set aside, and in no figure: H100, Stable Diffusion, 2026-03-02 10:00:00 (hot)." in table.note and "* The run" in table.note
 
 
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
@@ -98,7 +135,7 @@ def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")
-    assert "Of one session: StyleGAN2-ADA; whether" in Report(tmp_path).table("results").note
+    assert "so that whether another day would give the same is not known: StyleGAN2-ADA." in Report(tmp_path).table("results").note
 
 
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
@@ -111,6 +148,18 @@ def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
         assert "2026-01-02 10:00:00 (another program ran)" in note
     runs.set_aside(bad.folder, None)
     assert row(Report(tmp_path))["sessions"] == 2
+
+
+def test_the_runs_of_a_loop_and_of_a_model_without_a_row_that_were_set_aside_are_named_where_they_would_stand(tmp_path):
+    measure(tmp_path, [1.0, 1.1])
+    loop = [measure(tmp_path, [0.02 * n] * 2, variant=f"steps-{n}", settings=dict(steps=n)) for n in (10, 20, 30)]
+    for run in loop[0], measure(tmp_path, [9.0], experiment="stylegan2-ada"):
+        runs.set_aside(run.folder, "a <b>film</b>\nran")
+    report = Report(tmp_path)
+    assert report.table("growth").note.count("Stable Diffusion, 10 steps") == 1
+    assert "Set aside, and in no figure: StyleGAN2-ADA, 2026-01-01 10:00:00 (a <b>film</b> ran)." in report.table("results").note
+    assert ("Set aside, and in no figure: Stable Diffusion, 10 steps, 2026-01-01 10:00:00; StyleGAN2-ADA, 2026-01-01 10:00:00 "
+            "(a <b>film</b> ran).") in report.doubts()
 
 
 def test_a_copy_in_an_archive_of_what_was_set_aside_does_not_come_back(tmp_path):
@@ -150,8 +199,3 @@ def test_a_session_in_which_every_iteration_failed_is_in_no_mean(tmp_path):
     run.save()
     found = row(Report(tmp_path))
     assert (found["sessions"], found["n"], found["failed"], found["time_s"]) == (1, 2, 1, pytest.approx(1.05))
-
-
-def test_the_environment_of_a_record_that_tells_nothing_is_one(tmp_path):
-    blank = runs.Run("e", runs.Machine("m"))
-    assert set(sessions.environment(blank).values()) == {"", "{}"}

@@ -1,6 +1,4 @@
 """genlib survey: a page on which people tell pictures from photographs, and what their answers say."""
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,37 +52,28 @@ def _make(options, folder: Path) -> int:
     report = Report(options.results, machine=options.machine, weights=options.weights, profile=options.profile)
     made = _made(report)
     side = min([SIDE, *(min(picture.size) for pictures in made.values() for picture in pictures)])
-    kinds = {kind: list(_unlike(survey.alike(picture, side) for picture in pictures)) for kind, pictures in made.items()}
-    number = sum(map(len, kinds.values()))
-    photographs = (survey.alike(picture, side) for picture in survey.photographs(options.photos, side))
-    kinds[PHOTOGRAPH] = list(islice(_unlike(photographs), number))
-    if not kinds[PHOTOGRAPH]:
+    kinds = {kind: list(dict.fromkeys(survey.alike(picture, side) for picture in pictures)) for kind, pictures in made.items()}
+    few, number = [kind for kind, pictures in kinds.items() if len(pictures) < EACH], sum(map(len, kinds.values()))
+    photographs: dict[bytes, None] = {}  # each once
+    for picture in survey.photographs(options.photos, side):
+        photographs[survey.alike(picture, side)] = None
+        if len(photographs) == number:
+            break
+    if not photographs:
         raise ValueError(f"{options.photos} has no photograph that can be shown: put JPEG, PNG or WebP files of at least {side} x {side} "
                          "pixels there")
+    kinds[PHOTOGRAPH] = list(photographs)
     html = survey.page(kinds, Language(options.language).say, options.language).encode()
     write_atomically(make_folder(folder) / "survey.html", html)
-    print(f"pictures: {', '.join(f'{kind} {len(pictures)}' for kind, pictures in kinds.items())}", *_advice(report, kinds, number),
-          f"{short(folder / 'survey.html')} ({len(html) / 1e6:.1f} MB)", sep="\n")
+    print(f"pictures: {', '.join(f'{kind} {len(pictures)}' for kind, pictures in kinds.items())}")
+    if "demo" in set(report.rows["weights"]):
+        print("demonstration weights: the page shows how a survey goes, and tells nothing of the published models")
+    if len(photographs) < number:
+        print(f"more photographs would help: with {number}, as many as made pictures, nobody gains by always guessing the same")
+    if few:
+        print(f"there are fewer than {EACH} pictures of {', '.join(few)}: notebooks with more ITERATIONS draw more")
+    print(f"{short(folder / 'survey.html')} ({len(html) / 1e6:.1f} MB)")
     return 0
-
-
-def _unlike(pictures: Iterable[bytes]) -> Iterator[bytes]:
-    """Each picture once."""
-    seen: set[bytes] = set()
-    yield from (picture for picture in pictures if not (picture in seen or seen.add(picture)))
-
-
-def _advice(report, kinds: dict[str, list], number: int) -> list[str]:
-    """What would make the survey say more, of so many made pictures."""
-    from genlib.report.survey import PHOTOGRAPH
-
-    few = [kind for kind, pictures in kinds.items() if kind != PHOTOGRAPH and len(pictures) < EACH]
-    return [line for line, holds in {
-        "demonstration weights: the page shows how a survey goes, and tells nothing of the published models":
-            "demo" in set(report.rows["weights"]),
-        f"more photographs would help: with {number}, as many as made pictures, nobody gains by always guessing the same":
-            len(kinds[PHOTOGRAPH]) < number,
-        f"there are fewer than {EACH} pictures of {', '.join(few)}: notebooks with more ITERATIONS draw more": few}.items() if holds]
 
 
 def _made(report) -> dict[str, list]:

@@ -74,13 +74,17 @@ def interval(report, row: pd.Series) -> str:
 
 def name(report, experiment: str, *, in_table1: bool = False) -> str:
     """An experiment's name in tables: `with_steps`, and its marks."""
-    return with_steps(report, experiment, in_table1) + mark(report, report.rows.loc[report.rows.index == experiment])
+    return with_steps(report, experiment, in_table1) + mark(report.rows.loc[report.rows.index == experiment])
 
 
-def mark(report, rows: pd.DataFrame) -> str:
+def mark(rows: pd.DataFrame) -> str:
     """RESUMED if one of the runs was taken up again, UNLIKE if a row has other conditions than most."""
-    resumed = any(run.resumed for runs in rows["runs"] for run in runs)
-    return RESUMED * resumed + UNLIKE * any(folder in report.unlike for folder in rows["folder"])
+    return RESUMED * resumed(rows) + UNLIKE * any(rows["unlike"])
+
+
+def resumed(rows: pd.DataFrame) -> bool:
+    """Whether a run of these rows was interrupted and taken up again."""
+    return any(run.resumed for runs in rows["runs"] for run in runs)
 
 
 def iterations(row: pd.Series) -> str:

@@ -4,7 +4,6 @@ import warnings
 import pandas as pd
 
 from genlib import escape, experiments
-from genlib.record import KEY, Run
 
 GROUP = ["machine", "weights", "profile"]
 SAME = [*GROUP, "reference"]  # for all runs of a report
@@ -73,12 +72,6 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     return chosen
 
 
-def of_group(found: list[Run], chosen: pd.DataFrame) -> list[Run]:
-    """The runs that are of the group that was chosen."""
-    keys = pd.DataFrame([run.key for run in found], columns=KEY)
-    return [run for run, fits in zip(found, (keys[SAME] == chosen[SAME].iloc[0]).all(axis=1), strict=True) if fits]
-
-
 def _nothing_of(asked: str, rows: pd.DataFrame) -> ValueError:
     there = "; ".join(names(groups(rows)))
     return ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
@@ -96,8 +89,8 @@ def origins(report) -> list[str]:
     places = several_places(report, rows) if any(run.archive is None for run in every) else []
     displaced = dict.fromkeys((run.origin, ", ".join(run.displaced)) for run in every if run.displaced)
     return places + [report.say(
-        "Runs of {origin} count here instead of runs of {others} that are of the same machine and settings: one’s own count before an "
-        "archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
+        "Where both have runs of the same machine and settings, those of {origin} count and those of {others} do not: one’s own come "
+        "before an archive’s.", origin=escape.plain(origin), others=escape.plain(others)) for origin, others in displaced]
 
 
 def several_places(report, rows: pd.DataFrame) -> list[str]:

@@ -51,7 +51,8 @@ def conclude(report) -> list[str]:
 def _limits(report, runs: pd.DataFrame) -> str:
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
                           n=cells.counts(runs))
-    return " ".join(filter(None, [sentence, of_one_session(report), report.say(cells.WEIGHTS[runs["weights"].iloc[0]][1])]))
+    doubt = report.say(cells.WEIGHTS[runs["weights"].iloc[0]][1])
+    return " ".join(filter(None, [sentence, notes.of_unlike(report, runs), of_one_session(report), doubt]))
 
 
 def _name(report, slug: str) -> str:
@@ -118,9 +119,9 @@ def _how_many(report, times: list[list[np.ndarray]]) -> str:
     if None in found:
         return report.say(N_("They differ so little that even {n} sessions of each would not tell them apart.") if several else
                           N_("They differ so little that even {n} iterations of each would not tell them apart."), n=statistics.MOST)
-    return report.say(N_("To tell them apart takes about {n} sessions of each, with as many iterations as now, if they really differ as "
-                         "much as measured (power {percent} %).") if several else
-                      N_("To tell them apart takes about {n} iterations of each, if they really differ as much as measured (power "
+    return report.say(N_("Telling them apart would take about {n} sessions of each, with as many iterations as now, if they really differ "
+                         "as much as measured (power {percent} %).") if several else
+                      N_("Telling them apart would take about {n} iterations of each, if they really differ as much as measured (power "
                          "{percent} %)."), n=max(found), percent=report.rounded(100 * statistics.POWER, 0))
 
 
@@ -166,8 +167,8 @@ def _more_stable(report, runs: pd.DataFrame) -> list[str]:
                            model=_name(report, least), other=_name(report, most),
                            percent=shares[least], other_percent=shares[most], p=report.rounded(statistics.ALPHA, 2))]
     figures = _listed(report, {slug: f"{shares[slug]} %" for slug in runs.index if slug in shares})
-    return [report.say("The spreads of the times cannot be told apart at n = {n}: {figures}.", n=cells.counts(runs.loc[spread.index]),
-                       figures=figures)]
+    return [report.say("Within a session the spreads of the times cannot be told apart at n = {n}: {figures}.",
+                       n=cells.counts(runs.loc[spread.index]), figures=figures)]
 
 
 def p_of_equal_spreads(less: list[np.ndarray], more: list[np.ndarray]) -> float:

@@ -16,6 +16,7 @@ SENTENCE = 30  # letters; a column with longer texts is set at the left, and one
 FIGURE = re.compile(rf"[−-]?\d|{MISSING}")
 FIGURE_AND_UNIT = re.compile(r"(?<=[\d²³]) (?=(?:%|[^\W\d]{1,3})(?!\w))")  # a unit has few letters in any language
 BETWEEN_WORDS = re.compile(r"(?<![±…]) +(?![±…])|\n+")
+TIMES = re.compile(r"(?<=\d) × (?=\d)")  # 3 × 5
 SYMBOL_AND_FIGURE = re.compile(r"\b([^\W\d]) = (?=\d)")  # n = 5
 MAY_BREAK = re.compile(r"[ \n]+|(?<=[-–])")  # where Word goes on with the next line
 
@@ -41,9 +42,10 @@ class Layout(NamedTuple):
 
 
 def unbroken(text: str) -> str:
-    """The text on one line, with spaces that do not break before a figure's unit, before ± and in n = 5."""
+    """The text on one line, with spaces that do not break before a unit, ± and …, and in n = 3 × 5."""
     text = SYMBOL_AND_FIGURE.sub("\\1\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}", escape.plain(text))
-    return FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text).replace(" ± ", "\N{NO-BREAK SPACE}± ")
+    text = TIMES.sub("\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}", FIGURE_AND_UNIT.sub("\N{NO-BREAK SPACE}", text))
+    return text.replace(" ± ", "\N{NO-BREAK SPACE}± ").replace(" … ", "\N{NO-BREAK SPACE}… ")
 
 
 def lay_out(frame: pd.DataFrame, text_width_pt: float = TEXT_WIDTH_PT, program: Program = WORD) -> Layout:

@@ -39,18 +39,50 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
         report.say(N_("{figures}, n = {n} (sessions × iterations).") if several else N_("{figures}, n = {n}."), figures=figures,
                    n=cells.counts(rows)),
         *_of_other_models(report, rows), memory and _of_memory(report, rows),
-        cells.RESUMED in cells.mark(report, rows) and report.say("{mark} The run was interrupted and taken up again.", mark=cells.RESUMED),
-        _of_unlike(report, rows), doubt and report.say(doubt)]))
+        of_resumed(report, rows), of_unlike(report, rows, cells.UNLIKE), set_aside(report, rows), doubt and report.say(doubt)]))
 
 
-def _of_unlike(report, rows: pd.DataFrame) -> str:
-    """What was otherwise in the rows that are marked so."""
-    found: dict[str, list[str]] = {}
-    for _, row in rows[rows["folder"].isin(report.unlike)].iterrows():
-        found.setdefault(report.unlike[row["folder"]], []).append(_label(report, row))
-    runs = "; ".join(f"{', '.join(dict.fromkeys(names))} ({said})" for said, names in found.items())
-    said = report.say("{mark} Measured under other conditions than most rows of the main table: {runs}.", mark=cells.UNLIKE, runs=runs)
-    return said if runs else ""
+def of_resumed(report, rows: pd.DataFrame) -> str:
+    """What the mark of runs that were taken up again means; "" without any."""
+    return report.say("{mark} The run was interrupted and taken up again.", mark=cells.RESUMED) if cells.resumed(rows) else ""
+
+
+def of_unlike(report, rows: pd.DataFrame, sign: str = "") -> str:
+    """What was otherwise in the rows that are marked so; "" without any."""
+    found: dict[str, dict[str, None]] = {}
+    for _, row in rows[rows["unlike"] != ""].iterrows():
+        found.setdefault(row["unlike"], {})[_label(report, row)] = None
+    if not found:
+        return ""
+    runs = "; ".join(f"{', '.join(names)} ({said})" for said, names in found.items())
+    slug, most = report.standard
+    return report.say("{mark} Measured under other conditions than most rows of the main table: {runs}.", mark=sign, runs=runs).strip() \
+        if most else report.say("{mark} Measured under other conditions than {model} in the main table: {runs}.", mark=sign, runs=runs,
+                                model=report.text(experiments.find(slug).label)).strip()
+
+
+def set_aside(report, rows: pd.DataFrame, *, any_variant: bool = False) -> str:
+    """The sentence that names the runs like these that were set aside, with the reason for each; "" without.
+
+    Alike are those of one machine, weights, profile and method and, but for `any_variant`, of the experiment
+    and the loop of a row; or an experiment's own, where it has no row in Table 1.
+    """
+    kinds = {_kind(run) for run in rows["run"]}
+    groups = {kind[:5] for kind in kinds}
+    found = [run for run in report.set_aside if _kind(run) in kinds or _kind(run)[:5] in groups and (
+        any_variant or not run.variant and run.experiment not in report.rows.index)]
+    several = len({run.machine.slug for run in rows["run"]}) > 1
+    alike: dict[str, list[str]] = {}
+    for run in found:
+        alike.setdefault(run.set_aside, []).append(", ".join(filter(None, [
+            several and (run.machine.device or run.machine.slug), report.text(experiments.find(run.experiment).label),
+            cells.variant(report, run), (run.started or "")[:19].replace("T", " ")])))
+    said = [report.say("{run} ({why})", run="; ".join(names), why=why) for why, names in alike.items()]
+    return report.say("Set aside and not counted: {runs}.", runs=escape.plain("; ".join(said))) if said else ""
+
+
+def _kind(run: Run) -> tuple:
+    return run.reference, run.machine.slug, run.weights, run.profile, run.method, run.experiment, run.variant.partition("-")[0]
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:

@@ -41,8 +41,9 @@ class Report:
     Attributes, DataFrames with a row for each figure, of one or several sessions (see `summary.summarize`):
     `sessions`, of all runs that count; `everything`, of the newest environment of each key; `summary`, of
     this machine, weights and profile, with every variant and method; `rows`, those that Table 1 shows, by
-    experiment. `unlike` says, by the folder of a row's newest run, what was otherwise than in most of
-    Table 1; `set_aside` are the runs of this machine, weights and profile that were set aside.
+    experiment. `summary` and `rows` have a column more, `unlike`: what was otherwise than in the row of Table
+    1 that `standard` names, with whether most of Table 1 is as that one. `set_aside` are runs that were set
+    aside.
     """
 
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
@@ -66,10 +67,13 @@ class Report:
             raise ValueError(f"all finished runs in what was given ({len(self.set_aside)}) are set aside: measure again, or take one back "
                              "with `genlib runs`")
         self.machines, self.machines_named = choice.machines(self.everything, machine), bool(machine)
-        self.summary = choice.choose(self.everything, machine, weights, profile)
+        self.summary = choice.choose(self.everything, machine, weights, profile).assign(unlike="")
         self.rows = choice.one_of_each(self.summary)
-        self.set_aside = choice.of_group(self.set_aside, self.summary)
-        self.unlike = conditions.unlike(self, self.summary, self.rows)
+        if len(self.rows):
+            self.standard = conditions.standard(self.rows)
+            usual = self.rows.loc[self.standard[0]]
+            self.summary = self.summary.assign(unlike=conditions.unlike(self, self.summary, usual))
+            self.rows = self.rows.assign(unlike=conditions.unlike(self, self.rows, usual, dtypes=True))
 
     @property
     def groups(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from genlib import escape, remarks
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, MEGABYTES, NOT_FINITE, READINGS, SHOWN
-from genlib.report import cells, choice
+from genlib.report import cells, choice, notes
 from genlib.report.summary import readings
 from genlib.runs import Run
 
@@ -48,7 +48,9 @@ def doubts(report) -> list[str]:
         for run, started, doubt in found + [(row["run"], "", doubt) for doubt in of_sessions(report, row["runs"])]:
             of_label = alike.setdefault((doubt.cause, doubt.remedy), {}).setdefault(label, [])
             of_label.append(", ".join(filter(None, [cells.variant(report, run), started, doubt.figure])))
-    return choice.origins(report) + [f"{cause}: {_runs(report, found)}. {remedy}".strip() for (cause, remedy), found in alike.items()]
+    aside = filter(None, [notes.set_aside(report, rows, any_variant=True)])
+    said = [f"{cause}: {_runs(report, found)}. {remedy}".strip() for (cause, remedy), found in alike.items()]
+    return [*choice.origins(report), *aside, *said]
 
 
 def _started(run: Run) -> str:
@@ -80,12 +82,12 @@ def of_run(report, run: Run) -> list[Doubt]:
 
 def of_sessions(report, runs: list[Run]) -> list[Doubt]:
     """Sessions whose mean time is more than a tenth off the median of all: of a few no test finds one."""
-    means = {_started(run): readings(run.good, "time_s").mean() for run in runs if run.good}
+    means = {_started(run) or report.say(N_("unknown", "fact")): readings(run.good, "time_s").mean() for run in runs if run.good}
     median = np.median([*means.values()]) if means else np.nan
     far = [report.say("{session}: {time} s, median of the sessions {median} s", session=session, time=report.significant(mean, 3),
                       median=report.significant(median, 3)) for session, mean in means.items() if abs(mean - median) > OUTLIER * median]
     return [Doubt(report.say("The mean time of a session lies far from the others"), "; ".join(far),
-                  report.say("Look for what was different on that day, and measure another session."))] if far else []
+                  report.say("Look for what was different in it, and measure another session."))] if far else []
 
 
 def _failed(report, run: Run) -> list[Doubt]:
@@ -114,7 +116,7 @@ def _unsteady(report, times: pd.Series) -> list[Doubt]:
 
 
 def _drift(report, times: pd.Series) -> list[Doubt]:
-    """By a straight line's slope (scipy.stats.linregress). With 1 % false alarms n = 5 shows strong drift."""
+    """By a line's slope (scipy.stats.linregress); at 1 % false alarms n = 5 shows a strong drift only."""
     from scipy.stats import linregress
 
     if not np.ptp(times):

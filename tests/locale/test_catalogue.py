@@ -9,7 +9,7 @@ from genlib.locale import ENGLISH, FOLDER, N_, Language, languages
 TRANSLATIONS = [code for code in languages() if code != ENGLISH]
 HEADINGS = {"Generation time (s)", "VRAM use (MB)", "RAM use (MB)"}  # of Table 1, which keep the thesis's own units
 EXPLAINED = {  # what those headings' MB are
-    "1 MB = 1024² bytes.", "The listing divides by 1024³ and prints MB: {given} of such a unit are {mb} MB."}
+    "1 MB = 1024² bytes.", "The listing divides by 1024³ and prints MB: {given} of these units are {mb} MB."}
 ROWS = {"Variational Autoencoders", "Generative Adversarial Networks"}  # of Table 1, which keep the thesis's names
 NAMES = {
     "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA", "PNDM",  # of models and measures

@@ -87,8 +87,8 @@ def test_columns_of_names_and_sentences_are_set_flush_left_and_those_of_figures_
 
 
 def test_a_figure_stays_with_its_unit_its_symbol_and_its_plus_minus():
-    text = layout.unbroken("8.10 ± 0.10; 7,93 с. Then 5 % of 4279 MB in 2 steps, n = 5, steps = 50")
-    assert text.replace("\N{NO-BREAK SPACE}", "_") == "8.10_± 0.10; 7,93_с. Then 5_% of 4279_MB in 2 steps, n_=_5, steps = 50"
+    text = layout.unbroken("8.10 ± 0.10; 7,93 с. Then 5 % of 4279 MB in 2 … 5 steps, n = 3 × 5, steps = 50")
+    assert text.replace("\N{NO-BREAK SPACE}", "_") == "8.10_± 0.10; 7,93_с. Then 5_% of 4279_MB in 2_… 5 steps, n_=_3_×_5, steps = 50"
 
 
 LONG = pd.DataFrame({"Model": ["a"] * 40, "What shows it": ["a sentence of some length, which takes several lines " * 3] * 40})

@@ -53,7 +53,7 @@ def diffusion_share(figures: Published) -> list[float]:
 def time_of_stable_diffusion(report):
     """The progress bar is a second clock inside the first, which may add only a little."""
     return SOUND if min(shares := diffusion_share(DIFFUSION)) > 0.9 and max(shares) < 1 else CONTRADICTS, [report.say(
-        "The call ends with the finished image; by the progress bar {steps} steps at {rates} a second are {seconds} s of the {whole} s.",
+        "The call ends with the finished image; by the progress bar, {steps} steps at {rates} a second take {seconds} s of the {whole} s.",
         **_bar(report, DIFFUSION))]
 
 
@@ -66,7 +66,7 @@ def least_vram() -> dict[str, int]:
 def vram_of_stable_diffusion(report):
     return None, [report.say("Printed: {printed} MB.", printed=report.rounded(DIFFUSION.vram_bytes / MB, 2)), report.say(
         "The weights and one convolution of the decoder need {half} MB in float16, {half_checked} MB with the safety checker; in float32 "
-        "{full} MB, and with the checker {full_checked} MB, which is too much.",
+        "{full} MB, and with the checker {full_checked} MB, more than printed.",
         **{name: report.rounded(size / MB, 0) for name, size in least_vram().items()})]
 
 
@@ -80,7 +80,7 @@ def ram_of_stable_diffusion(report):
 def time_of_vae(report):
     shares = diffusion_share(VAE)
     return IMPOSSIBLE if min(shares) > 0.5 else NOTHING_AGAINST, [report.say(
-        "By the progress bar {steps} steps at {rates} a second are {seconds} s of the {whole} s: {percent} % are diffusion.",
+        "By the progress bar, {steps} steps at {rates} a second take {seconds} s of the {whole} s: {percent} % are diffusion.",
         percent=_span(report, [100 * share for share in shares], 0), **_bar(report, VAE))]
 
 
@@ -100,7 +100,7 @@ def ram_of_vae(report):
 def time_of_stylegan2(report):
     rate = FLOPS["generator"] / GAN.averages["time_s"]
     return None, [published(report, GAN, "time_s"), report.say(
-        "{gflop} GFLOP in this time are {rate} TFLOP/s, {times} times less than {diffusion} reaches: arithmetic is not what took it.",
+        "{gflop} GFLOP in this time are {rate} TFLOP/s, {times} times less than {diffusion} reaches: the time did not go into arithmetic.",
         gflop=report.rounded(FLOPS["generator"] / 1e9, 0), rate=report.significant(rate / 1e12, 2),
         times=report.rounded(rates(DIFFUSION)[0] / rate, 0), diffusion=report.text(STABLE_DIFFUSION.label))]
 
@@ -113,7 +113,7 @@ def vram_of_stylegan2(report):
 def ram_of_stylegan2(report):
     given = GAN.averages["ram_bytes"] / MB
     return IMPOSSIBLE if GAN.ram_divided_by != MB else NOTHING_AGAINST, [report.say(
-        "The listing divides by 1024³ and prints MB: {given} of such a unit are {mb} MB.", given=report.rounded(given, 0),
+        "The listing divides by 1024³ and prints MB: {given} of these units are {mb} MB.", given=report.rounded(given, 0),
         mb=report.rounded(given * GAN.ram_divided_by / MB, 0))]
 
 
@@ -123,8 +123,8 @@ def float32_on_a_t4(report):
     """
     flops_per_s = rates(DIFFUSION)
     return REFUTED if flops_per_s[0] > T4_FLOPS_PER_S else NOTHING_AGAINST, [report.say(
-        "A UNet call is {call} TFLOP with direct convolutions; at {per_s} a second that is {rates} TFLOP/s, above the {peak} of a T4 in "
-        "float32. Half precision or a faster GPU remains.",
+        "A UNet call is {call} TFLOP with direct convolutions; {per_s} calls a second are {rates} TFLOP/s, above the {peak} TFLOP/s of a "
+        "T4 in float32. Half precision or a faster GPU remains.",
         call=report.significant(FLOPS["unet"] / 1e12, 4), per_s=_bar(report, DIFFUSION)["rates"],
         rates=_span(report, [rate / 1e12 for rate in flops_per_s], 1), peak=report.rounded(T4_FLOPS_PER_S / 1e12, 1))]
 

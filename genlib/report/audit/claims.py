@@ -45,10 +45,10 @@ def claims(report) -> tuple[pd.DataFrame, str]:
     rows = [{report.say(N_("Claim", "column")): _text(report, claim), report.say(N_("Section", "column")): report.say(claim.section),
              **_judged(report, claim)} for claim in CLAIMS]
     limits = report.say(
-        "Weak is a machine with {gb} GB of memory for the model, real time {per_second} images a second; stable are times that vary by at "
-        "most {percent} %; a picture is less detailed below a PSNR of {db} dB, of high quality from {good} of 5 on. A time is shorter by "
-        "Welch’s test (p < {p}).", gb=WEAK_BYTES // 1024**3, per_second=round(1 / REAL_TIME_S), percent=report.rounded(100 * NOISY, 0),
-        db=SAME_DB, good=GOOD, p=report.rounded(ALPHA, 2))
+        "A weak machine has {gb} GB of memory for the model; real time means {per_second} images a second; a stable time varies by at most "
+        "{percent} %; a picture is less detailed below a PSNR of {db} dB, and of high quality from {good} of 5 on. A time is shorter if "
+        "Welch’s test says so (p < {p}).", gb=WEAK_BYTES // 1024**3, per_second=round(1 / REAL_TIME_S),
+        percent=report.rounded(100 * NOISY, 0), db=SAME_DB, good=GOOD, p=report.rounded(ALPHA, 2))
     where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
                        "machine.", reproduced=report.reproduced)
     return pd.DataFrame(rows), " ".join(filter(None, [where, limits, notes.note(report, report.rows, notes.ONLY_MEANS)]))
@@ -67,9 +67,9 @@ def _judged(report, claim: Claim) -> dict[str, str]:
     found, figures = (not reason and claim.runs(report, rows)) or (None, "")
     if found and (found != NOT_TESTED or verdict == NOT_TESTED):  # what runs leave open stays with the publication
         said = report.say(found) if found == NOT_TESTED else report.say("{verdict} on this machine", verdict=report.say(found))
-        device = rows["device"].iloc[0] + cells.mark(report, rows)
+        device = rows["device"].iloc[0] + cells.mark(rows)
         sentence = report.say("{device}, n = {n}: {figures}", device=device, n=cells.counts(rows), figures=figures)
-    return {report.say(N_("Verdict", "column")): said, report.say("What carries it"): sentence}
+    return {report.say(N_("Verdict", "column")): said, report.say(N_("Evidence", "column")): sentence}
 
 
 def _unlike(report, claim: Claim) -> str:
@@ -168,8 +168,8 @@ def _is_stable(report, rows: pd.DataFrame):
 
 def _equal(report):
     return CONTRADICTED, report.say(
-        "Its listings differ in the prompt (none, a face, none taken), the latent (one for all, a new one each time), the reading of VRAM "
-        "(torch’s peak, GPUtil) and the unit of RAM (1024², 1024³).")
+        "The listings differ in the prompt (empty, a face, no such input), the latent (one for all, a new one each time), the reading of "
+        "VRAM (torch’s peak, GPUtil) and the unit of RAM (1024², 1024³).")
 
 
 def _gan_is_fastest(report):
@@ -178,8 +178,8 @@ def _gan_is_fastest(report):
                     for entry in (STYLEGAN2_ADA, VAE_ROUND_TRIP, STABLE_DIFFUSION))
     own_tflop, vae_tflop, tflop = (report.significant(work, 2) for work in (own, *others))
     return SUPPORTED if time_s < other_s and own < min(others) else CONTRADICTED, report.say(
-        "Published: {time_s} s, read without waiting, against {other_s} s. An image takes it {own_tflop} TFLOP, the VAE alone {vae_tflop}, "
-        "{diffusion} {tflop}.", time_s=report.rounded(time_s, 2), other_s=report.rounded(other_s, 2), own_tflop=own_tflop,
+        "Published: {time_s} s, read without waiting for the GPU, against {other_s} s. An image takes it {own_tflop} TFLOP, the VAE alone "
+        "{vae_tflop}, {diffusion} {tflop}.", time_s=report.rounded(time_s, 2), other_s=report.rounded(other_s, 2), own_tflop=own_tflop,
         vae_tflop=vae_tflop, diffusion=report.text(STABLE_DIFFUSION.label), tflop=tflop)
 
 
@@ -197,8 +197,8 @@ def _gan_is_small(report):
 def _diffusion_is_large(report):
     vram = STABLE_DIFFUSION.published.averages["vram_peak_bytes"]
     return SUPPORTED if vram > WEAK_BYTES else CONTRADICTED, report.say(
-        "Published: {mb} MB of VRAM. Its weights are {weights_mb} MB in half precision, which may fit.", mb=report.rounded(vram / MB, 0),
-        weights_mb=report.rounded(HALF * PIPELINE / MB, 0))
+        "Published: {mb} MB of VRAM. But its weights take only {weights_mb} MB in half precision, so it may fit after all.",
+        mb=report.rounded(vram / MB, 0), weights_mb=report.rounded(HALF * PIPELINE / MB, 0))
 
 
 def _vae_is_quick(report):
@@ -212,7 +212,7 @@ def _vae_is_quick(report):
 
 def _vae_is_small(report):
     return NOT_TESTED, report.say(
-        "The published VRAM cannot be what it says. The weights are {vae_mb} of the pipeline’s {mb} MB.",
+        "The published VRAM cannot be what it says. The weights take {vae_mb} MB of the pipeline’s {mb} MB.",
         vae_mb=report.rounded(HALF * PARAMETERS["vae"] / MB, 0), mb=report.rounded(HALF * PIPELINE / MB, 0))
 
 
@@ -250,23 +250,33 @@ def _hard_to_tell_from_photographs(report):
         f"{survey.figures(report, STYLEGAN2_ADA.slug, apart)}."
 
 
-PEOPLE = N_("People are to judge that: “genlib survey”.")  # five pictures and a formula cannot
-STEADY = N_("{model} takes equally long each time")
+def _of_high_quality(report):
+    """What people gave its pictures; no limit is published from which on quality is high."""
+    quality = report.answers.groupby("truth")["quality"].mean()
+    if not {STABLE_DIFFUSION.slug, survey.PHOTOGRAPH} <= set(quality.index):
+        return NOT_TESTED, report.say(PEOPLE)
+    made, real = (report.rounded(quality[truth], 1) for truth in (STABLE_DIFFUSION.slug, survey.PHOTOGRAPH))
+    return NOT_TESTED, report.say("People gave them {made} of 5 on average, and the photographs {real}; what is high is not published.",
+                                  made=made, real=real)
+
+
+PEOPLE = N_("Only people can judge this: see “genlib survey”.")  # five pictures and a formula cannot
+STEADY = N_("The time of {model} is stable")
 CLAIMS = [
     Claim(N_("All three models were compared under equal conditions"), METHOD, _equal),
     Claim(N_("{gan} is the fastest"), CONCLUSIONS, _gan_is_fastest, (STYLEGAN2_ADA, STABLE_DIFFUSION, VAE_ROUND_TRIP), _is_fastest),
-    Claim(N_("{gan} serves real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
+    Claim(N_("{gan} is fast enough for real time"), CONCLUSIONS, _gan_in_real_time, (STYLEGAN2_ADA,), _in_real_time),
     Claim(N_("{gan} suits weak machines"), CONCLUSIONS, _gan_is_small, (STYLEGAN2_ADA,), _for_weak_machines(suits=True), about="memory"),
     Claim(N_("Faces by {gan} are hard to tell from photographs"), CONCLUSIONS, _hard_to_tell_from_photographs),
     Claim(N_("{diffusion} draws images of high quality"), COMPARISON, _of_high_quality),
-    Claim(N_("{diffusion} lets a text control the image"), CONCLUSIONS, _untested(
-        N_("Its published images have no prompt; whether one is followed is not measured here."))),
+    Claim(N_("A text controls the images of {diffusion}"), CONCLUSIONS, _untested(
+        N_("The published images were made without a prompt; whether images follow one is not measured."))),
     Claim(N_("{diffusion} draws faces without a prompt"), METHOD, _untested(
-        N_("An empty prompt asks for no face, and one latent gives one picture: see that of notebook 1 with published weights."))),
+        N_("An empty prompt asks for no face, and one latent gives one picture: look at it in notebook 1 with published weights."))),
     Claim(N_("{diffusion} is not for weak machines"), COMPARISON, _diffusion_is_large, (STABLE_DIFFUSION,),
           _for_weak_machines(suits=False), about="memory"),
-    Claim(N_("The VAE is light: in time"), CONCLUSIONS, _vae_is_quick, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _is_fastest),
-    Claim(N_("The VAE is light: in memory"), CONCLUSIONS, _vae_is_small, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _less_vram,
+    Claim(N_("The VAE is light in time"), CONCLUSIONS, _vae_is_quick, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _is_fastest),
+    Claim(N_("The VAE is light in memory"), CONCLUSIONS, _vae_is_small, (VAE_ROUND_TRIP, STABLE_DIFFUSION), _less_vram,
           about="memory"),
     Claim(N_("The VAE’s images are less detailed"), COMPARISON, _untested(N_("The publication measures no quality.")), (VAE_ROUND_TRIP,),
           _loses_detail, about="pictures"),

@@ -75,7 +75,7 @@ def audit(report) -> tuple[pd.DataFrame, str]:
         used += here.used
         rows.append({
             report.say("Published figure"): report.say(suspect.figure, **_labels(report, suspect.model))
-            + (cells.mark(report, pd.concat(here.used)) if here.used else ""),
+            + (cells.mark(pd.concat(here.used)) if here.used else ""),
             report.say("How it was read"): report.say(suspect.read), report.say(N_("Verdict", "column")): verdict,
             report.say(N_("Decided by", "column")): by, report.say("What shows it"): " ".join(sentences)})
     rows_of_note = pd.concat(used) if used else report.rows if len(report.rows) else report.summary

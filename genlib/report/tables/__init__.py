@@ -33,9 +33,9 @@ def key(experiment: str) -> str:
 
 TABLES = [
     Kind("results", N_("Comparison of the results"), comparison.results, file="table1"),
-    Kind("common_precision", N_("Comparison in one precision"), common.common_precision),
+    Kind("common_precision", common.TITLE, common.common_precision),
     Kind("beside_thesis", N_("These runs beside the published figures"), comparison.beside_thesis),
-    Kind("sessions", N_("Sessions: the spread within and between them"), sessions.sessions),
+    Kind("sessions", N_("Spread of the time within and between sessions"), sessions.sessions),
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),

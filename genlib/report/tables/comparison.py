@@ -9,6 +9,7 @@ from genlib.locale.numbers import MISSING, grouped, is_missing
 from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
 from genlib.report import cells, choice, notes
 from genlib.report.tables import sessions
+from genlib.report.tables.common import in_one_precision, line, nothing
 
 COUNTS = (10**3, 10**6, 10**9)  # of images
 PRECISE = 0.01  # half the 95 % interval over the mean: up to here, three digits of a cost mean something
@@ -22,22 +23,9 @@ def results(report) -> tuple[pd.DataFrame, str]:
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
     rows = [line(report, cells.name(report, slug, in_table1=True), report.rows.loc[slug] if slug in report.rows.index else None)
             for slug in dict.fromkeys([*entries, *report.rows.index])]
-    note = [notes.note(report, report.rows), sessions.of_one_session(report), *sessions.set_aside(report), *_names_of_rows(report),
+    note = [notes.note(report, report.rows), in_one_precision(report), sessions.of_one_session(report), *_names_of_rows(report),
             *choice.several_places(report, report.rows)]
     return pd.DataFrame(rows), " ".join(filter(None, note))
-
-
-def line(report, name: str, row: pd.Series | None) -> dict[str, str]:
-    """A line of Table 1: a name, and its readings' means with their deviations; dashes without a row."""
-    texts = {reading: MISSING if row is None else cells.mean(report, row, reading) for reading in TABLE1}
-    if row is not None and not row["n"]:
-        texts["time_s"] = cells.failure(report, row["run"])
-    return {report.say(cells.MODEL): name} | {report.say(READINGS[reading].heading): text for reading, text in texts.items()}
-
-
-def nothing(report) -> tuple[pd.DataFrame, str]:
-    """A table that no run fills."""
-    return pd.DataFrame(), report.say("There is no run that this table takes.")
 
 
 def _names_of_rows(report) -> list[str]:

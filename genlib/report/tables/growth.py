@@ -84,7 +84,7 @@ def growth(report) -> tuple[pd.DataFrame, str]:
     for entry, loop, found in loops(report.summary):
         line, failed = line_through(found), found[found["time_s"].isna()]["run"]
         out = sum(any(i.out_of_memory for i in run.iterations) for run in failed)
-        name, counted = report.text(entry.label) + cells.mark(report, found), unit(report, loop, found)
+        name, counted = report.text(entry.label) + cells.mark(found), unit(report, loop, found)
         rows.append({
             report.say(cells.MODEL): name, report.say(N_("Unit", "column")): counted,
             report.say("Fixed time (s)"): _with_error(report, line.fixed_s, line.fixed_error),
@@ -140,7 +140,7 @@ def precisions(report) -> tuple[pd.DataFrame, str]:
 def _precision(report, run: pd.Series, own: pd.Series) -> dict[str, str]:
     (time_head, time), *memories = [(cells.short_head(report, name), cells.mean(report, run, name)) for name in TABLE1]
     psnr = MISSING if run["run"] is own["run"] else cells.figure(report, run.get("quality.psnr_db"), QUALITIES["psnr_db"])
-    name = report.text(find(run["experiment"]).label) + cells.mark(report, run.to_frame().T)
+    name = report.text(find(run["experiment"]).label) + cells.mark(run.to_frame().T)
     return {report.say(cells.MODEL): name, report.say(N_("Precision", "column")): run["dtype"],
             "n": cells.iterations(run), time_head: time if run["n"] else cells.failure(report, run["run"]),
             report.say(cells.RATIO): report.significant(run["time_s"] / own["time_s"], 2),

@@ -20,7 +20,7 @@ def iterations(report, experiment: str) -> tuple[pd.DataFrame, str]:
         of_session = {report.say(N_("Session", "column")): str(session)} if several else {}
         lines += [of_session | {number: name} | _cells(report, row, iteration, names) for name, iteration in named.items()]
     if row["n"]:
-        mean = report.say(N_("mean", "row")) + cells.mark(report, report.rows.loc[[experiment]])
+        mean = report.say(N_("mean", "row")) + cells.mark(report.rows.loc[[experiment]])
         lines.append({number: mean} | _summary(report, row, names, ""))
     if row["n"] > 1:
         lines.append({number: report.say("standard deviation")} | _summary(report, row, names, "_sd"))

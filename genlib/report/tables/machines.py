@@ -8,7 +8,7 @@ from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import MB, MEGABYTES, ONCE, READINGS
-from genlib.report import cells, choice, notes
+from genlib.report import cells, choice, conditions, notes
 from genlib.report.summary import settings_but
 
 REFERENCE = N_("reference", "machine")
@@ -65,7 +65,13 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     there = places(report)
     if len({place.name for place in there}) < 2:
         return pd.DataFrame(), report.say("There are runs of one machine only.")
-    rows = [_row(report, slug, name, run, found) for slug, found in by_model(there) for name, run in found]
+    rows, software = [], {}
+    for slug, found in by_model(there):
+        for name, run in found:
+            said = "; ".join(conditions.differences(report, run, found[0][1], conditions.OF_A_MACHINE))
+            rows.append(_row(report, slug, name, run.to_frame().T.assign(unlike=said).iloc[0], found))
+            software.setdefault(said, {})[name] = None
+    unlike = "; ".join(f"{', '.join(names)} ({said})" for said, names in software.items() if said)
     used = pd.concat([place.rows for place in there])
     profile = cells.profile(report, used["profile"].iloc[0])
     sentences = [
@@ -74,7 +80,8 @@ def machines(report) -> tuple[pd.DataFrame, str]:
                    "than there."),
         report.say("“Reference” marks runs of others, which are there to compare with.") if used["reference"].any() else "",
         report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes."),
-        *notes.of_loaded_before(report, used),
+        report.say("{mark} With other software than the model’s first row: {machines}.", mark=cells.UNLIKE, machines=unlike) if unlike
+        else "", notes.of_resumed(report, used), notes.set_aside(report, used), *notes.of_loaded_before(report, used),
         *(report.say(cells.WEIGHTS[weights][1]) for weights in dict.fromkeys(used["weights"]))]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, sentences))
 
@@ -86,7 +93,7 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
     ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
     energy = cells.head(report, READINGS["energy_j"])
-    return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name,
+    return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name + cells.mark(run.to_frame().T),
             report.say(N_("Weights", "column")): report.say(cells.WEIGHTS[run["weights"]][0]),
             report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": cells.iterations(run),
             cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),

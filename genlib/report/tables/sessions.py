@@ -1,7 +1,7 @@
 """The sessions of each model: their mean, how much it varies within and between them, other environments."""
 import pandas as pd
 
-from genlib import escape, experiments
+from genlib import experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import KEY
@@ -17,11 +17,11 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
     if not any(len(others) or row["sessions"] > 1 for row, others in shown):
         return pd.DataFrame(), of_one_session(report)
     lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
-    note = [report.say("The mean is that over the sessions’ means, its interval Student’s over them (of one session over its iterations); "
-                       "between the sessions is a random-effects estimate by the method of moments (DerSimonian and Laird)."),
-            report.say("A row of another environment is not pooled with the row above it.") if any(len(o) for _, o in shown) else "",
-            of_one_session(report) if (report.rows["sessions"] == 1).any() else "", *set_aside(report),
-            notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
+    note = [report.say("The mean and its Student interval are over the sessions’ means (of one session, over its iterations); the spread "
+                       "between sessions is estimated by the method of moments in a random-effects model (DerSimonian and Laird)."),
+            report.say("Rows with differences in the last column are not averaged with the first row of their model.")
+            if any(len(others) for _, others in shown) else "",
+            of_one_session(report), notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 
@@ -38,7 +38,7 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
     others = "; ".join(conditions.of_one_key(report, row, first)) if row is not first else ""
     return {report.say(cells.MODEL): name, "n": cells.iterations(row), **seconds,
             report.say("95 % interval of the mean (s)"): cells.interval(report, row),
-            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Environment", "column")): others or MISSING}
+            report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Differs in", "column")): others or MISSING}
 
 
 def of_one_session(report) -> str:
@@ -48,11 +48,3 @@ def of_one_session(report) -> str:
         return report.say("All rows are of one session: whether another day gives the same, they cannot tell.")
     return report.say("Of one session: {models}; whether another day gives the same, it cannot tell.",
                       models=", ".join(alone)) if alone else ""
-
-
-def set_aside(report) -> list[str]:
-    """The sentence that names the runs that were set aside, with the reason for each; none without any."""
-    said = [report.say("{run} ({why})", run=", ".join(filter(None, [
-        report.text(experiments.find(run.experiment).label), cells.variant(report, run), (run.started or "")[:19].replace("T", " ")])),
-        why=run.set_aside) for run in report.set_aside]
-    return [report.say("Set aside, and in no figure: {runs}.", runs=escape.plain("; ".join(said)))] if said else []

@@ -13,8 +13,8 @@ TAKEN, QUALITY = N_("Taken for a photograph (%)"), N_("Quality (1 to 5)")
 TOLD_APART, HARD, OPEN = N_("told apart", "verdict"), N_("hard to tell", "verdict"), N_("open", "verdict")
 SAID = {
     TOLD_APART: N_("{model}: people tell the pictures from photographs. {figures}."),
-    HARD: N_("{model}: the pictures are hard to tell from photographs: they are taken for photographs at most {margin} percentage points "
-             "less often. {figures}."),
+    HARD: N_("{model}: the pictures are hard to tell from photographs (taken for photographs at most {margin} percentage points less "
+             "often). {figures}."),
     OPEN: N_("{model}: whether people tell the pictures from photographs stays open; ask more people, with more pictures. {figures}.")}
 
 
@@ -54,7 +54,7 @@ def _note(report) -> str:
     kappa, judges, pictures = people.agreement(answers)
     alike = report.say("Agreement: Fleiss’ κ = {kappa} of {judges} people over {pictures} pictures (1: they always agree; 0: as by "
                        "chance).", kappa=report.rounded(kappa, 2), judges=judges, pictures=pictures) if not is_missing(kappa) else \
-        report.say("Agreement is not known: that takes two people who judged the same pictures, and who did not always say the same.")
+        report.say("Agreement is not known: it takes two people who judged the same pictures and did not always give the same answer.")
     return " ".join([
         report.count("{n} person judged pictures, one at a time: a photograph or made; quality from 1 (very bad) to 5 (very good), as "
                      "mean ± standard deviation.",
