@@ -64,7 +64,7 @@ def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
         run.save()
     table = Report(tmp_path).table("sessions").data
     assert table["Mean time (s)"].tolist() == ["4.00", "3.00", "2.00", "1.00"]
-    assert set(table["Environment"][1:]) == {"weights, parts or switches of the model"}
+    assert set(table["Differs in"][1:]) == {"weights, parts or switches of the model"}
 
 
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1),
@@ -83,14 +83,14 @@ def test_a_row_of_another_environment_or_day_is_marked_and_the_note_says_in_what
     assert table.data["Model"].tolist()[:2] == ["Stable Diffusion", "Variational Autoencoders"]
     assert table.data["Model"].iloc[-1] == "Generative Adversarial Networks†"
     assert ("† Measured under other conditions than most rows of the main table: StyleGAN2-ADA (torch 2.9 instead of 2.11; "
-            "Precision mixed instead of float16; Date 2025-12-30 instead of 2026-01-01).") in table.note
+            "precision mixed instead of float16; date 2025-12-30 instead of 2026-01-01).") in table.note
     assert "than most rows of the main table: StyleGAN2-ADA (torch 2.9" in Report(tmp_path).conclusions()[-1]
 
 
 def test_where_no_more_than_half_of_the_rows_are_alike_the_note_names_the_row_that_others_are_unlike(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     measure(tmp_path, [0.1, 0.1], experiment="stylegan2-ada", environment={"precision": {"allow_tf32": True}, "power_limit_w": 50.0})
-    assert ("† Measured under other conditions than Stable Diffusion in the main table: StyleGAN2-ADA (Power limit 50 instead of unknown; "
+    assert ("† Measured under other conditions than Stable Diffusion in the main table: StyleGAN2-ADA (power limit 50 instead of unknown; "
             "allow_tf32 True instead of unknown).") in Report(tmp_path).table("results").note
 
 
@@ -125,7 +125,7 @@ def test_of_several_machines_a_row_with_other_software_than_the_first_is_marked_
     table = Report(tmp_path, machine="t4,h100").table("machines")
     assert table.data["Machine"].tolist() == ["Tesla T4", "H100*†"]
     assert "† With other software than the model’s first row: H100 (torch 2.9 instead of 2.11)." in table.note
-    assert "Set aside, and in no figure: H100, Stable Diffusion, 2026-03-02 10:00:00 (hot)." in table.note and "* The run" in table.note
+    assert "Set aside and not counted: H100, Stable Diffusion, 2026-03-02 10:00:00 (hot)." in table.note and "* The run" in table.note
 
 
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
@@ -157,8 +157,8 @@ def test_the_runs_of_a_loop_and_of_a_model_without_a_row_that_were_set_aside_are
         runs.set_aside(run.folder, "a <b>film</b>\nran")
     report = Report(tmp_path)
     assert report.table("growth").note.count("Stable Diffusion, 10 steps") == 1
-    assert "Set aside, and in no figure: StyleGAN2-ADA, 2026-01-01 10:00:00 (a <b>film</b> ran)." in report.table("results").note
-    assert ("Set aside, and in no figure: Stable Diffusion, 10 steps, 2026-01-01 10:00:00; StyleGAN2-ADA, 2026-01-01 10:00:00 "
+    assert "Set aside and not counted: StyleGAN2-ADA, 2026-01-01 10:00:00 (a <b>film</b> ran)." in report.table("results").note
+    assert ("Set aside and not counted: Stable Diffusion, 10 steps, 2026-01-01 10:00:00; StyleGAN2-ADA, 2026-01-01 10:00:00 "
             "(a <b>film</b> ran).") in report.doubts()
 
 
