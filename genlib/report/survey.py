@@ -121,18 +121,6 @@ def difference(made: pd.DataFrame, photographs: pd.DataFrame) -> Difference:
     return Difference(float(own.mean()), float(low), float(high))
 
 
-def mean_quality(answers: pd.DataFrame) -> tuple[float, float, float]:
-    """The mean over people of the quality that each gives, with its 95 % interval by Student's t (SciPy's
-    ttest_1samp); NaN for fewer than LEAST people, and for any who agree exactly, whose spread is not known.
-    """
-    from scipy.stats import ttest_1samp
-
-    own = answers.groupby("person")["quality"].mean()
-    if len(own) < LEAST or own.nunique() == 1:
-        return own.mean(), np.nan, np.nan
-    return own.mean(), *map(float, np.clip(ttest_1samp(own, 0).confidence_interval(0.95), 1, 5))
-
-
 def kinds(answers: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The answers by what the pictures truly are: photographs, then each model's."""
     known, found = [PHOTOGRAPH, *(entry.slug for entry in EXPERIMENTS)], dict(list(answers.groupby("truth")))

@@ -16,7 +16,6 @@ from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 from genlib.report.warnings import NOISY
 from genlib.runs import Run
 
-GOOD = 4  # of 5: mean quality from which on people call pictures good
 SAME_DB = 45  # PSNR from which on this project calls two pictures the same
 SUPPORTED, CONTRADICTED, NOT_TESTED = N_("supported", "verdict"), N_("contradicted", "verdict"), N_("not tested", "verdict")
 METHOD, COMPARISON, CONCLUSIONS = N_("method", "section"), N_("comparison", "section"), N_("conclusions", "section")
@@ -46,9 +45,9 @@ def claims(report) -> tuple[pd.DataFrame, str]:
              **_judged(report, claim)} for claim in CLAIMS]
     limits = report.say(
         "A weak machine has {gb} GB of memory for the model; real time means {per_second} images a second; a stable time varies by at most "
-        "{percent} %; a picture is less detailed below a PSNR of {db} dB, and of high quality from {good} of 5 on. A time is shorter if "
-        "Welch’s test says so (p < {p}).", gb=WEAK_BYTES // 1024**3, per_second=round(1 / REAL_TIME_S),
-        percent=report.rounded(100 * NOISY, 0), db=SAME_DB, good=GOOD, p=report.rounded(ALPHA, 2))
+        "{percent} %; a picture is less detailed below a PSNR of {db} dB; a time is shorter if Welch’s test says so (p < {p}).",
+        gb=WEAK_BYTES // 1024**3, per_second=round(1 / REAL_TIME_S), percent=report.rounded(100 * NOISY, 0), db=SAME_DB,
+        p=report.rounded(ALPHA, 2))
     where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
                        "machine.", reproduced=report.reproduced)
     return pd.DataFrame(rows), " ".join(filter(None, [where, limits, notes.note(report, report.rows, notes.ONLY_MEANS)]))
@@ -228,17 +227,6 @@ def _published_stability(entry: Experiment):
 
 def _untested(sentence: str):
     return lambda report: (NOT_TESTED, report.say(sentence))
-
-
-def _of_high_quality(report):
-    answers = survey.kinds(report.answers).get(STABLE_DIFFUSION.slug)
-    if answers is None:
-        return NOT_TESTED, report.say(PEOPLE)
-    mean, low, high = survey.mean_quality(answers)
-    given, ends = report.rounded(mean, 1), span([report.rounded(low, 1), report.rounded(high, 1)])
-    return SUPPORTED if low >= GOOD else CONTRADICTED if high < GOOD else NOT_TESTED, \
-        report.say("People gave them {mean} of 5; of so few no interval is known.", mean=given) if is_missing(low) else \
-        report.say("People gave them {mean} of 5 (95 % interval {ends}).", mean=given, ends=ends)
 
 
 def _hard_to_tell_from_photographs(report):

@@ -1,6 +1,6 @@
 """The claims of the published comparison: a verdict on each, and what carries it."""
 import pytest
-from saved_runs import ANSWERS_HEAD, MB, save_answers, save_run
+from saved_runs import MB, save_answers, save_run
 
 from genlib.locale import languages
 from genlib.report import Report
@@ -100,20 +100,6 @@ def test_the_session_that_knows_what_the_device_held_tells_it_whichever_comes_fi
         save_run(tmp_path, "stylegan2-ada", [1.0, 1.0], readings=dict(vram_device_bytes=held), started=f"2031-01-0{day}T10:00:00+00:00")
     row = Report(tmp_path).table("claims").data.set_index("Claim").loc[GAN_WEAK]
     assert row["Verdict"] == "contradicted on this machine" and "5000 MB" in row["Evidence"]
-
-
-@pytest.mark.parametrize("qualities, verdict, said", [
-    ([5, 5, 4, 5, 5, 5], "supported", "4.8 of 5 (95 % interval 4.4 … 5.0)"), ([1, 2, 1, 2], "contradicted", "1.5 of 5 (95 % interval "),
-    ([3, 5, 4, 5], "not tested", "4.2 of 5 (95 % interval "), ([5, 4], "not tested", "4.5 of 5; of so few"),
-    ([5, 5, 5], "not tested", "5.0 of 5; of so few")])
-def test_people_who_saw_published_weights_carry_that_images_are_of_high_quality(tmp_path, qualities, verdict, said):
-    claims(tmp_path)
-    (tmp_path / "survey").mkdir()
-    for person, quality in zip("abcdef", qualities, strict=False):
-        text = f"{ANSWERS_HEAD}\n{person * 8},1,abcdefgh,stable-diffusion,made,{quality},4\n"
-        (tmp_path / "survey" / f"answers-{person * 8}.csv").write_text(text)
-    row = Report(tmp_path).table("claims").data.set_index("Claim").loc["Stable Diffusion draws images of high quality"]
-    assert row["Verdict"] == verdict and said in row["Evidence"]
 
 
 def test_over_several_sessions_a_steady_time_is_one_of_their_means(tmp_path):
