@@ -131,7 +131,7 @@ def test_of_several_machines_a_row_with_other_software_than_the_first_is_marked_
 def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     report = Report(tmp_path)
-    assert "Of one session: Stable Diffusion; whether another day gives the same, it cannot tell." in report.table("results").note
+    assert "so that whether another day would give the same is not known: Stable Diffusion." in report.table("results").note
     assert report.table("sessions").data.empty and "sessions" not in report.tables
     measure(tmp_path, [1.0, 1.1], "2026-01-02")
     measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")

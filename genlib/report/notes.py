@@ -117,11 +117,11 @@ def ram_above(report, row: pd.Series) -> str:
 def _of_memory(report, rows: pd.DataFrame) -> str:
     shared = dict.fromkeys(_label(report, row) for _, row in rows.iterrows()
                            if any(run.loaded_before is None and not _was_first(run) for run in row["runs"]))
-    ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before), unless a row says "
-                     "otherwise.", models="; ".join(shared)) if shared else \
-        report.say("RAM is what the process holds at the end of an iteration, unless a row says otherwise.")
+    ram = report.say("RAM is what the process holds at the end of an iteration ({models}: with what ran in it before).",
+                     models="; ".join(shared)) if shared else \
+        report.say("RAM is what the process holds at the end of an iteration.")
     vram = report.say("This machine has no GPU, hence no VRAM.") if report.summary["vram_peak_bytes"].isna().all() else \
-        report.say("VRAM is the allocator’s peak, unless a row says otherwise.")
+        report.say("VRAM is the allocator’s peak.")
     return " ".join([report.say("1 MB = 1024² bytes."), ram, *_of_libraries(report, rows), *of_loaded_before(report, rows), vram])
 
 
@@ -145,8 +145,8 @@ def of_loaded_before(report, rows: pd.DataFrame) -> list[str]:
         others = dict.fromkeys(escape.plain(name) for run in row["runs"] for name in run.loaded_before or [])
         if others:
             found.setdefault("; ".join(list(others)[:NAMED]), {})[_label(report, row)] = None
-    return [report.say("{models}: measured in a process that had loaded models before ({others}), whose memory may still count in its "
-                       "RAM.", models="; ".join(models), others=others) for others, models in found.items()]
+    return [report.say("{models}: its process had loaded models before ({others}), whose memory may be part of this RAM.",
+                       models="; ".join(models), others=others) for others, models in found.items()]
 
 
 def _label(report, row: pd.Series) -> str:

@@ -102,8 +102,8 @@ def test_beside_a_row_of_several_sessions_a_single_one_may_lie_as_far_off_and_mo
     save_sessions(tmp_path, "stable-diffusion", [1.0, 1.01, 1.02], [1.1, 1.11, 1.12], [3.0, 3.01, 3.02])
     save_sessions(tmp_path, "stylegan2-ada", [2.5, 2.51, 2.52])
     text = concluded(tmp_path)
-    assert "not known: Stable Diffusion (" in text and re.search(r"takes about \d+ sessions of each", text)
-    assert "Of one session: StyleGAN2-ADA;" in text
+    assert "not known: Stable Diffusion (" in text and re.search(r"take about \d+ sessions of each", text)
+    assert "so that whether another day would give the same is not known: StyleGAN2-ADA." in text
 
 
 def test_a_difference_too_small_to_matter_is_called_so(tmp_path):

@@ -159,6 +159,12 @@ def test_no_text_is_cut_or_covered_and_models_are_told_apart_in_grey(tmp_path, m
     assert len({line.get_marker() for line in legend.get_lines()}) == looks
 
 
+def test_nothing_is_cut_where_there_are_sessions(tmp_path):
+    for day in 1, 2:
+        save_runs(tmp_path, started=f"2021-01-0{day}T00:00:00+00:00", picture=False)
+    assert not troubles(Report(tmp_path, language="uk").figure("iterations"))
+
+
 def troubles(figure):
     """Texts that leave the page or lie upon another; ticks beyond the ends of their axis are not drawn."""
     figure._repr_png_()  # which lays it out

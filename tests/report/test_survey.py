@@ -161,4 +161,4 @@ def test_answers_without_photographs_or_of_one_person_or_by_an_unknown_model_hav
     save_answers(folder, {"my-model": 0.5}, 1)
     table = Report(folder).table("survey")
     assert list(table.data["Pictures"]) == ["my-model"] and list(table.data["Verdict"]) == ["—"]
-    assert "Agreement is not known" in table.note and "1 person said" in table.note and verdicts(Report(folder)) == []
+    assert "Agreement is not known" in table.note and "1 person judged" in table.note and verdicts(Report(folder)) == []

@@ -48,9 +48,10 @@ def claims(report) -> tuple[pd.DataFrame, str]:
         "{percent} %; a picture is less detailed below a PSNR of {db} dB; a time is shorter if Welch’s test says so (p < {p}).",
         gb=WEAK_BYTES // 1024**3, per_second=round(1 / REAL_TIME_S), percent=report.rounded(100 * NOISY, 0), db=SAME_DB,
         p=report.rounded(ALPHA, 2))
-    where = report.say("Claims are told in other words, with the section where they stand {reproduced}. What runs carry holds for their "
-                       "machine.", reproduced=report.reproduced)
-    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, notes.note(report, report.rows, notes.ONLY_MEANS)]))
+    where = report.say("The claims are paraphrased; the section is where each stands {reproduced}. What runs show holds for their machine "
+                       "only.", reproduced=report.reproduced)
+    return pd.DataFrame(rows), " ".join(filter(None, [where, limits, report.say("1 MB = 1024² bytes."),
+                                                      notes.note(report, report.rows, notes.ONLY_MEANS, memory=False)]))
 
 
 def _text(report, claim: Claim) -> str:

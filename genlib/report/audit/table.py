@@ -79,8 +79,9 @@ def audit(report) -> tuple[pd.DataFrame, str]:
             report.say("How it was read"): report.say(suspect.read), report.say(N_("Verdict", "column")): verdict,
             report.say(N_("Decided by", "column")): by, report.say("What shows it"): " ".join(sentences)})
     rows_of_note = pd.concat(used) if used else report.rows if len(report.rows) else report.summary
-    no_card = report.say("The publication names no GPU, and times of GPUs differ: no time is called reproduced.")
-    return pd.DataFrame(rows), f"{notes.given(report)} {no_card} {notes.note(report, rows_of_note, notes.ONLY_MEANS)}"
+    no_card = report.say("The publication names no GPU, and GPUs differ in time, so no time is called reproduced.")
+    return pd.DataFrame(rows), " ".join([notes.given(report), no_card, report.say("1 MB = 1024² bytes."),
+                                         notes.note(report, rows_of_note, notes.ONLY_MEANS, memory=False)])
 
 
 def _judge(report, suspect: Suspect, here: measured.Here) -> tuple[str, str, list[str]]:

@@ -1,4 +1,6 @@
 """Charts of time and memory."""
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
@@ -19,6 +21,7 @@ NUMBER = 0.13  # the height of a number above a bar, as a share of the panel's
 POINT, LARGER, NEAR = 8, 5, 0.06  # the size of a point, what a covered one has more, and how near it is covered, as a share
 TICKS = 25  # the most numbers below an axis
 SESSION, MARGIN = 0.7, 0.05  # the width of a session, whose places are 1 apart; the least of an axis around a mean, as a share
+LETTERS = 75  # of a line below a figure
 SIDE_BY_SIDE = 6  # the most bars of a panel that has panels beside it
 
 
@@ -126,7 +129,8 @@ def _by_session(report) -> Canvas:
         numbers_on(ax.yaxis, report.decimal_sign)
     for ax in panels:
         ax.set_axis_off()
-    figure.supxlabel(report.say("Session, with its iterations in order (no scale begins at 0); the dashed line is the mean"), fontsize=9)
+    said = report.say("Session, with its iterations in order; the dashed line is the mean (no scale begins at 0)")
+    figure.supxlabel(fill(said, LETTERS), fontsize=9)
     figure.supylabel(cells.short_head(report, "time_s"), fontsize=9)
     return figure
 

@@ -45,6 +45,6 @@ def of_one_session(report) -> str:
     """What a single session cannot tell; "" where no row is of one."""
     alone = [report.text(experiments.find(slug).label) for slug, row in report.rows.iterrows() if row["sessions"] == 1]
     if len(alone) == len(report.rows) > 1:
-        return report.say("All rows are of one session: whether another day gives the same, they cannot tell.")
-    return report.say("Of one session: {models}; whether another day gives the same, it cannot tell.",
+        return report.say("Each model was measured in one session, so whether another day would give the same is not known.")
+    return report.say("Measured in one session, so that whether another day would give the same is not known: {models}.",
                       models=", ".join(alone)) if alone else ""

@@ -60,23 +60,18 @@ def _note(report) -> str:
                      "mean ± standard deviation.",
                      "{n} people judged pictures, one at a time: a photograph or made; quality from 1 (very bad) to 5 (very good), as "
                      "mean ± standard deviation.", answers["person"].nunique()),
-        report.say("In brackets: 95 % intervals. Those of shares are Wilson’s and take all answers for independent, so that they are "
-                   "rather too narrow, since answers of one person are alike."),
-        report.say("Differences from photographs are means over people, in percentage points; their intervals are the wider of Student’s "
-                   "over people and Newcombe’s over answers. Fewer than {least} people have none.", least=LEAST),
+        report.say("In brackets: 95 % intervals. Those of shares are Wilson’s; they take all answers for independent and are rather too "
+                   "narrow, since one person’s answers are alike."),
+        report.say("Differences from photographs are means over people, in percentage points; their intervals span Student’s over people "
+                   "and Newcombe’s over answers, and fewer than {least} people have none.", least=LEAST),
         report.say("Hard to tell: the interval lies above −{margin}. Told apart: it lies below 0 and reaches down to −{margin}. Else the "
                    "verdict is open.", margin=report.rounded(100 * MARGIN, 0)),
-        alike, report.say("Half of the answers took up to {seconds} s.", seconds=report.rounded(answers["seconds"].median(), 0)),
-        _limits(report)])
-
-
-def _limits(report) -> str:
-    return report.say("The result holds for these pictures and for people like these: it says nothing of other subjects, sizes of picture "
-                      "or observers.")
+        alike, report.say("The median answer took {seconds} s.", seconds=report.rounded(answers["seconds"].median(), 0)),
+        report.say("The result holds for these pictures and for people like these; it says nothing of other subjects, sizes of picture or "
+                   "observers.")])
 
 
 def verdicts(report) -> list[str]:
-    """A sentence on each kind of made pictures, and what these cannot tell; none without answers."""
-    said = [report.say(SAID[_verdict(apart)], model=label(report, truth), figures=people.figures(report, truth, apart),
+    """A sentence on each kind of made pictures; none without answers."""
+    return [report.say(SAID[_verdict(apart)], model=label(report, truth), figures=people.figures(report, truth, apart),
                        margin=report.rounded(100 * MARGIN, 0)) for truth, apart in people.differences(report.answers).items()]
-    return [*said, _limits(report)] if said else []
