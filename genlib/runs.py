@@ -228,7 +228,7 @@ def set_aside(folder, why: str | None) -> Run:
     """Let the run in a folder count no more, for a reason that reports then state; None takes it back.
 
     What was measured stays as it is. Raises ValueError for a reason without a letter, one too long to be read
-    back, or a folder without a run.
+    back, a folder without a run, or what there is nothing of to take back.
     """
     folder = Path(folder)
     if why is not None and not why.strip():
@@ -236,6 +236,8 @@ def set_aside(folder, why: str | None) -> Run:
     if not (folder / "run.json").is_file():
         raise ValueError(f"{folder} has no run.json: give the folder of one run, as `genlib runs` lists them")
     run = read(folder / "run.json")
+    if run.set_aside is why is None:
+        raise ValueError(f"{folder} is not set aside: it counts already")
     run.set_aside = why and why.strip()
     _as_read_back(run)
     run.save()

@@ -138,6 +138,13 @@ def test_of_one_session_the_note_says_what_it_cannot_tell(tmp_path):
     assert "so that whether another day would give the same is not known: StyleGAN2-ADA." in Report(tmp_path).table("results").note
 
 
+def test_a_session_without_a_date_is_called_unknown_where_it_lies_far_from_the_others(tmp_path):
+    for times, day in ([1.0, 1.1], "2026-01-02"), ([2.0, 2.1], "no date"):
+        measure(tmp_path, times, day)
+    said = "Stable Diffusion (unknown: 2.05 s, median of the sessions 1.55 s; 2026-01-02"
+    assert any(said in doubt for doubt in Report(tmp_path).doubts())
+
+
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     bad = measure(tmp_path, [9.0, 9.1], "2026-01-02")
@@ -162,12 +169,16 @@ def test_the_runs_of_a_loop_and_of_a_model_without_a_row_that_were_set_aside_are
             "(a <b>film</b> ran).") in report.doubts()
 
 
-def test_a_copy_in_an_archive_of_what_was_set_aside_does_not_come_back(tmp_path):
+def test_a_copy_in_an_archive_of_what_was_set_aside_does_not_come_back_and_is_named_once(tmp_path):
     bad = measure(tmp_path / "results", [9.0, 9.1])
     measure(tmp_path / "results", [1.0, 1.1], "2026-01-02")
     pack(tmp_path / "results").rename(tmp_path / "results" / "before.zip")
     runs.set_aside(bad.folder, "a film ran")
     assert row(Report(tmp_path / "results"))["time_s"] == pytest.approx(1.05)
+    pack(tmp_path / "results").rename(tmp_path / "results" / "after.zip")
+    assert Report(tmp_path / "results").table("results").note.count("a film ran") == 1
+    runs.set_aside(bad.folder, None)
+    assert "Set aside" not in Report(tmp_path / "results").table("results").note
 
 
 def test_if_all_runs_are_set_aside_the_report_says_so(tmp_path):

@@ -46,7 +46,7 @@ def _set_aside(options, chosen: Path) -> int:
 def _list(folder: Path) -> int:
     from genlib.archives import run_files
     from genlib.report import Report
-    from genlib.report.warnings import of_run
+    from genlib.report.warnings import of_run, of_sessions
 
     records = sorted(record.path for record in run_files(folder))
     if not records:
@@ -57,7 +57,7 @@ def _list(folder: Path) -> int:
             report = Report(folder)
         except ValueError:  # there is no run that a report can be made of, and so none to doubt
             report = None
-    broken, places = 0, _places(report)
+    broken, places, newest = 0, _places(report), {runs[-1].folder.resolve(): runs for runs in report.sessions["runs"]} if report else {}
     for path in records:
         try:
             found = read(path)
@@ -66,6 +66,7 @@ def _list(folder: Path) -> int:
             broken += 1
         else:
             doubts = of_run(report, found) if report and found.method == "genlib" and found.set_aside is None else []
+            doubts += of_sessions(report, newest.get(path.parent.resolve(), []))
             faults = _faults(found)
             lines = [" · ".join(filter(None, [_described(found), places.get(path.resolve())])), f"  {short(path.parent)}",
                      *(f"  doubtful: {doubt}" for doubt in doubts), *(f"  BROKEN: {fault}" for fault in faults)]

@@ -60,9 +60,12 @@ class Report:
         _number_after(self._first_number, 0)  # refused at once
         self._folders = [results] if isinstance(results, (str, PathLike)) else list(results)
         found = runs.finished(*self._folders, reference=reference)
-        self.sessions = _without_hidden_letters(summarize(runs.counted(found)))
+        counted = runs.counted(found)
+        self.sessions = _without_hidden_letters(summarize(counted))
         self.everything = self.sessions[self.sessions["newest"]].reset_index(drop=True)
-        self.set_aside = [run for run in found if run.set_aside is not None]
+        aside = {(run.key, run.started): run for run in found if run.set_aside is not None}  # each once, of several copies
+        there = {(run.key, run.started) for run in counted}
+        self.set_aside = [run for one, run in aside.items() if one not in there]
         if self.set_aside and self.everything.empty:
             raise ValueError(f"all finished runs in what was given ({len(self.set_aside)}) are set aside: measure again, or take one back "
                              "with `genlib runs`")

@@ -82,10 +82,11 @@ def of_run(report, run: Run) -> list[Doubt]:
 
 def of_sessions(report, runs: list[Run]) -> list[Doubt]:
     """Sessions whose mean time is more than a tenth off the median of all: of a few no test finds one."""
-    means = {_started(run) or report.say(N_("unknown", "fact")): readings(run.good, "time_s").mean() for run in runs if run.good}
-    median = np.median([*means.values()]) if means else np.nan
+    means = [(_started(run) if run.start.year >= 1970 else report.say(N_("unknown", "fact")), readings(run.good, "time_s").mean())
+             for run in runs if run.good]
+    median = np.median([mean for _, mean in means]) if means else np.nan
     far = [report.say("{session}: {time} s, median of the sessions {median} s", session=session, time=report.significant(mean, 3),
-                      median=report.significant(median, 3)) for session, mean in means.items() if abs(mean - median) > OUTLIER * median]
+                      median=report.significant(median, 3)) for session, mean in means if abs(mean - median) > OUTLIER * median]
     return [Doubt(report.say("The mean time of a session lies far from the others"), "; ".join(far),
                   report.say("Look for what was different in it, and measure another session."))] if far else []
 

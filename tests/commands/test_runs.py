@@ -76,6 +76,8 @@ def test_a_run_is_set_aside_with_a_reason_and_taken_back(folder, capsys):
     assert json.loads(record.read_text()) == before | {"set_aside": "a film ran"}, "nothing that was measured is lost"
     assert main(["runs", str(folder), "--take-back", str(record.parent)]) == 0
     assert json.loads(record.read_text()) == before
+    assert main(["runs", str(folder), "--take-back", str(record.parent)]) == 1
+    assert "is not set aside: it counts already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options, said", [
@@ -87,9 +89,10 @@ def test_setting_aside_what_is_no_run_or_without_a_reason_is_refused(folder, cap
     assert main(["runs", str(folder), *options]) == 1 and said in capsys.readouterr().err
 
 
-def test_sessions_are_counted_and_older_environments_named(folder, capsys):
-    for _ in range(2):
-        save_run(folder, "stylegan2-ada", [0.1] * 5, machine=Machine("tesla-t4", packages={"torch": "3.0"}))
+def test_sessions_are_counted_older_environments_named_and_a_session_far_from_the_others_is_doubtful(folder, capsys):
+    for time in 0.1, 0.2:
+        save_run(folder, "stylegan2-ada", [time] * 5, machine=Machine("tesla-t4", packages={"torch": "3.0"}))
     assert main(["runs", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "· session 1 of 2\n" in out and "· session 2 of 2\n" in out and out.count("· of an older environment\n") == 1
+    assert out.count("doubtful: The mean time of a session lies far from the others: ") == 1
