@@ -30,7 +30,6 @@ class Loop:
 class Published:
     """The figures that the thesis published, in SI units. MB are 1024² bytes."""
     averages: Mapping[str, float]  # of its Table 1, by reading
-    model: str | None = None  # the model that they are of, where a user can choose another
     read_otherwise: frozenset[str] = frozenset()  # readings taken another way than ours: no ratio is formed of them
     times_s: tuple[float, ...] = ()  # of each iteration, as printed
     steps_per_s: tuple[float, float] | None = None  # the slowest and the fastest of its progress bars
@@ -61,6 +60,7 @@ class Experiment:
     loops: tuple[Loop, ...] = ()
     loops_from: tuple[str, ...] = ("",)  # the variant from which the loops set out, and in earlier records did
     published: Published | None = None
+    model: str = ""  # that the publication is about, where a user can choose another
     parts: Callable[[int], Mapping[str, float]] | None = None  # calls of each network for an image, by denoising steps
     papers: tuple[str, ...] = ()  # that describe it, by their keys in genlib/report/chapter/sources.py
     # Whole images that its notebook draws, by its parameters, with `device.precisions` for PRECISIONS_TRIED.
@@ -70,6 +70,10 @@ class Experiment:
     def name_in_table1(self) -> str:
         """The name by which Table 1 shows it."""
         return self.thesis_label or self.label
+
+    def is_other_model(self, row: Mapping) -> bool:
+        """Whether a row of runs is of another model than the published one, for which a demo's stands."""
+        return bool(self.model) and row["model"] not in ("", self.model) and row["weights"] != "demo"
 
 
 def _diffusion(steps: int) -> dict[str, float]:
@@ -99,10 +103,10 @@ STABLE_DIFFUSION = Experiment(
     variants={"face-prompt": N_("with a prompt"), "guidance-1": N_("without guidance")},
     loops=(Loop("steps", N_("steps", "unit of a line")), Loop("batch_size", N_("images in a batch"))),
     published=Published(
-        dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB), model="Stable Diffusion v1-4",
-        times_s=(7.79, 7.83, 7.94, 8.06, 8.05), steps_per_s=(6.5, 6.9), vram_bytes=round(5619.66 * MB),
-        ram_bytes=round(4278.79 * MB)),  # so printed, though its table says 4271
-    parts=_diffusion, papers=("rombach2022", "radford2021", "ho2022", "liu2022"), images=_images_of_stable_diffusion)
+        dict(time_s=7.93, vram_peak_bytes=5619 * MB, ram_bytes=4271 * MB), times_s=(7.79, 7.83, 7.94, 8.06, 8.05), steps_per_s=(6.5, 6.9),
+        vram_bytes=round(5619.66 * MB), ram_bytes=round(4278.79 * MB)),  # so printed, though its table says 4271
+    model="Stable Diffusion v1-4", parts=_diffusion, papers=("rombach2022", "radford2021", "ho2022", "liu2022"),
+    images=_images_of_stable_diffusion)
 
 VAE_AS_IN_THESIS = Experiment(
     "vae-as-in-thesis", label=N_("VAE (+SD)"), family=N_("variational autoencoder"),
@@ -112,7 +116,7 @@ VAE_AS_IN_THESIS = Experiment(
         dict(time_s=7.96, vram_peak_bytes=1136 * MB, ram_bytes=3917 * MB),
         read_otherwise=frozenset({"vram_peak_bytes"}),  # GPUtil: the whole device, read once after the iteration
         times_s=(7.86, 7.88, 8.07, 8.09, 7.94), steps_per_s=(6.58, 6.91)),
-    parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
+    model=STABLE_DIFFUSION.model, parts=lambda steps: _diffusion(steps) | {"encoder": 1, "decoder": 2},
     papers=("kingma2014", "rombach2022", "radford2021", "ho2022", "liu2022", "wang2004"),
     images=lambda p: 2 * p["ITERATIONS"] + 2 + 4 * p["PRECISIONS_TRIED"].count("float32"))
 
@@ -122,7 +126,8 @@ VAE_ROUND_TRIP = Experiment(
     pictured_variant="faces", loops_from=("", "photograph"),
     variants={"photograph": N_("of a photograph"), "faces": N_("of faces")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
-    parts=lambda steps: {"encoder": 1, "decoder": 1}, papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
+    model=f"VAE of {STABLE_DIFFUSION.model}", parts=lambda steps: {"encoder": 1, "decoder": 1},
+    papers=("kingma2014", "rombach2022", "wang2004"), images=_round_trips)
 
 STYLEGAN2_ADA = Experiment(
     "stylegan2-ada", label=N_("StyleGAN2-ADA", "model"), family=N_("generative adversarial network"),
@@ -133,7 +138,8 @@ STYLEGAN2_ADA = Experiment(
     published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB),  # averages only
                         read_otherwise=frozenset({"time_s", "ram_bytes"}),  # until the call returns; in another unit
                         ram_divided_by=1024**3),
-    parts=lambda steps: {"generator": 1}, papers=("goodfellow2014", "karras2019", "karras2020", "karras2020ada"),
+    model="StyleGAN2-ADA 512 px", parts=lambda steps: {"generator": 1},
+    papers=("goodfellow2014", "karras2019", "karras2020", "karras2020ada"),
     images=_images_of_stylegan2)
 
 EXPERIMENTS = [STABLE_DIFFUSION, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, STYLEGAN2_ADA]  # in the thesis's order

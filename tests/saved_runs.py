@@ -3,6 +3,7 @@ import numpy as np
 from PIL import Image
 
 from genlib import runs
+from genlib.experiments import find
 
 MB = 1024**2
 ANSWERS_HEAD = "person,number,picture,truth,answer,quality,seconds"
@@ -11,7 +12,7 @@ ANSWERS_HEAD = "person,number,picture,truth,answer,quality,seconds"
 def save_run(folder, experiment, times, *, weights="published", vram=1000 * MB, machine="tesla-t4", errors=0, picture=True, ram=500 * MB,
              readings=None, quality=None, sizes=None, dtype="float16", ram_before=None, **changes):
     """A finished run with these times, each iteration with `readings` and with `picture` pictures."""
-    name = changes.pop("model", "Stable Diffusion v1-4")
+    name = changes.pop("model", find(experiment).model or "Stable Diffusion v1-4")
     info = runs.ModelInfo(name, weights, changes.pop("profile", "thesis"), "somewhere", dtype=dtype, bytes=sizes or {},
                           ram_before_bytes=ram_before)
     if isinstance(machine, str):

@@ -139,7 +139,7 @@ def test_the_reference_runs_hold_the_thesiss_published_iterations(entry):
     assert {iteration.vram_peak_bytes for iteration in run.iterations} == {entry.published.vram_bytes}
     assert {iteration.ram_bytes for iteration in run.iterations} == {entry.published.ram_bytes}
     assert (run.experiment, run.machine.slug, run.method, run.settings) == (entry.slug, "thesis", "thesis", dict(steps=STEPS))
-    assert (run.model.name, run.weights, run.profile) == (STABLE_DIFFUSION.published.model, "published", "thesis")
+    assert (run.model.name, run.weights, run.profile) == (entry.model, "published", "thesis")
 
 
 def test_there_is_a_reference_run_of_every_published_iteration_and_of_nothing_else():

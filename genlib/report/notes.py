@@ -86,10 +86,15 @@ def _kind(run: Run) -> tuple:
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
-    """A sentence for each row whose model is not the thesis's."""
-    pairs = [(experiments.find(slug), model) for slug, model in dict.fromkeys(zip(rows["experiment"], rows["model"], strict=True))]
-    return [report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label), model=model)
-            for entry, model in pairs if entry.published and entry.published.model not in (None, "", model)]
+    """A sentence for each row whose model is not the thesis's, but for those of a loop over models."""
+    said = {}
+    for _, row in rows.iterrows():
+        entry = experiments.find(row["experiment"])
+        loops = tuple(variant_of(loop.setting) for loop in entry.loops if loop.renames_model)
+        if entry.is_other_model(row) and not row["variant"].startswith(loops):
+            said[report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label),
+                            model=row["model"])] = None
+    return list(said)
 
 
 def own_ram(row: pd.Series) -> bool:

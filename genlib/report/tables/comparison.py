@@ -65,12 +65,13 @@ def comparable(row: pd.Series, name: str) -> bool:
     It has to be of weights at full size, the same model and number of steps, and read in the same way; RAM of
     a machine with a GPU, since the weights lie in it elsewhere.
     """
-    published = experiments.find(row["experiment"]).published
+    entry = experiments.find(row["experiment"])
+    published = entry.published
     if published is None or name not in published.averages or name in published.read_otherwise:
         return False
     in_ram = name == "ram_bytes" and is_missing(row["vram_peak_bytes"])
     its_steps = is_missing(row["steps"]) or row["steps"] == experiments.STEPS
-    return bool(not in_ram and row["weights"] in ("published", "random") and its_steps and published.model in (None, row["model"]))
+    return bool(not in_ram and row["weights"] in ("published", "random") and its_steps and not entry.is_other_model(row))
 
 
 def readings(report) -> tuple[pd.DataFrame, str]:
