@@ -11,6 +11,7 @@ from saved_runs import save_run
 
 from genlib import checks, runs
 from genlib.__main__ import main
+from genlib.archives import pack
 from genlib.report import Report
 from genlib.report.tables import TABLES
 
@@ -170,17 +171,17 @@ def test_each_row_says_which_folder_or_archive_it_is_from_and_names_no_path(tmp_
 
 
 @pytest.mark.parametrize("language, beside, instead", [
-    ("en", "come from several places: results (StyleGAN2-ADA); theirs (Stable Diffusion).",
-     "Runs of theirs count here instead of runs of results"),
-    ("uk", "з кількох джерел: results (StyleGAN2-ADA); theirs (Stable Diffusion).",
-     "враховано взяті з «theirs», а не з інших джерел (results)")])
-def test_a_report_says_where_another_s_run_counts_instead_of_one_s_own_or_beside_it(tmp_path, language, beside, instead):
+    ("en", "come from several places: results (Stable Diffusion, StyleGAN2-ADA); theirs (Stable Diffusion).",
+     "those of results count and those of theirs.zip do not"),
+    ("uk", "з кількох джерел: results (Stable Diffusion, StyleGAN2-ADA); theirs (Stable Diffusion).", "а не запуски з «theirs.zip»")])
+def test_a_report_says_where_sessions_are_from_and_whose_do_not_count(tmp_path, language, beside, instead):
     save_run(tmp_path / "results", "stable-diffusion", [1.0])
     save_run(tmp_path / "results", "stylegan2-ada", [1.0])
     assert "results" not in "".join(Report(tmp_path / "results").doubts())
-    save_run(tmp_path / "theirs", "stable-diffusion", [9.0])  # which began later
-    doubts = "\n".join(Report([tmp_path / "results", tmp_path / "theirs"], language=language).doubts())
-    assert beside in doubts and instead in doubts
+    save_run(tmp_path / "theirs", "stable-diffusion", [9.0])
+    assert beside in "\n".join(Report([tmp_path / "results", tmp_path / "theirs"], language=language).doubts())
+    archive = pack(tmp_path / "theirs")
+    assert instead in "\n".join(Report([tmp_path / "results", archive], language=language).doubts())
 
 
 def test_what_is_no_date_is_no_date_anywhere(tmp_path):
@@ -263,12 +264,14 @@ def test_a_run_under_a_clock_that_was_set_back_is_the_newest_now_and_when_the_cl
     with monkeypatch.context() as patched, pytest.warns(UserWarning, match="claims to have started in the future"):
         patched.setattr(runs, "datetime", _Clock)
         patched.setattr("genlib.record.datetime", _Clock)
+        patched.setattr("genlib.sessions.datetime", _Clock)
         later = save_run(tmp_path, "stable-diffusion", [2.0])
-        assert [run.iterations[0].time_s for run in runs.read_all(tmp_path)] == [2.0]
+        assert [run.iterations[0].time_s for run in runs.read_all(tmp_path)] == [1.0, 2.0]
     assert later.started > earlier.started and "it was set back" in later.warnings[0]
     os.utime(later.folder / "run.json", (1.6e9, 1.6e9))
-    monkeypatch.setattr(runs, "datetime", type("Later", (_Clock,), {"now": classmethod(lambda cls, tz=None: cls.max.replace(tzinfo=tz))}))
-    assert [run.iterations[0].time_s for run in runs.read_all(tmp_path)] == [2.0]
+    right = type("Later", (_Clock,), {"now": classmethod(lambda cls, tz=None: cls.max.replace(tzinfo=tz))})
+    monkeypatch.setattr("genlib.sessions.datetime", right)
+    assert [run.iterations[0].time_s for run in runs.read_all(tmp_path)] == [1.0, 2.0]
 
 
 def test_a_start_that_was_bogus_moves_no_later_run_into_the_future(tmp_path):
