@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def browser():
     needs(BROWSER)
+    if "CI" not in os.environ:
+        pytest.importorskip("playwright", reason="`make test-all` installs playwright")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

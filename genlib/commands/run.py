@@ -36,7 +36,8 @@ def add(commands):
     parser.add_argument("--sessions", type=at_least_one, metavar="N",
                         help="measure N times over before notebook 4, each time beginning with another notebook; the executed copies "
                              "are kept apart. The same command again goes on with the notebook at which it was stopped (runs that "
-                             "this notebook had finished stay, as sessions more), or else measures N sessions more")
+                             "this notebook had finished stay, as sessions more), or else measures N sessions more (default: one "
+                             "session, whose copies have no number)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and figures (default: %(default)s)")
     return parser
 

@@ -34,7 +34,7 @@ def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     start, end = f"<div class='{NO_FORMULAS}'>", f"<p style='max-width: 50em; font-size: smaller'>{note}</p></div>"
     if frame.empty:
         return f"{start}<p><b>{caption}</b></p>{end}"
-    style = escaped(frame, escape.html).style.hide(axis="index").set_caption(caption)
+    style = escaped(frame, lambda text: escape.html(layout.unbroken(text))).style.hide(axis="index").set_caption(caption)
     style.set_uuid(f"{name}-{crc32(style.data.to_csv().encode()):08x}")
     style.cell_ids = False
     left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
