@@ -17,7 +17,7 @@ MEASURED = {  # runs that carry each claim which runs can carry
 }
 ON_THIS_MACHINE = {FASTEST, REAL_TIME, GAN_WEAK, WEAK, QUICK, SMALL, DETAIL, STEADY, "The time of Stable Diffusion is stable",
                    "The time of VAE (+SD) is stable"}
-BY_PUBLICATION = {FASTEST: "supported", REAL_TIME: "contradicted", GAN_WEAK: "supported", WEAK: "supported", QUICK: "supported",
+BY_PUBLICATION = {FASTEST: "supported", REAL_TIME: "contradicted", GAN_WEAK: "supported", QUICK: "supported",
                   "The time of Stable Diffusion is stable": "supported", "The time of VAE (+SD) is stable": "supported"}
 
 
@@ -91,7 +91,7 @@ def test_without_any_row_of_table_1_the_publication_is_judged_all_the_same(tmp_p
     save_run(tmp_path, "stylegan2-ada", [0.1, 0.1], variant="batch-2", settings=dict(batch_size=2))
     table = Report(tmp_path).table("claims").data.set_index("Claim")
     assert {claim: verdict for claim, verdict in table["Verdict"].items() if claim in BY_PUBLICATION} == BY_PUBLICATION
-    assert table.loc[SMALL, "Verdict"] == "not tested (no such run)"
+    assert table.loc[SMALL, "Verdict"] == table.loc[WEAK, "Verdict"] == "not tested (no such run)", "it may fit in half precision"
 
 
 @pytest.mark.parametrize("order", [1, -1])
