@@ -145,6 +145,18 @@ def test_a_session_without_a_date_is_called_unknown_where_it_lies_far_from_the_o
     assert any(said in doubt for doubt in Report(tmp_path).doubts())
 
 
+def test_of_sessions_on_one_day_the_note_says_what_they_cannot_tell(tmp_path):
+    for hour in 9, 10:
+        measure(tmp_path, [1.0, 1.1], hour=hour)
+    assert "All sessions are of one day, so whether another day would give the same is not known." in Report(tmp_path).table("results").note
+    measure(tmp_path, [0.1, 0.1], experiment="stylegan2-ada")
+    measure(tmp_path, [0.1, 0.1], "2026-01-02", experiment="stylegan2-ada")
+    assert "Measured on one day, so that whether another would give the same is not known: Stable Diffusion." in \
+        Report(tmp_path).table("results").note
+    measure(tmp_path, [1.0, 1.1], "2026-01-02")
+    assert "another" not in Report(tmp_path).table("results").note
+
+
 def test_what_is_set_aside_counts_no_more_and_the_note_says_why(tmp_path):
     measure(tmp_path, [1.0, 1.1])
     bad = measure(tmp_path, [9.0, 9.1], "2026-01-02")

@@ -7,7 +7,7 @@ from genlib.locale import N_
 from genlib.record import MB, ONCE, QUALITIES, READINGS
 from genlib.report import cells, notes, statistics
 from genlib.report.summary import by_session
-from genlib.report.tables.sessions import of_one_session
+from genlib.report.tables.sessions import another_day
 from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 
 LEAST_TIMES, LEAST_DISTANCES = 3, 4  # for a test of spread: of a session, and from the medians of all sessions
@@ -31,7 +31,7 @@ def conclude(report) -> list[str]:
     if runs.empty:
         return [report.say("No run for the table of results succeeded, so there is nothing to conclude.")]
     wholes = [slug for slug in runs.index if find(slug).contains in runs.index]
-    left_out = [report.say("{whole} contains {part}, beside which it is left out here.", whole=_name(report, slug),
+    left_out = [report.say("{whole} contains a whole run of {part} and is left out of these comparisons.", whole=_name(report, slug),
                            part=_name(report, find(slug).contains)) for slug in wholes]
     failed = report.rows[report.rows["n"] == 0]
     if len(failed):
@@ -52,7 +52,7 @@ def _limits(report, runs: pd.DataFrame) -> str:
     sentence = report.say("These conclusions hold for {device}, with n = {n}.", device=runs["device"].iloc[0],
                           n=cells.counts(runs))
     doubt = report.say(cells.WEIGHTS[runs["weights"].iloc[0]][1])
-    return " ".join(filter(None, [sentence, notes.of_unlike(report, runs), of_one_session(report), doubt]))
+    return " ".join(filter(None, [sentence, notes.of_unlike(report, runs), another_day(report), doubt]))
 
 
 def _name(report, slug: str) -> str:

@@ -66,6 +66,11 @@ def sessions(row: pd.Series) -> list[Run]:
     return [run for run in row["runs"] if run.good] or row["runs"]
 
 
+def of_one_date(row: pd.Series) -> bool:
+    """Whether all sessions of a row started on one date."""
+    return len({run.started[:10] for run in sessions(row) if run.start.year >= 1970}) == 1
+
+
 def days(row: pd.Series) -> str:
     """The dates of a row's first and last session; "" if none has one."""
     dates = sorted({run.started[:10] for run in sessions(row) if run.start.year >= 1970})

@@ -333,7 +333,7 @@ def test_figures_that_are_alike_as_shown_are_not_ranked(tmp_path):
 
 def test_a_face_drawn_and_given_back_is_no_model_of_its_own_to_rank(tmp_path):
     text = conclusions_of(tmp_path, stable_diffusion=[8.0, 8.1, 8.2], vae_as_in_thesis=[8.3, 8.4, 8.5], vae_round_trip=[0.1, 0.11, 0.12])
-    said = "VAE (+SD) contains Stable Diffusion, beside which it is left out here."
+    said = "VAE (+SD) contains a whole run of Stable Diffusion and is left out of these comparisons."
     assert "Fastest is VAE alone" in text and said in text and "VAE (+SD)" not in text.replace(said, "")
     assert "VAE (+SD) 0.119" in conclusions_of(tmp_path / "alone", vae_as_in_thesis=[8.3, 8.4, 8.5])
 

@@ -23,7 +23,7 @@ def results(report) -> tuple[pd.DataFrame, str]:
     entries = [entry.slug for entry in experiments.EXPERIMENTS if entry.table == "results"]
     rows = [line(report, cells.name(report, slug, in_table1=True), report.rows.loc[slug] if slug in report.rows.index else None)
             for slug in dict.fromkeys([*entries, *report.rows.index])]
-    note = [notes.note(report, report.rows), in_one_precision(report), sessions.of_one_session(report), *_names_of_rows(report),
+    note = [notes.note(report, report.rows), in_one_precision(report), sessions.another_day(report), *_names_of_rows(report),
             *choice.several_places(report, report.rows)]
     return pd.DataFrame(rows), " ".join(filter(None, note))
 

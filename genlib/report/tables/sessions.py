@@ -15,13 +15,13 @@ def sessions(report) -> tuple[pd.DataFrame, str]:
     """
     shown = [(row, others) for _, row in report.rows.iterrows() if len(others := _elsewhere(report, row)) or row["sessions"]]
     if not any(len(others) or row["sessions"] > 1 for row, others in shown):
-        return pd.DataFrame(), of_one_session(report)
+        return pd.DataFrame(), another_day(report)
     lines = [_line(report, one, row) for row, others in shown for one in [row, *others]]
     note = [report.say("The mean and its Student interval are over the sessions’ means (of one session, over its iterations); the spread "
                        "between sessions is estimated by the method of moments in a random-effects model (DerSimonian and Laird)."),
             report.say("Rows with differences in the last column are not averaged with the first row of their model.")
             if any(len(others) for _, others in shown) else "",
-            of_one_session(report), notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
+            another_day(report), notes.note(report, report.rows, N_("Means of sessions"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(lines)), " ".join(filter(None, note))
 
 
@@ -41,10 +41,15 @@ def _line(report, row: pd.Series, first: pd.Series) -> dict[str, str]:
             report.say(N_("Date", "column")): conditions.days(row) or MISSING, report.say(N_("Differs in", "column")): others or MISSING}
 
 
-def of_one_session(report) -> str:
-    """What a single session cannot tell; "" where no row is of one."""
-    alone = [report.text(experiments.find(slug).label) for slug, row in report.rows.iterrows() if row["sessions"] == 1]
-    if len(alone) == len(report.rows) > 1:
+def another_day(report) -> str:
+    """What a single session cannot tell, nor several of one day; "" where all rows are of several days."""
+    labels = {slug: report.text(experiments.find(slug).label) for slug in report.rows.index}
+    alone = [labels[slug] for slug, row in report.rows.iterrows() if row["sessions"] == 1]
+    if len(alone) == len(labels) > 1:
         return report.say("Each model was measured in one session, so whether another day would give the same is not known.")
-    return report.say("Measured in one session, so that whether another day would give the same is not known: {models}.",
-                      models=", ".join(alone)) if alone else ""
+    one_day = [labels[slug] for slug, row in report.rows.iterrows() if row["sessions"] > 1 and conditions.of_one_date(row)]
+    if len(one_day) == len(labels):
+        return report.say("All sessions are of one day, so whether another day would give the same is not known.")
+    return " ".join([report.say(said, models=", ".join(models)) for said, models in {
+        N_("Measured in one session, so that whether another day would give the same is not known: {models}."): alone,
+        N_("Measured on one day, so that whether another would give the same is not known: {models}."): one_day}.items() if models])

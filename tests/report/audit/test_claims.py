@@ -81,7 +81,8 @@ def test_random_weights_carry_time_and_memory_but_no_picture(tmp_path):
 def test_ram_tells_who_is_for_weak_machines_only_where_there_is_no_gpu(tmp_path):
     none = dict(vram_device_bytes=None, ram_peak_bytes=5000 * MB)
     on_gpu = claims(tmp_path / "gpu", all_runs=dict(readings=none))
-    assert on_gpu.loc[GAN_WEAK, ["Verdict", "Evidence"]].tolist() == ["supported", "Published: 400 MB of VRAM."]
+    assert on_gpu.loc[GAN_WEAK, ["Verdict", "Evidence"]].tolist() == [
+        "supported", "Published: 400 MB of VRAM, a peak that was never reset, so that an image takes no more."]
     table = claims(tmp_path / "cpu", all_runs=dict(readings=none, vram=None, machine="cpu"))
     assert table.loc[GAN_WEAK, "Verdict"] == "contradicted on this machine" and "process held at most 5000 MB" in table.loc[WEAK].iloc[-1]
     assert table.loc[SMALL, "Verdict"] == "not tested"
