@@ -161,6 +161,7 @@ ONCE = {  # what `runs.facts` and `summary.summarize` know of a run beside the m
     "parameters": Reading(N_("Parameters", "reading"), MILLIONS, scale=1e6),
     "weights_bytes": Reading(N_("Weights", "reading"), MEGABYTES, scale=MB),
 }
+SAME_DB = 45  # PSNR from which on this project calls two pictures the same
 QUALITIES = {  # the figures that `Run.quality` may hold
     "psnr_db": Reading(N_("PSNR", "quality"), DB),
     "ssim": Reading(N_("SSIM", "quality")),

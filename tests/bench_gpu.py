@@ -33,12 +33,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # genlib need not be installed
 
-from bench_tuned import PROMPT, SAME_DB, denoise, free, in_turn
+from bench_tuned import PROMPT, denoise, free, in_turn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genlib import device, measure, quality, runs
 from genlib.experiments import STABLE_DIFFUSION
 from genlib.models import images, stable_diffusion, stylegan2, tuned
+from genlib.record import SAME_DB
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("1_stable_diffusion", "2_vae_round_trip", "3_stylegan2_ada")

@@ -1,6 +1,6 @@
 """The tuned profile compared with plain diffusers, in turn, random weights at full size: make bench
 
-Times are medians of the rounds. Two 8-bit pictures from one latent count as the same from a PSNR of 45 dB on;
+Times are medians of the rounds. Two 8-bit pictures from one latent count as the same from SAME_DB of PSNR on;
 between precisions, the PSNR stands beside what the precision alone costs in plain diffusers.
 """
 import argparse
@@ -17,9 +17,9 @@ import torch
 from genlib import device, quality
 from genlib.measure.repeat import measure
 from genlib.models import images, stable_diffusion, vae
+from genlib.record import SAME_DB
 
 PROMPT = "a photo of the face of a smiling woman with red hair"
-SAME_DB = 45
 
 
 def in_turn(calls: dict, rounds: int) -> dict:

@@ -4,8 +4,6 @@ import torch
 
 from genlib.models import images, stable_diffusion
 
-SAME_DB = 45  # PSNR from which two 8-bit pictures count as the same
-
 
 def draw(pipe, prompt="", batch=1, steps=4, **options):
     latents = stable_diffusion.random_latents(pipe, batch_size=batch)

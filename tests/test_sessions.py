@@ -67,6 +67,15 @@ def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
     assert set(table["Differs in"][1:]) == {"weights, parts or switches of the model"}
 
 
+def test_of_two_environments_without_a_date_one_makes_the_row(tmp_path):
+    for started, torch in ("", "2.10"), (None, "2.11"):
+        run = measure(tmp_path, [1.0, 1.0], environment={"packages": {"torch": torch}})
+        run.started = started
+        run.save()
+    report = Report(tmp_path)
+    assert (len(report.sessions), len(report.everything), len(runs.load(tmp_path))) == (2, 1, 2)
+
+
 @pytest.mark.parametrize("change", [dict(os="Linux-6.9"), dict(cpu="another"), dict(python="3.13"), dict(ram_bytes=1),
                                     dict(precision={"cpu_capability": "AVX2"})])
 def test_what_changes_from_one_machine_of_a_service_to_the_next_is_one_environment(tmp_path, change):

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from genlib.record import KEY, SHOWN, Iteration, Machine
+from genlib.record import SHOWN, Iteration, Machine
 from genlib.report.statistics import estimate
 from genlib.runs import Run, facts
-from genlib.sessions import pools, when
+from genlib.sessions import newest, pools, when
 
 ONE_RATE = ["reference", "machine", "profile", "dtype"]  # a profile sets how exact a product is
 
@@ -33,13 +33,13 @@ def summarize(runs: Iterable[Run]) -> pd.DataFrame:
     Energy and work are those of a call: divide by the batch size for an image. Failed iterations are counted,
     not averaged; a reading that some iterations lack is averaged over the others.
     """
-    rows = [_row(pool) for pool in pools(list(runs))]
+    runs = list(runs)
+    rows, in_newest = [_row(pool) for pool in pools(runs)], set(map(id, newest(runs)))
     frame = pd.DataFrame(rows or [_row([Run("", Machine(""))])])
     frame["matmul_flops_per_s"] = frame["matmul_flops_per_s"].astype(float)
     best = frame.groupby(ONE_RATE, dropna=False)["matmul_flops_per_s"].transform("max")
     share = frame["flops_per_s"] / best
-    newest = frame["when"] == frame.groupby(KEY, dropna=False)["when"].transform("max")
-    return frame.assign(machine_share=share.where(share <= 1), newest=newest).iloc[:len(rows)]
+    return frame.assign(machine_share=share.where(share <= 1), newest=[id(run) in in_newest for run in frame["run"]]).iloc[:len(rows)]
 
 
 def _row(pool: list[Run]) -> dict:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from drawing import SAME_DB, draw, face
+from drawing import draw, face
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from genlib import measure, quality
 from genlib.models import forward, stable_diffusion, stylegan2, tuned, weights
 from genlib.models.stylegan2.network import Generator
+from genlib.record import SAME_DB
 from genlib.runs import ModelInfo
 
 

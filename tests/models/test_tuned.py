@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import PNDMScheduler
-from drawing import SAME_DB, draw, face
+from drawing import draw, face
 
 from genlib import device, measure, quality
 from genlib.models import forward, images, stable_diffusion, stylegan2, tuned, vae
+from genlib.record import SAME_DB
 
 
 def attention_takes(monkeypatch, own, cudnn):

@@ -7,7 +7,7 @@ import pandas as pd
 from genlib.experiments import FLOPS, PARAMETERS, STABLE_DIFFUSION, STEPS, STYLEGAN2_ADA, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, Experiment, find
 from genlib.locale import N_
 from genlib.locale.numbers import is_missing, span
-from genlib.record import MB, MEGABYTES, SECONDS
+from genlib.record import MB, MEGABYTES, SAME_DB, SECONDS
 from genlib.report import cells, notes, survey
 from genlib.report.audit.arithmetic import HALF, PIPELINE, diffusion_share, steps_s
 from genlib.report.statistics import ALPHA, is_less
@@ -16,7 +16,6 @@ from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 from genlib.report.warnings import NOISY
 from genlib.runs import Run
 
-SAME_DB = 45  # PSNR from which on this project calls two pictures the same
 SUPPORTED, CONTRADICTED, NOT_TESTED = N_("supported", "verdict"), N_("contradicted", "verdict"), N_("not tested", "verdict")
 METHOD, COMPARISON, CONCLUSIONS = N_("method", "section"), N_("comparison", "section"), N_("conclusions", "section")
 
