@@ -5,9 +5,10 @@
        attention}, beside a second pipeline, and with its parts on the card in turn: which of these is the
        thesis's 5619.66 MB?
     3  plain diffusers compared with the tuned profile, in turn: time, VRAM, whether the picture is the same
-    4  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
-    5  the tests marked gpu, in a process of their own
-    6  from how many images on compiling pays, if any of nine minutes is left
+    4  Stable Diffusion on cards of 4 to 15 GB, imitated on this one: see bench_cards.py
+    5  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
+    6  the tests marked gpu, in a process of their own
+    7  from how many images on compiling pays, if any of nine minutes is left
 
 It needs no network, no Jupyter, and beside torch and numpy only what tests/gpu.txt lists. The report,
 <out>/<machine>/report.md, has all figures beside their targets. If a part fails, it says so there,
@@ -33,6 +34,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # genlib need not be installed
 
+import bench_cards
 from bench_tuned import PROMPT, denoise, free, in_turn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -88,8 +90,8 @@ def of_child(command: list, **options) -> tuple[str, str]:
     Whatever a failed process printed is shown.
     """
     try:
-        done = subprocess.run(command, text=True, capture_output=True, timeout=CHILD_S, env=os.environ | {"PYTHONPATH": str(PROJECT)},
-                              **options)
+        paths = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        done = subprocess.run(command, text=True, capture_output=True, timeout=CHILD_S, env=os.environ | {"PYTHONPATH": paths}, **options)
     except subprocess.TimeoutExpired:
         return "", f"Stopped: after {CHILD_S} s"
     if not done.returncode:
@@ -300,6 +302,7 @@ def main() -> None:
                   "", "## Notebooks", "", *ran]
         parts = {"VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
                  "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
+                 "Cards": partial(bench_cards.cards, results, options.weights, options.steps),
                  "StyleGAN2": partial(faces, options.weights, options.rounds),
                  "Tests on the card": gpu_tests,
                  "Compiling": lambda: compiling(options.weights, options.steps, options.rounds, 60 * MINUTES - time.perf_counter() + start)}
