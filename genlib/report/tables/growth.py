@@ -31,7 +31,7 @@ def conditions(summary: pd.DataFrame, entry: Experiment, loop: Loop) -> pd.DataF
     rows = rows.assign(in_loop=in_loop)[in_loop | rows["variant"].isin(entry.loops_from)]
     without = 1 if loop.setting == "batch_size" else None
     units = pd.Series([as_number(run.settings.get(loop.setting, without)) for run in rows["run"]], rows.index, dtype=float)
-    alike = rows["dtype"] + [settings_but(run, loop.setting) for run in rows["run"]]
+    alike = rows["dtype"] + pd.Series([settings_but(run, loop.setting) for run in rows["run"]], rows.index, dtype=str)
     rows = rows.assign(units=units**2 / 1e6 if loop.is_side else units, alike=alike if loop.renames_model else alike + rows["model"])
     newest = rows.loc[rows["in_loop"], "alike"].tail(1)
     rows = rows[rows["units"].notna() & rows["alike"].isin(newest)]
