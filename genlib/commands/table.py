@@ -2,7 +2,7 @@
 import argparse
 from pathlib import Path
 
-from genlib.commands import a_path, short
+from genlib.commands import a_path, a_table_number, short
 from genlib.commands.choice import add_choice, chosen
 
 
@@ -11,7 +11,8 @@ def add(commands):
     parser = commands.add_parser("table", help="print Table 1 of saved runs and what it says; write every table as files")
     add_choice(parser)
     parser.add_argument("--format", type=_formats, metavar="LIST", help="formats of the files, as in docx,tex (default: all)")
-    parser.add_argument("--number", default="1", help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
+    parser.add_argument("--number", type=a_table_number, default="1",
+                        help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
     parser.add_argument("--out", type=a_path, default=Path("results/tables"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser

@@ -57,7 +57,7 @@ class Report:
                              "use a deadline above 0, prices from 0 up")
         self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
         self._first_number, self._made = str(number).strip(), {}
-        _number_after(self._first_number, 0)  # refused at once
+        number_after(self._first_number, 0)  # refused at once
         self._folders = [results] if isinstance(results, (str, PathLike)) else list(results)
         found = runs.finished(*self._folders, reference=reference)
         counted = runs.counted(found)
@@ -114,7 +114,7 @@ class Report:
         caption = title
         if len(data) and self._first_number:
             places = sum(len(self._cells(earlier)[0]) > 0 for earlier in kinds[:kinds.index(kind)])
-            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=title)
+            caption = self.say("Table {number} – {title}", number=number_after(self._first_number, places), title=title)
         return Table(name, data, title, caption, note, kind.file or name, self.decimal_sign)
 
     def title(self, kind) -> str:
@@ -181,8 +181,11 @@ def _named(kinds: list, name: str, what: str):
     return found[name]
 
 
-def _number_after(first: str, places: int) -> str:
-    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3."""
+def number_after(first: str, places: int) -> str:
+    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3.
+
+    Raises ValueError for a first one that cannot be counted on.
+    """
     counted = re.fullmatch(r"(.*?)(\d+)", first)
     if first and not counted:
         raise ValueError(f"the number of Table 1 is {first!r}: end it in a whole number, as in 1 or 3.1")
