@@ -4,6 +4,7 @@ from pathlib import Path
 
 from genlib.commands import a_path, a_table_number, short
 from genlib.commands.choice import add_choice, chosen
+from genlib.spelling import meant
 
 
 def add(commands):
@@ -39,5 +40,5 @@ def _formats(text: str) -> list[str]:
 
     formats = [part.strip() for part in text.split(",")]
     if wrong := [part for part in formats if part not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"there is no format {wrong[0]!r}: use some of {', '.join(FORMATS)}")
+        raise argparse.ArgumentTypeError(f"there is no format {wrong[0]!r}{meant(wrong[0], FORMATS)}: use some of {', '.join(FORMATS)}")
     return formats

@@ -12,6 +12,7 @@ from genlib.locale import Language, Message
 from genlib.report import choice, conclusions, conditions, survey, warnings
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
+from genlib.spelling import meant
 
 
 class Rows(pd.DataFrame):
@@ -177,7 +178,7 @@ def _without_hidden_letters(rows: pd.DataFrame) -> Rows:
 def _named(kinds: list, name: str, what: str):
     found = {kind.name: kind for kind in kinds}
     if name not in found:
-        raise ValueError(f"there is no {what} {name!r}: use one of {', '.join(found)}")
+        raise ValueError(f"there is no {what} {name!r}{meant(name, found)}: use one of {', '.join(found)}")
     return found[name]
 
 

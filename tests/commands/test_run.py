@@ -34,8 +34,8 @@ def call(capsys, *arguments):
     (["--price-per-hour", "much"], "'much' is no number"),
     (["--iterations", "0"], "'0' is not a whole number of at least 1"),
     (["--steps", "-3"], "is not a whole number of at least 1"),
-    (["--weights", "huge"], "invalid choice: 'huge'"),
-    (["--language", "fr"], "invalid choice: 'fr'"),
+    (["--weights", "huge"], "--weights is 'huge': use one of auto, demo, random, published"),
+    (["--language", "fr"], "--language is 'fr': use one of en, "),
     (["--sessions", "0"], "'0' is not a whole number of at least 1"),
 ])
 def test_a_wrong_option_is_one_sentence_and_a_status(capsys, tmp_path, arguments, complaint):
