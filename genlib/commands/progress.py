@@ -64,8 +64,8 @@ class Progress:
             self._show()
 
     def said(self, text: str) -> None:
-        """A text that the notebook has printed, of which the last line's beginning is shown."""
-        self._show((text.splitlines() or [""])[-1].partition(":")[0].strip())
+        """A text that the notebook has printed; of its last line what stands before a colon is shown."""
+        self._show((text.splitlines() or [""])[-1].rpartition(": ")[0].strip())
 
     def end(self) -> None:
         """The notebook has been executed."""
