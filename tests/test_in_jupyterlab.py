@@ -16,6 +16,7 @@ from genlib import notebook, runs
 from genlib.commands import page
 from genlib.commands.run import notebooks
 from genlib.report import Report
+from genlib.report.tables import TABLES
 
 NOTEBOOKS = notebook.PROJECT / "notebooks"
 QUICKEST = "3_stylegan2_ada"
@@ -176,16 +177,21 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(params=[*notebooks().values(), "chapter"])
+@pytest.fixture(params=[*notebooks().values(), "tables", "chapter"])
 def left(request, tmp_path):
-    """A page that genlib leaves, and the formulas in its source."""
+    """A page that genlib leaves, and the number of formulas in its source if that is a notebook."""
+    report, file = Report(NOTEBOOKS / "reference", language="uk", number="3.1"), tmp_path / "page.html"  # in the longest words
     if request.param == "chapter":
-        Report(NOTEBOOKS / "reference", language="uk", number="3.1").save_chapter(tmp_path)
+        report.save_chapter(tmp_path)
         return tmp_path / "chapter.html", None
-    book = nbformat.read(NOTEBOOKS / f"{request.param}.ipynb", as_version=4)
-    page.save(book, tmp_path / "page.html")
+    if request.param == "tables":
+        shown = [nbformat.v4.new_output("display_data", {"text/html": report.table(kind.name)._repr_html_()}) for kind in TABLES]
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=shown)])
+    else:
+        book = nbformat.read(NOTEBOOKS / f"{request.param}.ipynb", as_version=4)
+    page.save(book, file)
     text = "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
-    return tmp_path / "page.html", len(re.findall(r"\$\$.+?\$\$|\$.+?\$", text))
+    return file, len(re.findall(r"\$\$.+?\$\$|\$.+?\$", text))
 
 
 def test_a_page_needs_no_network_and_is_no_wider_than_the_screen_or_paper(browser, left):
