@@ -9,13 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import notebook, places
-from genlib.commands import a_path, ask_for_huge_pages, at_least_one, page, short, turns
+from genlib.commands import a_path, a_price, a_table_number, ask_for_huge_pages, at_least_one, page, short, turns
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import explain_storage, make_folder, write_atomically
 from genlib.locale import ENGLISH, languages
 from genlib.models import switches
 
 COMPARISON = "4_comparison"  # last, since it reads what the others have measured
+PARAMETERS = {  # of notebooks, by the options that only some of them take
+    "iterations": "ITERATIONS", "steps": "STEPS", "machine": "MACHINE", "number": "TABLE_NUMBER", "price_per_hour": "PRICE_PER_HOUR"}
 
 
 def add(commands):
@@ -32,13 +34,18 @@ def add(commands):
     parser.add_argument("--results", type=a_path, metavar="DIR",
                         help="the folder of runs, tables and figures (default: GENLIB_RESULTS, else results)")
     parser.add_argument("--only", type=_numbers, default=list(notebooks()), metavar="LIST",
-                        help="numbers of the notebooks to execute, as in 1,3 (default: all)")
+                        help="numbers of the notebooks to execute, as in 1-3 or 1,3 (default: all)")
     parser.add_argument("--sessions", type=at_least_one, metavar="N",
                         help="measure N times over before notebook 4, each time beginning with another notebook; the executed copies "
                              "are kept apart. The same command again goes on with the notebook at which it was stopped (runs that "
                              "this notebook had finished stay, as sessions more), or else measures N sessions more (default: one "
                              "session, whose copies have no number)")
     parser.add_argument("--language", choices=languages(), default=ENGLISH, help="of tables and figures (default: %(default)s)")
+    parser.add_argument("--machine", help="whose runs notebook 4 shows: any part of a device's name, or several with commas (default: that "
+                                          "of the newest run)")
+    parser.add_argument("--number", type=a_table_number, help="Table 1's number in its caption; the others count on from it (default: 1)")
+    parser.add_argument("--price-per-hour", type=a_price, metavar="PRICE",
+                        help="of the device, by which notebook 4 says what many images cost (default: 0, no price)")
     return parser
 
 
@@ -56,9 +63,10 @@ def run(options) -> int:
     if options.profile == "tuned":
         ask_for_huge_pages()  # the kernels inherit it
     names, folder = [notebooks()[number] for number in options.only], _folder()
-    for option in "iterations", "steps":
-        if getattr(options, option) and not any(option.upper() in notebook.parameters(name) for name in names):
-            raise ValueError(f"--{option} is given, but none of the notebooks {', '.join(map(str, options.only))} takes it: leave it out")
+    for option, parameter in PARAMETERS.items():
+        if getattr(options, option) is not None and not any(parameter in notebook.parameters(name) for name in names):
+            raise ValueError(f"--{option.replace('_', '-')} is given, but none of the notebooks {', '.join(map(str, options.only))} takes "
+                             "it: leave it out")
     if options.sessions and names == [COMPARISON]:
         raise ValueError(f"--sessions is {options.sessions}, but notebook {options.only[0]} measures nothing: leave it out, or name others "
                          "in --only")
@@ -92,10 +100,15 @@ def _in_turn(options, names: list[str], folder: Path) -> Iterator[tuple[str, str
 
 
 def _numbers(text: str) -> list[int]:
-    there, numbers = list(notebooks()), [part.strip() for part in text.split(",")]
-    if wrong := [part for part in numbers if part not in map(str, there)]:
-        raise argparse.ArgumentTypeError(f"there is no notebook {wrong[0]!r}: use numbers from {min(there)} to {max(there)}, as in 1,3")
-    return [number for number in there if str(number) in numbers]
+    there, wanted = list(notebooks()), set()
+    for part in map(str.strip, text.split(",")):
+        first, dash, last = part.partition("-")
+        ends = [int(end) for end in (first, last if dash else first) if end.isdecimal() and int(end) in there]
+        if len(ends) < 2 or ends[0] > ends[1]:
+            raise argparse.ArgumentTypeError(f"there is no notebook {part!r}: use numbers from {min(there)} to {max(there)}, as in 1-3 or "
+                                             "1,3")
+        wanted.update(range(ends[0], ends[1] + 1))
+    return [number for number in there if number in wanted]
 
 
 def _folder() -> Path:
@@ -114,8 +127,8 @@ def _folder() -> Path:
 
 def _parameters(options, name: str) -> dict:
     """The values to put into a notebook's parameters, of those that it has."""
-    asked = {"WEIGHTS": options.weights, "PROFILE": options.profile or "thesis",
-             "ITERATIONS": options.iterations, "STEPS": options.steps, "LANGUAGE": options.language}
+    asked = {"WEIGHTS": options.weights, "PROFILE": options.profile or "thesis", "LANGUAGE": options.language,
+             **{parameter: getattr(options, option) for option, parameter in PARAMETERS.items()}}
     if name == COMPARISON:  # it takes the newest of all runs there, unless one kind is asked for
         asked |= {"WEIGHTS": options.weights.replace("auto", ""), "PROFILE": options.profile or ""}
     there = notebook.parameters(name)
