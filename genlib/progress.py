@@ -19,6 +19,7 @@ LONG_S = 2  # what takes less says nothing
 REDRAWN_S = 0.5
 PRINTED_S = 30
 QUIET_S = 10  # of a measured call, during which nothing is drawn
+JUDGED_BY = 0.01, 10  # the share, or else the seconds, that must be done before it is said what remains
 NOTEBOOK_WIDTH = 100  # characters
 clock = time.monotonic
 
@@ -28,7 +29,7 @@ class Task:
 
     name: with a total but no unit, what a part is called, as in "step 13 of 50".
     total: the number of parts, if known.
-    unit: for parts that are only counted, as in "40 of 200 images (3.1 images/s)".
+    unit: for parts that are only counted, as in "40 of 200 images (3.10 images/s)".
     bound: "at most" where it may end early.
     """
 
@@ -51,7 +52,7 @@ class Task:
     def __str__(self):
         if self.unit:
             rate = self.done / max(clock() - self.begun, 1e-9)
-            of = f"{self.done:.0f} of {self.total:.0f} {self.unit} ({rate:.3g} {self.unit}/s)" if self.total else ""
+            of = f"{self.done:.0f} of {self.total:.0f} {self.unit} ({rate:.2f} {self.unit}/s)" if self.total else ""
             return " ".join(filter(None, (self.name, of)))
         counted = f"{self.name} {min(self.done + 1, self.total)} of {self.total}" if self.total else self.name
         return self.part or counted
@@ -159,7 +160,8 @@ class _Board:
         if tasks and (tasks[0] is not self.best[0] or share > self.best[1]):
             self.best = tasks[0], share, self.updated  # a later smaller one only means that a task within has ended
         task, share, at = self.best
-        left = (at - task.begun) * (1 / share - 1) - (now - at) if tasks and share else 0
+        known = tasks and share and (share >= JUDGED_BY[0] or at - task.begun >= JUDGED_BY[1])
+        left = (at - task.begun) * (1 / share - 1) - (now - at) if known else 0
         return left if left > 0 else None
 
     def _draw(self, line: str) -> None:

@@ -1,6 +1,5 @@
-"""What a person sees of work that takes long: which part is under way, how long it still takes, and at the end nothing."""
+"""What a person sees of work that takes long: the part under way, how long still, and at the end nothing."""
 import io
-import os
 import sys
 import threading
 from types import SimpleNamespace
@@ -74,6 +73,17 @@ def test_what_remains_is_what_the_parts_so_far_took_and_it_runs_down_until_the_n
         assert after(now, 30, terminal) == "step 2 of 4 · 44 s so far", "it takes longer than was thought"
 
 
+def test_by_a_hundredth_that_was_done_at_once_nothing_is_foretold(now, terminal):
+    with progress.Task("downloads a model", 5000, "MB") as task:
+        task.update(1)
+        now[0] += 1
+        task.update(1)
+        assert after(now, 3, terminal).endswith("4 s so far")
+        now[0] += 6
+        task.update(18)
+        assert after(now, 0, terminal).endswith("20 of 5000 MB (2.00 MB/s) · about 42 min left")
+
+
 def test_a_task_within_that_has_ended_takes_nothing_back(now, terminal):
     with progress.Task("iteration", 2):
         with progress.steps(total=10) as steps:
@@ -83,13 +93,12 @@ def test_a_task_within_that_has_ended_takes_nothing_back(now, terminal):
         assert after(now, 1, terminal) == "iteration 1 of 2 · about 9 s left"
 
 
-@pytest.mark.parametrize("unit, done, line", [
-    ("MB", 30, "downloads a.pkl 30 of 120 MB (3 MB/s) · about 30 s left"), ("MB", 0, "downloads a.pkl 0 of 120 MB (0 MB/s) · 10 s so far")])
-def test_what_is_only_counted_is_shown_with_its_rate(now, terminal, unit, done, line):
-    with progress.Task("downloads a.pkl", 120, unit) as task:
+@pytest.mark.parametrize("done, line", [(30, "30 of 120 MB (3.00 MB/s) · about 30 s left"), (0, "0 of 120 MB (0.00 MB/s) · 10 s so far")])
+def test_what_is_only_counted_is_shown_with_its_rate(now, terminal, done, line):
+    with progress.Task("downloads a.pkl", 120, "MB") as task:
         now[0] += 10
         task.update(done)
-        assert after(now, 0, terminal) == line
+        assert after(now, 0, terminal) == f"downloads a.pkl {line}"
 
 
 @pytest.mark.parametrize("seconds, text", [(0.2, "1 s"), (50, "50 s"), (119, "119 s"), (720, "12 min"), (12600, "3.5 h")])
@@ -143,7 +152,7 @@ def test_each_process_of_a_launch_has_a_row_of_its_own(now, terminal, monkeypatc
         now[0] += 10
         task.update(20)
         progress._board.paint()
-        assert terminal.getvalue() == "\n\rprocess 4 of 4: 20 of 40 images (2 images/s) · about 10 s left\r\x1b[1A"
+        assert terminal.getvalue() == "\n\rprocess 4 of 4: 20 of 40 images (2.00 images/s) · about 10 s left\r\x1b[1A"
 
 
 def test_where_there_is_no_terminal_a_plain_line_is_printed_every_half_minute(now, monkeypatch):
@@ -207,7 +216,8 @@ def test_repeat_sweep_and_the_thesiss_reading_say_which_call_of_how_many_is_unde
     measure.repeat_as_in_thesis(lambda: None, experiment="e", iterations=2, results=tmp_path)
     assert lines == [["iteration 1 of 2"], ["iteration 2 of 2"]]
     lines.clear()
-    measure.sweep([2, 4], lambda n: (lambda: None, None, {}), experiment="e", setting="batch_size", iterations=1, warmup=0, results=tmp_path)
+    measure.sweep([2, 4], lambda n: (lambda: None, None, {}), experiment="e", setting="batch_size", iterations=1, warmup=0,
+                  results=tmp_path)
     assert lines == [["batch-2 (1 of 2)", "iteration 1 of 1"], ["batch-4 (2 of 2)", "iteration 1 of 1"]]
 
 
