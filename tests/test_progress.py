@@ -5,6 +5,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from jupyter_client.manager import run_kernel
 
 from genlib import measure, progress
 
@@ -199,6 +200,31 @@ def test_a_thread_draws_while_a_task_lasts_and_ends_with_it_even_after_an_interr
         assert drawn.wait(60) and threading.active_count() == before + 1
         raise KeyboardInterrupt
     assert threading.active_count() == before and seen(sys.stderr.getvalue()) == ""
+
+
+IN_A_CELL = """
+import time
+from genlib import progress
+progress.LONG_S, progress.REDRAWN_S = 0, 0.01
+progress.say("before")
+with progress.Task("condition", 2), progress.steps(total=3):
+    time.sleep(0.3)
+    progress.say("within")
+"""
+
+
+def test_a_person_who_executes_a_cell_sees_the_line_among_what_it_prints_and_a_program_gets_nothing_of_it():
+    printed = {}
+    with run_kernel() as kernel:
+        for person in True, False:
+            messages = []
+            reply = kernel.execute_interactive(IN_A_CELL, allow_stdin=person, timeout=60, output_hook=messages.append)
+            assert reply["content"]["status"] == "ok", reply
+            assert {message["msg_type"] for message in messages} <= {"status", "execute_input", "stream"}
+            printed[person] = "".join(message["content"]["text"] for message in messages if message["msg_type"] == "stream")
+    assert printed[False] == "before\nwithin\n"
+    assert "\rcondition 1 of 2 · step 1 of 3 · 1 s so far\r" in printed[True]
+    assert [seen(line) for line in printed[True].split("\n")] == ["before", "within", ""]
 
 
 @pytest.fixture

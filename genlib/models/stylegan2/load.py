@@ -101,8 +101,8 @@ def read(path) -> Generator:
     file = nvidia_file.read(path)
     if file.passed_over:
         said = ", ".join(f"{name}={nvidia_file.show(value)}" for name, value in file.passed_over.items())
-        progress.say(f"{Path(path).name}: passed over as off are settings that StyleGAN2-ADA does not have ({shorten(said, 1000)}): pictures may "
-              "differ if whoever added them meant more by it")
+        progress.say(f"{Path(path).name}: passed over as off are settings that StyleGAN2-ADA does not have ({shorten(said, 1000)}): "
+                     "pictures may differ if whoever added them meant more by it")
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
