@@ -2,9 +2,9 @@
 
 Known quantities: a busy loop and a sleep of 200 ms, a quiet machine, 256 MiB that are freed again, and the
 same call timed by torch.utils.benchmark. Overhead: the call bare and measured in turn, in at least 20 pairs,
-with and without the polling thread, and while the line of progress is redrawn; beside it bare is compared with bare, which shows what noise alone does.
-On a GPU the work and the memory are the GPU's. Each line names its limit; a line beyond it, with the whole of
-its interval where it has one, makes the exit status 1.
+with and without the polling thread, and with progress drawn; beside it bare is compared with bare, which
+shows what noise alone does. On a GPU the work and the memory are the GPU's. Each line names its limit; a line
+beyond it, with the whole of its interval where it has one, makes the exit status 1.
 """
 import io
 import sys
@@ -112,7 +112,7 @@ def measured(call) -> float:
 
 
 def while_drawing(call) -> float:
-    """As `measured`, while the line of progress is redrawn, ten times as often as in an image of more than 10 s."""
+    """As `measured`, while the line of progress is redrawn ten times as often as in a long image."""
     often = mock.patch.multiple(progress, QUIET_S=0, LONG_S=0, REDRAWN_S=progress.REDRAWN_S / 10, watched=lambda: (io.StringIO(), True))
     with often, progress.Task("iteration", 5), progress.steps(total=50) as steps:
         return measured(lambda: (steps.update(), call()))
