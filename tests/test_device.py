@@ -1,4 +1,5 @@
 """The machine is described whatever it is called, whatever it hides, and whose repository genlib lies in."""
+import os
 import shutil
 import subprocess
 from importlib import metadata
@@ -182,6 +183,7 @@ def test_without_git_a_repository_or_a_commit_of_genlib_there_is_none(repository
     assert device._commit() is None
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-ins are scripts of a shell")
 @pytest.mark.parametrize("missing", [False, True], ids=["whole", "with objects to fetch"])
 def test_a_repository_whose_settings_name_programs_runs_none_of_them(repository, tmp_path, missing):
     package, git = repository

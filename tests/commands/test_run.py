@@ -13,7 +13,7 @@ import pytest
 
 from genlib import notebook
 from genlib.__main__ import main, parser
-from genlib.commands import run
+from genlib.commands import execute, run
 from genlib.experiments import EXPERIMENTS, Experiment
 
 
@@ -209,7 +209,7 @@ def test_the_kernel_is_of_this_python_whatever_kernel_the_user_calls_python3(cap
         spec.write_text(json.dumps({"argv": ["/nowhere/python", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(project / "jupyter"))
     cells(project, "1_stable_diffusion", "import sys\nprint('it is', sys.executable)", kernelspec={"name": "somebodys-own"})
-    monkeypatch.setattr(run, "_public", lambda book, results: book)
+    monkeypatch.setattr(execute, "_without_paths", lambda value, names: value)
     status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
     assert status == 0, err
     assert f"it is {sys.executable}" in (project / "results" / "notebooks" / "1_stable_diffusion.ipynb").read_text()
@@ -254,7 +254,7 @@ def test_the_results_folder_is_the_option_then_the_variable_and_relative_to_wher
     monkeypatch.setenv("HOME", "home")
     if variable:
         monkeypatch.setenv("GENLIB_RESULTS", variable)
-    monkeypatch.setattr(run, "_execute", lambda source, copy, results, parameters: (results / "measured").write_text(""))
+    monkeypatch.setattr(execute, "execute", lambda source, copy, results, parameters, at: (results / "measured").write_text(""))
     status, *_ = call(capsys, "run", "--only", "1", *(["--results", given] if given else []))
     assert status == 0 and [path.relative_to(typed) for path in typed.rglob("measured")] == [Path(named, "measured")]
 

@@ -76,12 +76,15 @@ class Figure:
         folder = make_folder(folder)
         paths = {kind: folder / f"{self.name}.{kind}" for kind in kinds}
         self.heading.set(visible=titled, in_layout=titled)
+        layout = self.canvas.get_layout_engine()
         try:
+            self.canvas.draw_without_rendering()  # a layout sets out from the last one, which may be of another title
             for kind, path in paths.items():
-                self.canvas.draw_without_rendering()  # a layout sets out from the last one, of another title or kind
                 with replacing(path) as file:
                     self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
+                self.canvas.set_layout_engine("none")  # the others have the first one's: to lay out takes longer than to draw
         finally:  # a notebook shows the same figure later
+            self.canvas.set_layout_engine(layout)
             self.heading.set(visible=True, in_layout=True)
         return list(paths.values())
 
