@@ -34,6 +34,7 @@ bench: .venv/installed  ## ratios of speed and memory, each interleaved in one r
 	$(BIN)/python tests/bench_doctor.py
 	$(BIN)/python tests/bench_stylegan2.py
 	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 --pages --rounds 3
+	$(BIN)/python tests/bench_stylegan2.py 512,1 --waiting --rounds 5
 	$(BIN)/python tests/bench_tuned.py
 	$(BIN)/python tests/bench_generate.py
 

@@ -17,7 +17,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def _no_weights_from_the_environment(monkeypatch):
     monkeypatch.delenv("GENLIB_WEIGHTS", raising=False)
     monkeypatch.delenv("GENLIB_RESULTS", raising=False)
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # as torch was started here; a command under test would set it for good
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # as torch was started here; a command under test would set it for good,
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # and how idle threads wait
 
 
 @pytest.fixture(scope="module")

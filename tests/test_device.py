@@ -11,6 +11,7 @@ import torch
 from card import PROCESSORS, processor
 
 from genlib import device, measure, runs, system
+from genlib.record import WAITING
 
 
 def named(monkeypatch, name: bytes):
@@ -42,6 +43,14 @@ def test_a_gpu_of_any_name_has_a_folder_between_the_results_and_the_experiment(m
     monkeypatch.setattr(device, "pick", lambda: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: properties)
     assert len(device.describe().slug) == 8
+
+
+def test_the_record_says_how_idle_threads_wait_and_that_nothing_was_set(monkeypatch):
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
+    assert device.describe().waiting == {}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    assert device.describe().waiting == {"GOMP_SPINCOUNT": "1000"}
 
 
 def test_a_processor_without_a_name_is_called_by_its_kind(monkeypatch):
