@@ -4,14 +4,13 @@ import hashlib
 import os
 import platform
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 import torch
 
-from genlib import nvml
+from genlib import nvml, system
 from genlib.runs import Machine, ModelInfo, slug
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "scikit-image",
@@ -130,10 +129,10 @@ def free_memory() -> None:
 def describe() -> Machine:
     """The machine as runs record it, with None for what it cannot tell."""
     gpu = pick()
-    cpu = _cpu_name()
+    cpu = system.processor()
     machine = Machine(
         slug=f"cpu-{_folder_name(cpu)}", device=cpu, cpu=cpu, cores=told(psutil.cpu_count, False), threads=torch.get_num_threads(),
-        ram_bytes=psutil.virtual_memory().total, ram_limit_bytes=_limit("memory.max"), cpu_limit=_limit("cpu.max"),
+        ram_bytes=psutil.virtual_memory().total, ram_limit_bytes=system.limit("memory.max"), cpu_limit=system.limit("cpu.max"),
         os=platform.platform(terse=True), container=_container(),
         python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())
     if gpu.type == "cuda":
@@ -167,7 +166,7 @@ def _folder_name(name: str) -> str:
 def processor() -> str:
     """The name of the processor that models run on."""
     kind = pick().type
-    return torch.cuda.get_device_name() if kind == "cuda" else f"{_cpu_name()}{' GPU' * (kind == 'mps')}"
+    return torch.cuda.get_device_name() if kind == "cuda" else f"{system.processor()}{' GPU' * (kind == 'mps')}"
 
 
 def _versions() -> dict[str, str]:
@@ -183,20 +182,6 @@ def _versions() -> dict[str, str]:
     return versions | {"torch": torch.__version__} | ({"cudnn": str(cudnn)} if cudnn else {})
 
 
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name") and (name := line.partition(":")[2].strip()):
-                return name
-    except OSError:
-        pass
-    if sys.platform == "darwin":
-        answer = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, errors="replace")
-        if name := answer.stdout.strip():
-            return name
-    return platform.processor() or platform.machine() or "unknown"
-
-
 def _driver() -> str | None:
     version = nvml.ask("nvmlSystemGetDriverVersion")
     return version.decode(errors="replace") if isinstance(version, bytes) else version
@@ -208,15 +193,6 @@ def _container() -> str | None:
     if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
         return "kaggle"
     return "docker" if Path("/.dockerenv").exists() else None
-
-
-def _limit(file: str) -> float | None:
-    """A container's limit by Linux's control groups (v2), in bytes or cores; None where there is none."""
-    try:
-        limit, *period = Path("/sys/fs/cgroup", file).read_text().split()
-        return None if limit == "max" else int(limit) / int(period[0]) if period else int(limit)
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
 
 
 def _commit() -> str | None:

@@ -34,11 +34,11 @@ class Mode:
 
 MODES = [Mode("float16", profile="tuned"), Mode("float16"), Mode("float16", batch=4), Mode("float16", batch=4, slicing=True),
          Mode("float16", "parts in turn"), Mode("float16", "layers in turn"), Mode("bfloat16"), Mode("float32"),
-         Mode("float32", "parts in turn"), Mode("float32", "layers in turn")]
+         Mode("float32", "parts in turn")]
 
 
-def cards(results, weights: str, steps: int) -> list[str]:
-    """A table: each mode's smallest card that holds it, and the time of an image there."""
+def cards(results, weights: str, steps: int, keep) -> list[str]:
+    """A table: each mode's smallest card that holds it, and its time there; `keep()` after each try."""
     rows, context = [], context_bytes()
     if context is None:
         return ["Not measured: no GPU."]
@@ -46,6 +46,7 @@ def cards(results, weights: str, steps: int) -> list[str]:
         taken = steps if mode.where != "layers in turn" else min(steps, OFFLOADED_STEPS)
         for card_gb in CARDS_GB:
             iteration = try_on(card_gb, context, mode, results, weights, taken)
+            keep()
             print(f"{card_gb} GB, {mode}, {taken} steps: {describe(iteration)}", flush=True)
             peak = "—" if iteration.vram_peak_bytes is None else f"{iteration.vram_peak_bytes / 1024**2:.0f}"
             rows.append(f"| {mode} | {taken} | {card_gb} | " + ("out of memory | — | — |" if iteration.out_of_memory else

@@ -1,13 +1,13 @@
 """Measure everything on this machine's GPU, with random weights: make gpu, or python tests/bench_gpu.py
 
     1  the cells of notebooks 1 to 3, in both profiles; the runs, without pictures, go to <out>/<machine>/
-    2  v1-4's VRAM in {float16, float32, float32 under autocast} x {safety checker, none} x {fused, plain
+    2  the tests marked gpu, in a process of their own
+    3  v1-4's VRAM in {float16, float32, float32 under autocast} x {safety checker, none} x {fused, plain
        attention}, beside a second pipeline, and with its parts on the card in turn: which of these is the
        thesis's 5619.66 MB?
-    3  plain diffusers compared with the tuned profile, in turn: time, VRAM, whether the picture is the same
-    4  Stable Diffusion on cards of 4 to 15 GB, imitated on this one: see bench_cards.py
-    5  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
-    6  the tests marked gpu, in a process of their own
+    4  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
+    5  plain diffusers compared with the tuned profile, in turn: time, VRAM, whether the picture is the same
+    6  Stable Diffusion on cards of 4 to 15 GB, imitated on this one: see bench_cards.py
     7  from how many images on compiling pays, if any of nine minutes is left
 
 It needs no network, no Jupyter, and beside torch and numpy only what tests/gpu.txt lists. The report,
@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -106,10 +105,13 @@ def of_child(command: list, **options) -> tuple[str, str]:
 
 def keep_runs(results: Path, out: Path) -> None:
     """Copy the runs to the reference folder, without pictures: with random weights those are noise."""
-    for record in results.rglob("run.json"):
-        target = out / record.relative_to(results)
+    for path in results.rglob("run.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for iteration in record["iterations"]:
+            iteration["images"] = []
+        target = out / path.relative_to(results)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(record, target)
+        target.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
@@ -300,11 +302,11 @@ def main() -> None:
         report = [f"# {machine.device}", "", f"{options.weights} weights, {options.steps} steps, medians of {options.rounds}; driver "
                   f"{machine.driver}, CUDA {machine.cuda}, " + ", ".join(f"{name} {version}" for name, version in machine.packages.items()),
                   "", "## Notebooks", "", *ran]
-        parts = {"VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
-                 "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
-                 "Cards": partial(bench_cards.cards, results, options.weights, options.steps),
+        parts = {"Tests on the card": gpu_tests,
+                 "VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
                  "StyleGAN2": partial(faces, options.weights, options.rounds),
-                 "Tests on the card": gpu_tests,
+                 "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
+                 "Cards": partial(bench_cards.cards, results, options.weights, options.steps, keep),
                  "Compiling": lambda: compiling(options.weights, options.steps, options.rounds, 60 * MINUTES - time.perf_counter() + start)}
         for title, part in parts.items():
             free()

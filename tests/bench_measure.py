@@ -19,8 +19,7 @@ import psutil
 import torch
 from torch.utils.benchmark import Timer
 
-from genlib import device, measure, progress
-from genlib.measure import readings
+from genlib import device, measure, progress, system
 from genlib.measure.repeat import measure as measure_once
 
 MIB = 1024**2
@@ -147,7 +146,7 @@ def overhead() -> None:
             ("bare / bare", bare, bare, None), ("measured / bare", bare, measured, 0.01), ("reading / bare", bare, as_read, 0.01),
             ("reading / torch's timer", by_torch, as_read, 0.02), ("measured while polling / bare", bare, measured, 0.01),
             ("measured while drawing / bare", bare, while_drawing, 0.01)):
-        polling = mock.patch.object(readings, "_reset_peak_rss", lambda: False)  # as where the kernel cannot reset its peak
+        polling = mock.patch.object(system, "reset_peak_rss", lambda: False)  # as where the kernel cannot reset its peak
         with polling if "polling" in name else nullcontext():
             value, low, high = ratio(first, second, call)
         text = f"{name:30} {value:.4f}  {low:.4f} to {high:.4f}"

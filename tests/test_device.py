@@ -9,7 +9,7 @@ import pytest
 import torch
 from card import PROCESSORS, processor
 
-from genlib import device, measure, runs
+from genlib import device, measure, runs, system
 
 
 def named(monkeypatch, name: bytes):
@@ -51,8 +51,8 @@ def test_a_processor_without_a_name_is_called_by_its_kind(monkeypatch):
 @pytest.mark.parametrize("text, limit", [("max 100000", None), ("150000 100000", 1.5), ("100000 0", None), ("", None), ("a b", None),
                                          ("?", None)])
 def test_an_odd_limit_of_a_container_is_null(monkeypatch, text, limit):
-    monkeypatch.setattr(Path, "read_text", lambda path: text)
-    assert device._limit("cpu.max") == limit
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: text)
+    assert system.limit("cpu.max") == limit
 
 
 def test_a_package_whose_installation_was_broken_off_is_left_out_and_the_record_can_be_read(tmp_path, monkeypatch):

@@ -111,8 +111,8 @@ def imports(path: Path) -> set[str]:
 
 
 WINGS = {  # and what their files may import
-    "models": ("models", "device", "runs", "record", "files", "progress"),
-    "measure": ("measure", "checks", "device", "nvml", "progress", "runs", "record", "remarks"),
+    "models": ("models", "device", "system", "runs", "record", "files", "progress"),
+    "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
     "quality": ("quality", "runs", "record", "files", "lines"),
     "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "locale", "files", "lines", "escape", "pictures")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them

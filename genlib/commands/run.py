@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import notebook, places
-from genlib.commands import a_path, ask_for_huge_pages, at_least_one, short, turns
+from genlib.commands import a_path, ask_for_huge_pages, at_least_one, page, short, turns
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import explain_storage, make_folder, write_atomically
 from genlib.locale import ENGLISH, languages
@@ -154,7 +154,7 @@ def _execute(source: Path, copy: Path, results: Path, parameters: dict) -> None:
     except RuntimeError as error:
         print("failed")
         raise ValueError(f"{name} has no kernel ({error}): see what `{sys.executable} -m ipykernel_launcher` says") from None
-    _save_page(_public(book, results), copy.with_suffix(".html"))
+    page.save(_public(book, results), copy.with_suffix(".html"))
 
 
 def _prepared(source: Path, parameters: dict):
@@ -190,17 +190,6 @@ def _save(book, copy: Path, results: Path) -> None:
     import nbformat
 
     write_atomically(copy, nbformat.writes(_public(book, results)).encode())
-
-
-def _save_page(book, page: Path) -> None:
-    """Write a notebook as HTML. If it cannot be made into a page, a line says so: a run is worth more."""
-    from nbconvert import HTMLExporter
-
-    try:
-        body, _ = HTMLExporter().from_notebook_node(book, resources={"metadata": {"name": page.stem}})
-    except Exception as error:
-        return print(f"no {page.name} ({type(error).__name__}: {error});", end=" ")
-    write_atomically(page, body.encode())
 
 
 def _public(book, results: Path):

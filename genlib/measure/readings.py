@@ -12,12 +12,11 @@ import gc
 import os
 import threading
 import time
-from pathlib import Path
 
 import psutil
 import torch
 
-from genlib import device, nvml
+from genlib import device, nvml, system
 from genlib.runs import Iteration
 
 POLL_S = 0.05
@@ -52,7 +51,7 @@ class Readings:
         self._before = self._read_gpu()
         if self._kind == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        self._kernel_knows_peak = _reset_peak_rss()
+        self._kernel_knows_peak = system.reset_peak_rss()
         self._rss_peak_bytes = rss()
         self._device_peak_bytes, self._allocated_peak_bytes, self._reasons = None, None, None
         self._poll()
@@ -90,7 +89,7 @@ class Readings:
             vram_device_bytes=self._device_peak_bytes, vram_source=self._source,
             vram_process_start_bytes=before["process_bytes"], vram_process_bytes=after["process_bytes"],
             ram_bytes=memory and memory.rss,
-            ram_peak_bytes=_larger(self._rss_peak_bytes, _of_status("VmHWM") if self._kernel_knows_peak else None),
+            ram_peak_bytes=_larger(self._rss_peak_bytes, system.of_status("VmHWM") if self._kernel_knows_peak else None),
             # Without what files back or others share, by counters: a walk of the pages takes 27 ms at 4 GB.
             ram_private_bytes=memory.rss - memory.shared if hasattr(memory, "shared") else None,
             energy_j=_difference(self._energy_mj, energy_mj, 1e-3) or None,  # 0: too short
@@ -142,7 +141,7 @@ class _Counters:
     """Counters that only grow, read at one moment."""
 
     def __init__(self):
-        self.swapped_bytes = _swapped()
+        self.swapped_bytes = system.swapped_bytes()
         own = device.told(lambda: psutil.Process().cpu_times())  # with the children that have ended
         self.time_s, self.own_cpu_s = time.perf_counter(), own and time.process_time() + own.children_user + own.children_system
         times = device.told(psutil.cpu_times)
@@ -178,15 +177,6 @@ def _difference(begun, ended, scale=1):
     return None if begun is None or ended is None else (ended - begun) * scale
 
 
-def _swapped() -> int | None:
-    """Bytes that the machine has swapped in and out since it started; None where the system does not say."""
-    try:
-        counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-        return (int(counts["pswpin"]) + int(counts["pswpout"])) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _source_of_device_memory() -> str | None:
     """Who reports the memory in use on the whole device: "nvml", "torch", or None where neither can.
 
@@ -215,22 +205,3 @@ def _gpu_share(pid: int) -> int | None:
     """Bytes that this process holds on the GPU; None where it is not found, as in some containers."""
     processes = nvml.ask("nvmlDeviceGetComputeRunningProcesses") or []
     return next((process.usedGpuMemory for process in processes if process.pid == pid), None)
-
-
-def _reset_peak_rss() -> bool:
-    """Ask Linux to reset this process's high-water mark of RSS (proc(5), clear_refs); whether it did."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    peak, now = _of_status("VmHWM"), _of_status("VmRSS")
-    return None not in (peak, now) and peak < now + 2**20  # some sandboxes take the request and ignore it
-
-
-def _of_status(name: str) -> int | None:
-    """A figure of /proc/self/status, in bytes; None where it is not told."""
-    try:
-        lines = Path("/proc/self/status").read_text(errors="replace").splitlines()
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
-    except (OSError, ValueError, IndexError):
-        return None

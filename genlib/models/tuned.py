@@ -1,22 +1,17 @@
 """The tuned profile: choose a model's switches (switches.py) for this machine; give back unneeded memory."""
-import ctypes
 import mmap
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 
-import numpy as np
 import torch
 
-from genlib import device
+from genlib import device, system
 from genlib.models import forward
 from genlib.models.switches import COMPILE_PAYS_FROM, SWITCHES, check
 from genlib.runs import ModelInfo
 
 RELEASED_FROM = 100e6  # bytes of a network: a smaller one's memory is not worth the time that the search for its pages takes
-PAGES = Path("/proc/self/pagemap")
 
 
 @dataclass
@@ -53,16 +48,7 @@ def choose(info: ModelInfo, good: dict[str, bool], without=()) -> None:
     """
     check(without, list(good))
     info.switches |= {name: yes and info.profile == "tuned" and name not in without for name, yes in good.items()}
-    info.switches["huge_pages"] = huge_pages()
-
-
-def huge_pages() -> bool:
-    """Whether torch puts large CPU tensors on huge pages: the variable is set, and Linux allows them."""
-    try:
-        allowed = "[never]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
-    except OSError:
-        return False
-    return allowed and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"
+    info.switches["huge_pages"] = system.huge_pages()
 
 
 def keep_timesteps_on_cpu(scheduler) -> None:
@@ -73,23 +59,19 @@ def keep_timesteps_on_cpu(scheduler) -> None:
 
 def can_release() -> bool:
     """Whether memory that is mapped from files can be given back: on Linux, with the models on the CPU."""
-    return device.pick().type == "cpu" and PAGES.exists()
+    return device.pick().type == "cpu" and system.PAGES.exists()
 
 
 def release(network: torch.nn.Module) -> None:
     """Give back the memory of unchanged weights that are mapped from a file: used again, they are read anew.
 
-    Only whole pages are given back, and of each stretch of neighbouring weights all or none: none
-    if any of its pages is not the file's own (changed, swapped out, or of no file). Nobody may
-    change weights meanwhile.
+    Of each stretch of neighbouring weights all are given back or none: see `system.release_pages`. Nobody
+    may change weights meanwhile.
     """
     if torch.compiler.is_compiling():
         return
     for begin, end in _stretches(network):
-        first, last = -(-begin // mmap.PAGESIZE), end // mmap.PAGESIZE
-        if last > first and _unchanged(first, last):
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(first * mmap.PAGESIZE), ctypes.c_size_t((last - first) * mmap.PAGESIZE),
-                                      mmap.MADV_DONTNEED)
+        system.release_pages(begin, end)
 
 
 def _stretches(network: torch.nn.Module) -> list[tuple[int, int]]:
@@ -105,15 +87,3 @@ def _stretches(network: torch.nn.Module) -> list[tuple[int, int]]:
         else:
             joined.append((begin, end))
     return joined
-
-
-def _unchanged(first: int, last: int) -> bool:
-    """Whether every page in memory from `first` to before `last` is a file's own."""
-    try:
-        with PAGES.open("rb", buffering=0) as pages:
-            pages.seek(8 * first)
-            found = np.frombuffer(pages.read(8 * (last - first)), dtype="=u8")  # 64 bits for each page, which say the following
-    except OSError:
-        return False
-    there, swapped, of_a_file = (found >> np.uint64(bit) & np.uint64(1) for bit in (63, 62, 61))
-    return len(found) == last - first and not (swapped | there & ~of_a_file).any()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from card import MIB, Card, NVMLError, fail, install, measured
 
-from genlib import device, measure, nvml, runs
+from genlib import device, measure, nvml, runs, system
 from genlib.measure import readings
 from genlib.models import forward
 from genlib.report import warnings
@@ -166,7 +166,7 @@ def test_out_of_the_machines_own_memory_is_a_row_too(tmp_path):
 
 
 def test_where_the_kernel_cannot_reset_its_high_water_mark_the_peak_is_sampled(tmp_path, monkeypatch):
-    monkeypatch.setattr(readings, "_reset_peak_rss", lambda: False)
+    monkeypatch.setattr(system, "reset_peak_rss", lambda: False)
 
     def allocate():
         block = bytearray(256 * MIB)
@@ -205,7 +205,7 @@ def test_this_processes_own_cpu_time_is_not_counted_as_others():
 
 def test_swapping_is_what_the_kernel_counts_while_the_call_runs(tmp_path, monkeypatch):
     counts = iter([10, 10 + 5 * MIB])
-    monkeypatch.setattr(readings, "_swapped", lambda: next(counts))
+    monkeypatch.setattr(system, "swapped_bytes", lambda: next(counts))
     assert measured(tmp_path).iterations[0].swapped_bytes == 5 * MIB
 
 
@@ -234,7 +234,7 @@ def test_nvml_knows_the_card_that_torch_uses(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_nothing_polls_on_after_a_call_that_was_interrupted(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(readings, "_reset_peak_rss", lambda: False)  # so that there is a poller
+    monkeypatch.setattr(system, "reset_peak_rss", lambda: False)  # so that there is a poller
     polling = []
 
     def interrupted():
@@ -401,7 +401,7 @@ def test_a_measurement_within_a_measurement_is_refused_and_the_next_one_works(tm
 def test_after_an_interrupt_in_the_readings_themselves_the_next_measurement_works(tmp_path, monkeypatch):
     for method in ("start", "stop"):
         with monkeypatch.context() as patch:
-            patch.setattr(readings, "_difference" if method == "stop" else "_reset_peak_rss", interrupt)
+            patch.setattr(*(readings, "_difference") if method == "stop" else (system, "reset_peak_rss"), interrupt)
             with pytest.raises(KeyboardInterrupt):
                 measured(tmp_path / method)
         assert measured(tmp_path / f"{method}-again").finished
@@ -466,7 +466,7 @@ def unreadable(monkeypatch, folder, error):
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file"), PermissionError(13, "Permission denied"),
                                    UnicodeDecodeError("ascii", b"\xff", 0, 1, "not in range")])
 def test_a_container_that_hides_proc_costs_what_is_read_there(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(readings, "_reset_peak_rss", lambda: True)
+    monkeypatch.setattr(system, "reset_peak_rss", lambda: True)
     unreadable(monkeypatch, "/proc/self/status", error)
     unreadable(monkeypatch, "/proc/vmstat", error)
     [iteration] = measured(tmp_path).iterations
@@ -477,7 +477,7 @@ def test_a_container_that_hides_proc_costs_what_is_read_there(tmp_path, monkeypa
 @pytest.mark.parametrize("counts", ["", "pswpin 1", "pswpin a\npswpout b", "three words here"])
 def test_figures_of_the_kernel_that_are_odd_are_null(monkeypatch, status, counts):
     monkeypatch.setattr(Path, "read_text", lambda path, **keywords: status if path.name == "status" else counts)
-    assert readings._of_status("VmHWM") is readings._swapped() is None
+    assert system.of_status("VmHWM") is system.swapped_bytes() is None
 
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(1), PermissionError(13, "/proc/stat"), NotImplementedError("not on this system")])

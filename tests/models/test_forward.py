@@ -285,10 +285,14 @@ def test_on_a_gpu_a_call_that_cannot_be_recorded_is_an_error_and_leaves_the_stre
 
 @pytest.mark.gpu
 def test_on_a_gpu_the_tuned_networks_run_as_graphs_and_draw_the_same_pictures():
-    plain, quick = stable_diffusion.load("demo"), stable_diffusion.load("demo", profile="tuned")
-    assert quick.info.switches["unet_cuda_graph"] and len(quick.unet.forward.graphs) == 2, "recorded at loading"
+    plain, quick, half, quick_half = (stable_diffusion.load("demo", profile=profile, dtype=dtype)
+                                      for dtype in ("float32", "float16") for profile in ("thesis", "tuned"))
+    assert quick_half.info.switches["unet_cuda_graph"] and len(quick_half.unet.forward.graphs) == 2, "recorded at loading"
     for prompt in "", "a smiling man with red hair":
-        assert quality.psnr(draw(plain, prompt)[0], draw(quick, prompt)[0]) >= SAME_DB
+        exact = draw(plain, prompt)[0]
+        assert quality.psnr(exact, draw(quick, prompt)[0]) >= SAME_DB
+        # Half precision changes the small demo more than the switches do: 44 dB between the two on an H200.
+        assert quality.psnr(exact, draw(quick_half, prompt)[0]) > quality.psnr(exact, draw(half, prompt)[0]) - 3
     plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
     for seed in 0, 1:
         assert quality.psnr(face(plain, seed), face(quick, seed)) >= SAME_DB

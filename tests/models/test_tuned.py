@@ -10,7 +10,7 @@ import torch
 from diffusers import PNDMScheduler
 from drawing import draw, face
 
-from genlib import device, measure, quality
+from genlib import device, measure, quality, system
 from genlib.models import forward, images, stable_diffusion, stylegan2, tuned, vae
 from genlib.record import SAME_DB
 
@@ -41,7 +41,7 @@ def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypa
     on_gpu = stable_diffusion.switches(torch.float16, own=True, expected_images=1)
     assert on_gpu["unet_cuda_graph"] and on_gpu["scheduler_on_cpu"] and on_gpu["unet_channels_last"] and on_gpu["vae_channels_last"]
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
-    monkeypatch.setattr(tuned, "PAGES", Path(__file__))
+    monkeypatch.setattr(system, "PAGES", Path(__file__))
     on_cpu = stable_diffusion.switches(torch.float32, own=True, expected_images=10**6)
     assert {name for name, on in on_cpu.items() if on} == {"vae_slicing", "skip_equal_guidance", "inference_mode", "release_weights"}
     assert on_cpu.keys() == on_gpu.keys()
@@ -85,7 +85,7 @@ def test_a_pipeline_of_another_class_gets_only_what_holds_for_every_class(gpu):
 
 
 def test_the_thesis_profile_has_no_switch_on(monkeypatch):
-    monkeypatch.setattr(tuned, "huge_pages", lambda: False)
+    monkeypatch.setattr(system, "huge_pages", lambda: False)
     for info in stable_diffusion.load("demo").info, vae.load("demo").info, stylegan2.load("demo").info:
         assert info.switches and not any(info.switches.values())
 
@@ -104,7 +104,7 @@ def test_each_switch_can_be_left_out_alone_and_another_name_is_refused(load, mon
 @pytest.mark.parametrize("profile", ["thesis", "tuned"])
 def test_huge_pages_are_set_by_the_environment_and_reported_in_either_profile(monkeypatch, profile):
     for pages in True, False:
-        monkeypatch.setattr(tuned, "huge_pages", lambda pages=pages: pages)
+        monkeypatch.setattr(system, "huge_pages", lambda pages=pages: pages)
         assert stylegan2.load("demo", profile=profile).info.switches["huge_pages"] is pages
 
 
@@ -138,9 +138,9 @@ def test_inference_mode_is_on_while_the_tuned_pipeline_draws_and_off_without_it(
                                                         ("0", "[always] madvise never", False), (None, "[always] madvise never", False)])
 def test_huge_pages_need_the_variable_and_a_kernel_that_allows_them(monkeypatch, tmp_path, variable, kernel, expected):
     (tmp_path / "enabled").write_text(kernel)
-    monkeypatch.setattr(tuned, "Path", lambda path: tmp_path / "enabled")
+    monkeypatch.setattr(system, "Path", lambda path: tmp_path / "enabled")
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", variable) if variable else monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
-    assert tuned.huge_pages() is expected
+    assert system.huge_pages() is expected
 
 
 @pytest.mark.parametrize("dtype, instructions", [("bfloat16", "avx512_bf16"), ("bfloat16", "amx_tile"), ("bfloat16", "bf16"),
@@ -196,7 +196,7 @@ def resident_bytes(module) -> int:
     total = 0
     for begin, end in tuned._stretches(module):
         first, last = -(-begin // mmap.PAGESIZE), end // mmap.PAGESIZE
-        with tuned.PAGES.open("rb") as pages:
+        with system.PAGES.open("rb") as pages:
             pages.seek(8 * first)
             total += sum(entry >> 63 for entry, in struct.iter_unpack("=Q", pages.read(8 * max(0, last - first))))
     return mmap.PAGESIZE * total
@@ -289,7 +289,7 @@ def test_nothing_leaves_memory_where_linux_does_not_show_its_pages(tmp_path, mon
     network = weights_in_a_file(tmp_path)
     held = resident_bytes(network)
     with monkeypatch.context() as patch:
-        patch.setattr(tuned, "PAGES", Path(pages))
+        patch.setattr(system, "PAGES", Path(pages))
         tuned.release(network)
     assert resident_bytes(network) == held > 0
 
@@ -313,11 +313,11 @@ def test_the_hooks_are_gone_after_a_picture_and_parts_may_be_exchanged_or_missin
 
 
 def test_only_linux_on_a_cpu_releases_weights(gpu, monkeypatch, tmp_path):
-    monkeypatch.setattr(tuned, "PAGES", tmp_path)
+    monkeypatch.setattr(system, "PAGES", tmp_path)
     assert not tuned.can_release()
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
     assert tuned.can_release()
-    monkeypatch.setattr(tuned, "PAGES", tmp_path / "pagemap")
+    monkeypatch.setattr(system, "PAGES", tmp_path / "pagemap")
     assert not tuned.can_release()
 
 
