@@ -12,9 +12,11 @@ import torch
 
 from genlib import nvml, system
 from genlib.runs import Machine, ModelInfo, slug
+from genlib.spelling import meant
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "scikit-image",
             "psutil", "nvidia-ml-py"]
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 LONGEST_NAME = 80  # characters of a device in a folder's name; file systems take 255 bytes
 loaded: list[ModelInfo] = []  # by this process, in order: `models.weights.loading` adds each
 # Beside a run's own precision. Without float16: on GPUs it is the models' own, or part of "mixed" for
@@ -40,7 +42,7 @@ def pick_dtype(dtype="auto") -> torch.dtype:
         return torch.float32 if pick().type == "cpu" else torch.float16
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ValueError(f"dtype is {dtype!r}: use 'auto', 'float32', 'float16' or 'bfloat16'")
+        raise ValueError(f"dtype is {dtype!r}{meant(dtype, DTYPES)}: use one of {', '.join(DTYPES)}")
     if not computes_in(name := str(found).removeprefix("torch.")):
         print(f"{name} on {processor()}, which has no instructions for it: many times slower than float32")
     return found

@@ -43,6 +43,8 @@ def faults(notebook) -> list[str]:
     found += [f"{cell.id}: an error as output" for cell in code for output in cell.outputs if output.output_type == "error"]
     found += [f"{cell.id}: a warning as output" for cell in code for output in cell.outputs
               if output.get("name") == "stderr" and "Warning" in output.text]
+    found += [f"{cell.id}: progress as output" for cell in code for output in cell.outputs
+              if "\r" in output.get("text", "") or "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
     found += [f"{cell.id}: over 1 MB of output" for cell in code if len(str(cell.outputs)) > 1e6]
     found += [f"{cell.id}: a path of a machine" for cell in notebook.cells
               if MACHINE_PATH.search(cell.source + str(cell.get("outputs", "")))]
@@ -88,6 +90,9 @@ def test_a_committed_notebook_has_no_fault(notebook):
     (lambda cell: cell.metadata.update(executionInfo={"user": {"displayName": "somebody"}}), "metadata"),
     (lambda cell: cell.update(source="open('/home/me/x')"), "a path of a machine"),
     (lambda cell: cell.update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]), "an error as output"),
+    (lambda cell: cell.update(outputs=[nbformat.v4.new_output("stream", text="\r 1 of 5")]), "progress as output"),
+    (lambda cell: cell.update(outputs=[nbformat.v4.new_output(
+        "display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}})]), "progress as output"),
 ])
 def test_a_spoilt_copy_of_a_notebook_has_one(notebook, spoil, complaint):
     spoilt = copy.deepcopy(notebook)

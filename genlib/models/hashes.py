@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
+from genlib import progress
 from genlib.files import write_atomically
 
 
 def sha256(path) -> str:
     """The SHA-256 of a file, as 64 hex digits."""
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, progress.Task(f"computes the SHA-256 of {Path(path).name}"):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

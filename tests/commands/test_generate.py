@@ -14,7 +14,8 @@ from genlib.commands import generate
     (["--seeds", "-1"], "'-1' is no range of seeds"), (["--seeds", "7-"], "'7-' is no range of seeds"),
     (["--seeds", "0-1", "--batch", "0"], "at least 1"),
     (["--seeds", "0-1", "--prompts", "missing.txt"], "missing.txt cannot be read"),
-    (["--seeds", "0-1", "--model", "gan"], "invalid choice: 'gan'"), (["--seeds", "0-1", "--truncation-psi", "nan"], "'nan' is no number"),
+    (["--seeds", "0-1", "--model", "gan"], "--model is 'gan': use one of "),
+    (["--seeds", "0-1", "--truncation-psi", "nan"], "'nan' is no number"),
     (["--seeds", "0-1", "--truncation-psi", "x"], "'x' is no number")])
 def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
     with pytest.raises(SystemExit) as exit:
