@@ -10,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from genlib import pictures
+from genlib.report import formats
 
 PROJECT = Path(__file__).resolve().parent.parent
 KNOW_SYSTEMS = {"files.py", "system.py"}
@@ -79,6 +83,22 @@ def test_every_checkout_has_the_same_bytes_whatever_git_does_with_the_ends_of_li
     files = [line.split(None, 3) for line in listed.stdout.decode().splitlines()]
     odd = [line for line in files if line[0] not in ("i/lf", "i/none", "i/-text") or "text=auto eol=lf" not in " ".join(line[2:])]
     assert len(files) > 100 and not odd
+
+
+@pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="this copy of the project is no checkout")
+def test_every_file_has_a_name_that_each_system_can_store():
+    """Windows has 260 characters for a whole path; it and macOS know no case."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=True).stdout.decode()
+    names = [name for name in listed.split("\0") if name]
+    assert max(map(len, names)) <= 150 and len({name.lower() for name in names}) == len(names) > 100
+    assert [name for name in names if not all(map(pictures.is_plain, name.split("/")))] == []
+
+
+def test_files_end_their_lines_in_one_way_where_the_system_has_another(monkeypatch):
+    frame = pd.DataFrame({"model": ["VAE"]})
+    html = formats.to_html(frame, "t", "Caption", "Note")
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    assert formats.to_csv(frame, ".") == "\ufeffmodel\nVAE\n".encode() and formats.to_html(frame, "t", "Caption", "Note") == html
 
 
 AS_ON_WINDOWS = """
