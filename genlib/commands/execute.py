@@ -1,27 +1,30 @@
 """A notebook executed in a kernel of its own; a copy and a page of it without this machine's paths."""
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from genlib import notebook, places
 from genlib.commands import page, short
+from genlib.commands.progress import Progress
 from genlib.files import explain_storage, write_atomically
 
 
-def execute(source: Path, copy: Path, results: Path, parameters: dict, at: Callable) -> None:
-    """Leave a notebook's executed copy, .ipynb and .html. ValueError if a cell fails or the kernel dies.
-
-    at(book, index) is called before each cell of the notebook that is executed.
-    """
+def execute(source: Path, copy: Path, results: Path, parameters: dict, progress: Progress) -> None:
+    """Leave a notebook's executed copy, .ipynb and .html. ValueError if a cell fails or the kernel dies."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     name, book = source.stem, _prepared(source, parameters)
-    client = NotebookClient(book, km=_own_kernel(), resources={"metadata": {"path": str(source.parent)}}, record_timing=False,
-                            iopub_timeout=60,  # seconds that an output may be late, as on a machine that is measured
-                            shutdown_kernel="immediate",  # to take torch down in good order takes a second, and serves nothing
-                            extra_arguments=["--log-level=CRITICAL"])  # of the kernel, which warns that it talks over a local port
+
+    class Client(NotebookClient):
+        def output(self, outs, message, *others):
+            progress.said(message["content"].get("text", ""))
+            return super().output(outs, message, *others)
+
+    client = Client(book, km=_own_kernel(), resources={"metadata": {"path": str(source.parent)}}, record_timing=False,
+                    iopub_timeout=60,  # seconds that an output may be late, as on a machine that is measured
+                    shutdown_kernel="immediate",  # to take torch down in good order takes a second, and serves nothing
+                    extra_arguments=["--log-level=CRITICAL"])  # of the kernel, which warns that it talks over a local port
     environment = os.environ | {"GENLIB_RESULTS": str(results), "JPY_SESSION_NAME": str(source)}
     with explain_storage(results):
         copy.with_suffix(".html").unlink(missing_ok=True)  # of an earlier run
@@ -30,7 +33,7 @@ def execute(source: Path, copy: Path, results: Path, parameters: dict, at: Calla
     try:
         with client.setup_kernel(env=environment, cleanup_kc=True):
             for index, cell in enumerate(book.cells):
-                at(book, index)
+                progress.at(book, index)
                 if cell.cell_type != "code":
                     continue
                 try:

@@ -1,7 +1,6 @@
 """genlib run: the notebooks in order, each executed in a fresh kernel."""
 import argparse
 import os
-import time
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from genlib import notebook, places
 from genlib.commands import a_path, a_price, a_table_number, ask_for_huge_pages, at_least_one, execute, let_idle_threads_wait, short, turns
+from genlib.commands.progress import Progress
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import make_folder
 from genlib.locale import ENGLISH, languages
@@ -73,12 +73,13 @@ def run(options) -> int:
     if lacking := [package for package in ("nbclient", "nbconvert", "ipykernel") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
     results = make_folder(options.results or places.resolve(os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd()))
-    for name, copy, session in _in_turn(options, names, make_folder(results / "notebooks")):
-        start = time.perf_counter()
-        print(f"{session}{name} ...", end=" ", flush=True)
-        execute.execute(folder / f"{name}.ipynb", results / "notebooks" / f"{copy}.ipynb", results, _parameters(options, name),
-                        lambda book, index: None)
-        print(f"{time.perf_counter() - start:.0f} s", flush=True)
+    values = {name: notebook.parameters(name) | _parameters(options, name) for name in names}
+    with Progress(options.weights, values if names != [COMPARISON] else {}) as progress:
+        for name, copy, title, later in _in_turn(options, names, make_folder(results / "notebooks")):
+            progress.begin(name, title, later)
+            execute.execute(folder / f"{name}.ipynb", results / "notebooks" / f"{copy}.ipynb", results, _parameters(options, name),
+                            progress)
+            progress.end()
     if COMPARISON in names:
         print(f"\n{(results / 'tables' / 'table1.md').read_text(encoding='utf-8')}")
         print(f"tables     {short(results / 'tables')}/\nfigures    {short(results / 'figures')}/")
@@ -86,16 +87,17 @@ def run(options) -> int:
     return 0
 
 
-def _in_turn(options, names: list[str], folder: Path) -> Iterator[tuple[str, str, str]]:
-    """The notebooks in the order of their turns, each with the name of its executed copy and its session, in
-    words; "" for what is executed once."""
-    measuring = [name for name in names if name != COMPARISON]
+def _in_turn(options, names: list[str], folder: Path) -> Iterator[tuple[str, str, str, list[str]]]:
+    """The notebooks in the order of their turns, each with the name of its executed copy, what it is called
+    on the display, and the notebooks that follow."""
+    once, at_the_end = [name for name in names if name != COMPARISON], [COMPARISON] * (COMPARISON in names)
     if options.sessions:
         asked = {name: getattr(options, name) for name in ("sessions", "only", "weights", "profile", "iterations", "steps")}
-        for turn in turns.of(folder, measuring, asked):
-            yield turn.notebook, turn.copy, f"session {turn.session} of {turn.last}: "
-        measuring = []
-    yield from ((name, name, "") for name in [*measuring, *[COMPARISON] * (COMPARISON in names)])
+        for turn in turns.of(folder, once, asked):
+            yield turn.notebook, turn.copy, f"session {turn.session} of {turn.last}: {turn.notebook}", [*turn.later, *at_the_end]
+        once = []
+    once += at_the_end
+    yield from ((name, name, name, once[place:]) for place, name in enumerate(once, 1))
     if options.sessions:
         turns.end(folder)
 

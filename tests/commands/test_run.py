@@ -13,7 +13,7 @@ import pytest
 
 from genlib import notebook
 from genlib.__main__ import main, parser
-from genlib.commands import execute, run
+from genlib.commands import execute, progress, run
 from genlib.experiments import EXPERIMENTS, Experiment
 
 
@@ -58,6 +58,7 @@ def project(tmp_path, monkeypatch):
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb")
     nbformat.write(nbformat.v4.new_notebook(), folder / "4_comparison.ipynb")
     monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    monkeypatch.setattr(progress, "FORECAST", "")  # which takes seconds
     monkeypatch.setenv("PYTHONPATH", str(Path(notebook.__file__).parent.parent))
     return tmp_path
 
@@ -75,7 +76,7 @@ def test_run_passes_the_options_on_and_keeps_the_executed_notebook_as_ipynb_and_
     results = project / "results"
     status, out, _ = call(capsys, "run", "--only", "1", "--weights", "demo", "--iterations", "2", "--results", results)
     assert status == 0 and (results / "measured").read_text() == "demo"
-    assert re.search(r"^1_stable_diffusion \.\.\. \d+ s$", out, re.MULTILINE)
+    assert re.search(r"^1_stable_diffusion · \d+ s$", out, re.MULTILINE)
     executed = nbformat.read(results / "notebooks" / "1_stable_diffusion.ipynb", as_version=4)
     assert executed.cells[-1].execution_count and (results / "notebooks" / "1_stable_diffusion.html").stat().st_size > 1000
 
@@ -254,7 +255,7 @@ def test_the_results_folder_is_the_option_then_the_variable_and_relative_to_wher
     monkeypatch.setenv("HOME", "home")
     if variable:
         monkeypatch.setenv("GENLIB_RESULTS", variable)
-    monkeypatch.setattr(execute, "execute", lambda source, copy, results, parameters, at: (results / "measured").write_text(""))
+    monkeypatch.setattr(execute, "execute", lambda source, copy, results, parameters, progress: (results / "measured").write_text(""))
     status, *_ = call(capsys, "run", "--only", "1", *(["--results", given] if given else []))
     assert status == 0 and [path.relative_to(typed) for path in typed.rglob("measured")] == [Path(named, "measured")]
 
@@ -288,7 +289,7 @@ def sessions(project, monkeypatch, capsys):
     def sessions(*arguments, killed_at=None):
         executed = []
 
-        def execute(source, copy, results, parameters):
+        def noted(source, copy, results, parameters, progress):
             copy.write_text("")
             if len(executed) + 1 == killed_at:
                 raise KeyboardInterrupt
@@ -296,7 +297,7 @@ def sessions(project, monkeypatch, capsys):
             (results / "tables").mkdir(exist_ok=True)
             (results / "tables" / "table1.md").write_text("")
 
-        monkeypatch.setattr(run, "_execute", execute)
+        monkeypatch.setattr(execute, "execute", noted)
         try:
             status, out, err = call(capsys, "run", "--results", project / "results", *arguments)
         except KeyboardInterrupt:
