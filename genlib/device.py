@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from genlib import nvml, system
+from genlib.record import WAITING
 from genlib.runs import Machine, ModelInfo, slug
 from genlib.spelling import meant
 
@@ -134,6 +135,7 @@ def describe() -> Machine:
     cpu = system.processor()
     machine = Machine(
         slug=f"cpu-{_folder_name(cpu)}", device=cpu, cpu=cpu, cores=told(psutil.cpu_count, False), threads=torch.get_num_threads(),
+        waiting={name: os.environ[name] for name in WAITING if name in os.environ},
         ram_bytes=psutil.virtual_memory().total, ram_limit_bytes=system.limit("memory.max"), cpu_limit=system.limit("cpu.max"),
         os=platform.platform(terse=True), container=_container(),
         python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())

@@ -2,10 +2,11 @@
 
 Known quantities: a busy loop and a sleep of 200 ms, a quiet machine, 256 MiB that are freed again, and the
 same call timed by torch.utils.benchmark. Overhead: the call bare and measured in turn, in at least 20 pairs,
-with and without the polling thread; beside it bare is compared with bare, which shows what noise alone does.
-On a GPU the work and the memory are the GPU's. Each line names its limit; a line beyond it, with the whole of
-its interval where it has one, makes the exit status 1.
+with and without the polling thread, and with progress drawn; beside it bare is compared with bare, which
+shows what noise alone does. On a GPU the work and the memory are the GPU's. Each line names its limit; a line
+beyond it, with the whole of its interval where it has one, makes the exit status 1.
 """
+import io
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ import psutil
 import torch
 from torch.utils.benchmark import Timer
 
-from genlib import device, measure, system
+from genlib import device, measure, progress, system
 from genlib.measure.repeat import measure as measure_once
 
 MIB = 1024**2
@@ -109,6 +110,13 @@ def measured(call) -> float:
     return times[0]
 
 
+def while_drawing(call) -> float:
+    """As `measured`, while the line of progress is redrawn ten times as often as in a long image."""
+    often = mock.patch.multiple(progress, QUIET_S=0, LONG_S=0, REDRAWN_S=progress.REDRAWN_S / 10, watched=lambda: (io.StringIO(), True))
+    with often, progress.Task("iteration", 5), progress.steps(total=50) as steps:
+        return measured(lambda: (steps.update(), call()))
+
+
 def as_read(call) -> float:
     """What the instrument says."""
     return measure_once(lambda index: call() and None, 0)[0].time_s
@@ -136,7 +144,8 @@ def overhead() -> None:
     print(f"\n{PAIRS} pairs of {1000 * median(bare(call) for _ in range(5)):.0f} ms    ratio of medians, 95 % interval")
     for name, first, second, limit in (
             ("bare / bare", bare, bare, None), ("measured / bare", bare, measured, 0.01), ("reading / bare", bare, as_read, 0.01),
-            ("reading / torch's timer", by_torch, as_read, 0.02), ("measured while polling / bare", bare, measured, 0.01)):
+            ("reading / torch's timer", by_torch, as_read, 0.02), ("measured while polling / bare", bare, measured, 0.01),
+            ("measured while drawing / bare", bare, while_drawing, 0.01)):
         polling = mock.patch.object(system, "reset_peak_rss", lambda: False)  # as where the kernel cannot reset its peak
         with polling if "polling" in name else nullcontext():
             value, low, high = ratio(first, second, call)

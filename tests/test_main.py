@@ -13,9 +13,10 @@ from saved_runs import save_run
 
 from genlib import notebook
 from genlib.__main__ import COMMANDS, main, parser
-from genlib.commands import doctor, run
+from genlib.commands import doctor, let_idle_threads_wait, run
 from genlib.experiments import Experiment
 from genlib.models.generate import generate
+from genlib.record import WAITING
 
 
 def help_of(command=None, capsys=None):
@@ -162,6 +163,33 @@ def loaded(*arguments):
     done = subprocess.run([sys.executable, "-c", LOADED, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}, {"KMP_BLOCKTIME": "200"}])
+def test_idle_threads_wait_soon_unless_the_user_has_said_how(given, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(given))
+    let_idle_threads_wait()
+    assert os.environ == (given or {"GOMP_SPINCOUNT": "1000"})
+
+
+WAITS = """
+import os, sys
+from genlib import __main__
+from genlib.commands import generate, run
+def at_import(*_, **__):
+    print(os.environ["GOMP_SPINCOUNT"], "torch" in sys.modules)
+    raise ValueError("enough")
+generate.ask_for_huge_pages = run.make_folder = at_import
+__main__.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", [["run", "--results", "x"], ["generate", "--model", "stylegan2", "--seeds", "1", "--out", "x"]])
+def test_run_and_generate_say_how_threads_wait_before_torch_starts(command, tmp_path):
+    there = {name: value for name, value in os.environ.items() if name not in WAITING}
+    done = subprocess.run([sys.executable, "-c", WAITS, *command], capture_output=True, text=True, cwd=tmp_path,
+                          env=there | {"PYTHONPATH": str(notebook.PROJECT)})
+    assert done.stdout == "1000 False\n", done.stderr
 
 
 def test_help_loads_nothing_heavy():

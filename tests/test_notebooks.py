@@ -43,6 +43,8 @@ def faults(notebook) -> list[str]:
     found += [f"{cell.id}: an error as output" for cell in code for output in cell.outputs if output.output_type == "error"]
     found += [f"{cell.id}: a warning as output" for cell in code for output in cell.outputs
               if output.get("name") == "stderr" and "Warning" in output.text]
+    found += [f"{cell.id}: progress as output" for cell in code for output in cell.outputs
+              if "\r" in output.get("text", "") or "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
     found += [f"{cell.id}: over 1 MB of output" for cell in code if len(str(cell.outputs)) > 1e6]
     found += [f"{cell.id}: a path of a machine" for cell in notebook.cells
               if MACHINE_PATH.search(cell.source + str(cell.get("outputs", "")))]
@@ -88,6 +90,9 @@ def test_a_committed_notebook_has_no_fault(notebook):
     (lambda cell: cell.metadata.update(executionInfo={"user": {"displayName": "somebody"}}), "metadata"),
     (lambda cell: cell.update(source="open('/home/me/x')"), "a path of a machine"),
     (lambda cell: cell.update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]), "an error as output"),
+    (lambda cell: cell.update(outputs=[nbformat.v4.new_output("stream", text="\r 1 of 5")]), "progress as output"),
+    (lambda cell: cell.update(outputs=[nbformat.v4.new_output(
+        "display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}})]), "progress as output"),
 ])
 def test_a_spoilt_copy_of_a_notebook_has_one(notebook, spoil, complaint):
     spoilt = copy.deepcopy(notebook)
@@ -299,7 +304,7 @@ def test_a_zip_of_the_project_with_a_damaged_file_is_not_imported_by_halves(tmp_
         assert "genlib is not here: upload a zip of the project, whole" in done.stderr and os.listdir(tmp_path) == ["project.zip"]
 
 
-@pytest.mark.parametrize("make", [damaged, os.mkdir, os.mkfifo, Path.touch, lambda path: path.symlink_to("nowhere")],
+@pytest.mark.parametrize("make", [damaged, os.mkdir, getattr(os, "mkfifo", os.mkdir), Path.touch, lambda path: path.symlink_to("nowhere")],
                          ids=["a damaged list", "a folder", "a pipe", "empty", "a link to nothing"])
 def test_what_is_called_zip_and_is_none_does_no_harm(tmp_path, make):
     make(tmp_path / "a.zip")

@@ -111,8 +111,8 @@ def imports(path: Path) -> set[str]:
 
 
 WINGS = {  # and what their files may import
-    "models": ("models", "device", "system", "runs", "record", "files", "spelling"),
-    "measure": ("measure", "checks", "device", "system", "nvml", "runs", "record", "remarks"),
+    "models": ("models", "device", "system", "runs", "record", "files", "progress", "spelling"),
+    "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
     "quality": ("quality", "runs", "record", "files", "lines"),
     "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "locale", "files", "lines", "escape", "pictures",
                "spelling")}

@@ -3,7 +3,7 @@ import argparse
 import codecs
 import re
 
-from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one
+from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one, let_idle_threads_wait
 from genlib.experiments import STEPS
 from genlib.files import read_regular
 from genlib.models import SEEDS, STABLE_DIFFUSION, STYLEGAN2
@@ -39,6 +39,7 @@ def add(commands):
 
 def run(options) -> int:
     """Draw the images into the folder; every process of a launch runs this."""
+    let_idle_threads_wait()
     ask_for_huge_pages()
     from genlib.models.generate import generate
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from genlib.files import write_atomically
 
 # JupyterLab's look without the scripts that its template takes from elsewhere: require.js, MathJax, mermaid.
-# Lines of code are broken, since neither the page nor paper could be moved along to show their ends.
+# Lines of code are broken, since neither the page nor paper could be moved along to show their ends,
+# and tables are printed small enough for Ukrainian ones to fit on A4.
 TEMPLATE = """{%- extends 'index.html.j2' -%}
 {% block html_head_js %}
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'">
@@ -16,6 +17,7 @@ TEMPLATE = """{%- extends 'index.html.j2' -%}
 {% block html_head_css %}<style>
 math { font-size: 1.15em; }
 .jp-Cell pre { white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; }
+@media print { .jp-OutputArea-output table { font-size: 7.5pt; } }
 </style>{% endblock %}"""
 THIN_SPACES = {"<mo>&#8289;</mo>": '<mo rspace="0.17em">&#8289;</mo>', "</munder>": '</munder><mspace width="0.17em"/>'}  # as TeX has
 FORMULA = re.compile(r'<tex class="(\$+)">(.*?)</tex>', re.DOTALL)  # what stands for one until `_with_mathml`

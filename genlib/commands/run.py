@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genlib import notebook, places
-from genlib.commands import a_path, a_price, a_table_number, ask_for_huge_pages, at_least_one, execute, short, turns
+from genlib.commands import a_path, a_price, a_table_number, ask_for_huge_pages, at_least_one, execute, let_idle_threads_wait, short, turns
 from genlib.commands.progress import Progress
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import make_folder
@@ -59,8 +59,9 @@ def notebooks() -> dict[int, str]:
 
 def run(options) -> int:
     """Execute the notebooks and keep the executed copies as .ipynb and .html."""
+    let_idle_threads_wait()  # the kernels inherit it
     if options.profile == "tuned":
-        ask_for_huge_pages()  # the kernels inherit it
+        ask_for_huge_pages()
     names, folder = [notebooks()[number] for number in options.only], _folder()
     for option, parameter in PARAMETERS.items():
         if getattr(options, option) is not None and not any(parameter in notebook.parameters(name) for name in names):

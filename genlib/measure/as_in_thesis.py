@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from genlib import device, nvml, runs
+from genlib import device, nvml, progress, runs
 from genlib.measure.readings import rss
 from genlib.measure.repeat import check_iterations, describe, doubts, finish
 from genlib.measure.work import takes_index
@@ -40,32 +40,41 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
                               method="thesis", variant="as-in-thesis", loaded_before=device.loaded_before(model)), results, iterations)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    for index in range(len(run.iterations), iterations):
-        start, steady_start = time.time(), time.perf_counter()
-        try:
-            images = call(index)
-        except Exception as error:
-            if not device.is_out_of_memory(error):
-                raise
-            run.iterations.append(runs.Iteration(error=OUT_OF_MEMORY))
-            break
-        time_s, steady_s = time.time() - start, time.perf_counter() - steady_start
-        if abs(time_s - steady_s) > CLOCK_WAS_SET_S:
-            run.warnings.append(CLOCK_SET.format(seconds=f"{time_s - steady_s:+.0f}", iteration=index + 1))
-            time_s = steady_s
-        if time_s <= 0:  # its clock is too coarse, or was moved a little
-            time_s = steady_s
-        iteration = runs.Iteration(time_s=time_s, ram_bytes=rss())
-        if vram == "gputil":
-            iteration.vram_device_bytes = gputil_memory_used()
-            iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"
-        elif torch.cuda.is_available():
-            iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
-        iteration.error = NOT_FINITE if NOT_FINITE in doubts(images) else None
-        run.iterations.append(iteration)
-        run.save()
-        print(f"iteration {index + 1}/{iterations}: {describe(iteration)}", flush=True)
+    with progress.Task("iteration", iterations - len(run.iterations)) as task:
+        for index in range(len(run.iterations), iterations):
+            task.part = f"iteration {index + 1} of {iterations}"
+            try:
+                images, time_s, steady_s = _timed(call, index)
+            except Exception as error:
+                if not device.is_out_of_memory(error):
+                    raise
+                run.iterations.append(runs.Iteration(error=OUT_OF_MEMORY))
+                break
+            if abs(time_s - steady_s) > CLOCK_WAS_SET_S:
+                run.warnings.append(CLOCK_SET.format(seconds=f"{time_s - steady_s:+.0f}", iteration=index + 1))
+                time_s = steady_s
+            if time_s <= 0:  # its clock is too coarse, or was moved a little
+                time_s = steady_s
+            iteration = runs.Iteration(time_s=time_s, ram_bytes=rss())
+            if vram == "gputil":
+                iteration.vram_device_bytes = gputil_memory_used()
+                iteration.vram_source = None if iteration.vram_device_bytes is None else "GPUtil"
+            elif torch.cuda.is_available():
+                iteration.vram_peak_bytes = torch.cuda.max_memory_allocated()
+            iteration.error = NOT_FINITE if NOT_FINITE in doubts(images) else None
+            run.iterations.append(iteration)
+            run.save()
+            task.update()
+            progress.say(f"iteration {index + 1}/{iterations}: {describe(iteration)}")
     return finish(run)
+
+
+@progress.quiet()
+def _timed(call, index: int):
+    """What a call returns, and its seconds: by the clock that the thesis read, by one that cannot be set."""
+    start, steady_start = time.time(), time.perf_counter()
+    images = call(index)
+    return images, time.time() - start, time.perf_counter() - steady_start
 
 
 def gputil_memory_used() -> int | None:

@@ -6,14 +6,14 @@
     quality       judges the saved pictures
     finish
 
-Between the two clocks nothing is drawn, written or spawned.
+Between the two clocks nothing is written or spawned, and in their first 10 s nothing is drawn.
 """
 import time
 from collections.abc import Callable
 
 from PIL import Image
 
-from genlib import checks, device, nvml, runs
+from genlib import checks, device, nvml, progress, runs
 from genlib.measure import enough, source
 from genlib.measure.readings import Readings
 from genlib.measure.work import takes_index
@@ -59,33 +59,45 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     done = len(run.iterations)
     device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:
-        print(f"{variant}:")
+        progress.say(f"{variant}:")
     if run.resumed:
-        print(f"continues the run of {run.started}, which was interrupted after {done} of {'at most ' * bool(until)}{most} iterations")
-    for number in range(warmup):
-        iteration, _ = measure(call, 0)
-        run.warmup.append(iteration)
-        print(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}", flush=True)
-        if iteration.out_of_memory:  # as the next call would be
-            run.iterations.append(iteration)
-            return finish(run)
-    for index in range(done, most):
-        if until and enough.reached(run, until, iterations):
-            break
-        iteration, images = measure(call, index)
-        iteration.images = run.save_images(None if iteration.error else images, f"iteration_{index + 1}")
-        if BLACKENED in doubts(images) and BLACKENED not in run.warnings:
-            run.warnings.append(BLACKENED)
-        run.iterations.append(iteration)
-        run.save()
-        print(f"iteration {index + 1}/{most}: {describe(iteration)}{enough.progress(run, until) if until else ''}", flush=True)
-        if iteration.out_of_memory:
-            break
+        of = f"{done} of {'at most ' * bool(until)}{most}"
+        progress.say(f"continues the run of {run.started}, which was interrupted after {of} iterations")
+    _measure_all(run, call, warmup, iterations, most, until)
     if until:
         enough.conclude(run, until)
     if quality:
         judge(run, quality)
     return finish(run)
+
+
+def _measure_all(run: runs.Run, call, warmup: int, least: int, most: int, until: float | None) -> None:
+    """The warm-up, and the iterations that the run lacks; out of memory, no more of them."""
+    done = len(run.iterations)
+    with progress.Task("call", warmup + most - done, bound="at most" if until else "about") as task:
+        for number in range(warmup):
+            task.part = f"warm-up {number + 1} of {warmup}"
+            iteration, _ = measure(call, 0)
+            task.update()
+            run.warmup.append(iteration)
+            progress.say(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}")
+            if iteration.out_of_memory:  # as the next call would be
+                run.iterations.append(iteration)
+                return
+        for index in range(done, most):
+            if until and enough.reached(run, until, least):
+                break
+            task.part = f"iteration {index + 1} of {'at most ' * bool(until)}{most}"
+            iteration, images = measure(call, index)
+            iteration.images = run.save_images(None if iteration.error else images, f"iteration_{index + 1}")
+            if BLACKENED in doubts(images) and BLACKENED not in run.warnings:
+                run.warnings.append(BLACKENED)
+            run.iterations.append(iteration)
+            run.save()
+            task.update()
+            progress.say(f"iteration {index + 1}/{most}: {describe(iteration)}{enough.progress(run, until) if until else ''}")
+            if iteration.out_of_memory:
+                break
 
 
 def judge(run: runs.Run, quality) -> None:
@@ -98,11 +110,12 @@ def judge(run: runs.Run, quality) -> None:
             with Image.open(file) as picture:  # closed before the next: a process may have only so many open files
                 picture.load()
             pictures.append(picture)
-        run.quality = {name: float(value) for name, value in quality(pictures).items()}
+        with progress.Task("judges the pictures"):
+            run.quality = {name: float(value) for name, value in quality(pictures).items()}
     except Exception as error:  # whatever it is: it must not cost what was measured
         reason = first_line(error).replace(f"{run.folder}/", "")
         run.warnings.append(NO_QUALITY.format(error=f"{type(error).__name__}: {reason}"))
-        print(run.warnings[-1])
+        progress.say(run.warnings[-1])
 
 
 def first_line(error: Exception) -> str:
@@ -123,13 +136,14 @@ def finish(run: runs.Run) -> runs.Run:
     run.finish()
     if not run.good:
         remedy = ": a smaller batch, fewer pixels or dtype='float16' need less memory" * run.iterations[-1].out_of_memory
-        print(f"no iteration succeeded{remedy}")
+        progress.say(f"no iteration succeeded{remedy}")
         return run
     average = runs.Iteration(**{name: _mean([getattr(i, name) for i in run.good]) for name in TABLE1})
-    print(f"average of {len(run.good):2}: {describe(average)}", flush=True)
+    progress.say(f"average of {len(run.good):2}: {describe(average)}")
     return run
 
 
+@progress.quiet()
 def measure(call, index: int) -> tuple[runs.Iteration, list | None]:
     """Measure one call: the Iteration, as yet without its pictures, and what the call returned."""
     readings, images, error = Readings(), None, None

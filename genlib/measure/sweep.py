@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from genlib import device, runs
+from genlib import device, progress, runs
 from genlib.measure.repeat import first_line, repeat
 
 Condition = TypeVar("Condition")
@@ -20,18 +20,21 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
     """
-    measured = {}
-    for condition in dict.fromkeys(conditions):  # each once; what cannot be a key fails before anything is measured
-        call = None  # it would keep the previous condition's model in memory
-        device.free_memory()
-        variant = runs.variant_of(setting, condition)
-        try:
-            call, model, settings = make(condition)
-            measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
-                                         warmup=warmup, variant=variant, quality=quality, results=results)
-        except Exception as error:
-            not_to_be_had = call is None and isinstance(error, OSError)
-            if not (not_to_be_had or device.is_out_of_memory(error)):
-                raise
-            print(f"{variant}: left out. {first_line(error)}")
+    measured, each = {}, list(dict.fromkeys(conditions))  # once; what cannot be a key fails before anything is measured
+    with progress.Task("condition", len(each)) as task:
+        for condition in each:
+            call = None  # it would keep the previous condition's model in memory
+            device.free_memory()
+            variant = runs.variant_of(setting, condition)
+            task.part = f"{variant} ({task.done + 1} of {len(each)})"
+            try:
+                call, model, settings = make(condition)
+                measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
+                                             warmup=warmup, variant=variant, quality=quality, results=results)
+            except Exception as error:
+                not_to_be_had = call is None and isinstance(error, OSError)
+                if not (not_to_be_had or device.is_out_of_memory(error)):
+                    raise
+                progress.say(f"{variant}: left out. {first_line(error)}")
+            task.update()
     return measured

@@ -11,7 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from genlib import device, runs
+from genlib import device, progress, runs
 
 LONG_ENOUGH_S = 0.05  # of one timing: in a shorter one the cost of reading the clock would show
 LARGEST = 8192  # rows of a matrix
@@ -26,7 +26,8 @@ def record_work(run: runs.Run, flops_per_image: float) -> None:
     CPU), which later readings of memory would include.
     """
     run.flops_per_image = flops_per_image
-    run.machine.matmul_flops_per_s, run.machine.bandwidth_bytes_per_s = machine_rates(run.model.dtype if run.model else "float32")
+    with progress.Task("measures the machine's rates"):
+        run.machine.matmul_flops_per_s, run.machine.bandwidth_bytes_per_s = machine_rates(run.model.dtype if run.model else "float32")
     run.save()
 
 
@@ -42,7 +43,7 @@ def count_flops(generate) -> int:
     fused_layers = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with FlopCounterMode(display=False) as counter, plain_attention:
+        with progress.Task("counts the operations of a call"), FlopCounterMode(display=False) as counter, plain_attention:
             takes_index(generate)(0)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused_layers)

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
-from genlib import device
+from genlib import device, progress
 
 CUDNN_FIRST = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 KINDS = 4  # the most graphs of one network: each keeps its inputs and outputs in memory
@@ -88,7 +88,7 @@ class Quick:
         except torch.OutOfMemoryError as error:
             self.largest_batch = 0
             self.no_graph()
-            print(f"no CUDA graph, every operation is launched by itself: {str(error).splitlines()[0]}")
+            progress.say(f"no CUDA graph, every operation is launched by itself: {str(error).splitlines()[0]}")
 
 
 _stream = None  # one for all recordings: libraries take workspace on each stream that they meet, and keep it
@@ -168,6 +168,6 @@ def can_compile() -> bool:
     try:
         torch.compile(lambda x: x + x)(x)
     except RuntimeError as error:
-        print(f"not compiled: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+        progress.say(f"not compiled: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
         return False
     return True

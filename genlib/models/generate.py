@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from tqdm import tqdm
 
-from genlib import device
+from genlib import device, progress
 from genlib.files import explain_storage, open_to_append, release
 from genlib.models import STYLEGAN2, images, out_folder, stable_diffusion, stylegan2, tuned
 from genlib.models import labels as labels_module
@@ -187,8 +186,7 @@ def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int]
     waiting, threads = set(), _threads()
     with explain_storage(out), open_to_append(out / f"manifest-{state.process_index}.jsonl") as manifest, \
             ThreadPoolExecutor(max(threads, 1)) as savers, \
-            tqdm(total=sum(map(len, batches)), unit="image", desc=f"process {state.process_index + 1} of {state.num_processes}",
-                 disable=None if state.is_main_process else True, mininterval=1) as bar:
+            progress.Task("", sum(map(len, batches)), "images") as task:
         manifest.write("\n")  # in case a kill cut off the last line
         for missing in batches:
             first = missing[0] // batch * batch
@@ -201,7 +199,7 @@ def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int]
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()  # raises what went wrong while saving
-            bar.update(len(missing))
+            task.update(len(missing))
         for future in waiting:
             future.result()
 

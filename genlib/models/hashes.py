@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
+from genlib import progress
 from genlib.files import write_atomically
 
 
 def sha256(path) -> str:
     """The SHA-256 of a file, as 64 hex digits."""
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, progress.Task(f"computes the SHA-256 of {Path(path).name}"):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -21,7 +22,7 @@ def remembered_sha256(path: Path) -> str:
     state = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
     note = Path(torch.hub.get_dir()) / "genlib" / "hashes" / hashlib.sha256(state.encode()).hexdigest()
     with suppress(OSError):
-        if re.fullmatch("[0-9a-f]{64}", known := note.read_text()):
+        if re.fullmatch("[0-9a-f]{64}", known := note.read_text(encoding="ascii", errors="replace")):
             return known
     found = sha256(path)
     with suppress(OSError):  # a cache that cannot be written costs the seconds again

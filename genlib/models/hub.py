@@ -10,10 +10,12 @@ import transformers
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from packaging.version import Version
+from tqdm.std import tqdm
 
-from genlib import device
+from genlib import device, progress
 from genlib.models import folder as folder_module
 from genlib.models import hashes, trouble
+from genlib.record import MB
 
 V1_4 = "CompVis/stable-diffusion-v1-4"
 V1_4_REVISION = "133a221b8aa7292a167afc5127cb63fb5005638b"
@@ -103,12 +105,13 @@ class Model:
                 return there
             try:
                 patterns = [escape(name) for name in (*chosen, folder_module.INDEX)]
-                return Path(snapshot_download(self.id, revision=self.revision, allow_patterns=patterns))
+                with progress.Task(f"downloads {self.id}", unit="MB") as task:
+                    return Path(snapshot_download(self.id, revision=self.revision, allow_patterns=patterns, tqdm_class=_bars(task)))
             except Exception as error:  # as in _ask
                 self._answer = error
         for snapshot in snapshots:
             if not lacking(snapshot):
-                print(f"{self.id} is read from the cache, revision {snapshot.name[:12]}: the Hub did not answer")
+                progress.say(f"{self.id} is read from the cache, revision {snapshot.name[:12]}: the Hub did not answer")
                 return snapshot
         lacks = f", and the cache lacks {folder_module.and_more(lacking(snapshots[0]))}" if snapshots else ""
         raise self._explained(lacks)
@@ -127,7 +130,7 @@ class Model:
         """The revisions in the Hub's cache: only the one asked for, else that of `main`, then the newest."""
         repository = Path(constants.HF_HUB_CACHE) / f"models--{self.id.replace('/', '--')}"
         main = repository / "refs" / "main"
-        first = self.revision or (main.read_text(errors="replace").strip() if main.is_file() else "")
+        first = self.revision or (main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else "")
         found = [path for path in (repository / "snapshots").glob("*") if path.is_dir() and (not self.revision or path.name == first)]
         return sorted(found, key=lambda path: (path.name == first, path.stat().st_mtime), reverse=True)
 
@@ -159,9 +162,31 @@ def load_part(cls: type, found: Path, name: str, dtype: torch.dtype) -> torch.nn
 
 def load_pipeline(cls: type, found: Path, parts: dict[str, type | None], dtype: torch.dtype, **options):
     """A pipeline of the class from a folder that `fetch` has found, with the components that are given."""
-    networks = {name: load_part(part, found, name, dtype) for name, part in parts.items() if folder_module.is_network(part)}
+    networks = {name: part for name, part in parts.items() if folder_module.is_network(part)}
+    sizes = {name: sum(file.stat().st_size for file in (found / name).iterdir()) for name in networks}
+    with progress.Task("byte", sum(sizes.values())) as task:
+        for name, part in networks.items():
+            task.part = name
+            networks[name] = load_part(part, found, name, dtype)
+            task.update(sizes[name])
     with explained(found, cls):
         return cls.from_pretrained(str(found), local_files_only=True, **networks, **options)
+
+
+def _bars(task: progress.Task) -> type[tqdm]:
+    """What the Hub's client takes for the class of its bars, of which those of bytes feed the task."""
+    class Bar(tqdm):
+        def __init__(self, *arguments, **options):
+            self.counts = options.get("unit") == "B"
+            super().__init__(*arguments, **options | dict(disable=True))
+
+        def update(self, n=1):
+            self.n += n or 0
+            if self.counts:  # that on the network or that on the disk, whichever is ahead: a version may have both
+                task.total = (self.total or 0) / MB
+                task.update(max(0, self.n / MB - task.done))
+
+    return Bar
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 
@@ -13,7 +13,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from genlib import device
+from genlib import device, progress
 from genlib.models import folder, forward, hub, images, single_file, tuned, vae
 from genlib.models import weights as weights_module
 from genlib.runs import ModelInfo
@@ -74,7 +74,7 @@ class _Pipeline(StableDiffusionPipeline):
         if (self.info.switches["skip_equal_guidance"] and by_prompt_alone and self.do_classifier_free_guidance
                 and torch.equal(prompt, negative)):
             if not self._said:
-                print("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
+                progress.say("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
             self._said = True
             self._guidance_scale = 1.0
         return prompt, negative
@@ -111,11 +111,11 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     with weights_module.loading(info):
         pipe = build(info, dtype) if model is None else _pretrained(info, dtype, model)
         pipe = pipe.to(device.pick())
-        pipe.set_progress_bar_config(disable=True)  # nothing draws inside the timed region
+        pipe.progress_bar = progress.steps  # the library's own bar would be drawn inside the timed region
         pipe.info = info
         info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
         if safety_checker and not info.switches["safety_checker"]:
-            print(f"{info.name} has no safety checker: its pictures are drawn without one")
+            progress.say(f"{info.name} has no safety checker: its pictures are drawn without one")
         images.watch(pipe)
         _tune(pipe, expected_batch)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})
@@ -141,8 +141,9 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
                   no_graph=lambda: on.update(unet_cuda_graph=False))
     if on["compile"] or on["unet_cuda_graph"] and batch == 1:
         pipe._said = True  # keeps the line about skipped guidance for the first picture that somebody asks for
-        for prompt in "", "a face":
-            pipe(prompt=[prompt] * batch, latents=random_latents(pipe, batch_size=batch), num_inference_steps=1)
+        with progress.Task("compiles its networks" if on["compile"] else "records its networks"):
+            for prompt in "", "a face":
+                pipe(prompt=[prompt] * batch, latents=random_latents(pipe, batch_size=batch), num_inference_steps=1)
         pipe._said = False
 
 
@@ -162,8 +163,7 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffus
         if not info.switches["safety_checker"] and "safety_checker" in index:
             parts.pop("safety_checker", None)
             options = dict(safety_checker=None, requires_safety_checker=False)
-        with weights_module.without_bars() if info.weights == "demo" else nullcontext():
-            pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
+        pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
     _settle_size(model.name, pipe)
     return pipe
 

@@ -21,12 +21,12 @@ import psutil
 import torch
 import transformers
 from huggingface_hub import constants
-from tqdm import tqdm
 
-from genlib import device
+from genlib import device, progress
 from genlib.files import read_regular, replacing, write_atomically
 from genlib.models import STABLE_DIFFUSION, STYLEGAN2, hub, trouble
 from genlib.models.hashes import sha256
+from genlib.record import MB
 from genlib.runs import ModelInfo
 from genlib.spelling import meant
 
@@ -92,7 +92,7 @@ def hub_answers(timeout_s: float = 5) -> bool:
 
 @contextmanager
 def without_bars():
-    """Hide the libraries' progress bars: the demo is there too soon to read one, and notebooks keep them."""
+    """Hide the libraries' progress bars, which notebooks would keep."""
     libraries = [library for library in (diffusers.utils.logging, transformers.utils.logging) if library.is_progress_bar_enabled()]
     for library in libraries:
         library.disable_progress_bar()
@@ -121,7 +121,7 @@ def check_sha256(path, expected: str) -> str:
 
 
 def cached_download(url: str, expected_sha256: str | None = None, attempts: int = 3) -> tuple[Path, str]:
-    """Download a file once into torch's cache folder, with a progress bar; return its path and SHA-256.
+    """Download a file once into torch's cache folder; return its path and SHA-256.
 
     The hash is checked before anyone opens the file. Where none was published, the one counts that
     `remember_sha256` wrote down. Raises ConnectionError without a network, OSError if the disk or a folder is
@@ -203,16 +203,18 @@ def _download(url: str, path: Path, attempts: int) -> None:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Download a file, whole or not at all, with a progress bar. Raises OSError or HTTPException."""
+    """Download a file, whole or not at all. Raises OSError or HTTPException."""
     request = urllib.request.Request(quote(url, safe=string.punctuation), headers={"User-Agent": "genlib"})
     with urllib.request.build_opener(_Redirects).open(request, timeout=60) as answer, replacing(path) as file:
         size = answer.length or 0  # None if it was not told
-        with tqdm(total=size or None, unit="B", unit_scale=True, unit_divisor=1024) as bar:
+        done = 0
+        with progress.Task(f"downloads {path.name}", size / MB, "MB") as task:
             while block := answer.read(2**20):
                 file.write(block)
-                bar.update(len(block))
-        if bar.n < size:
-            raise urllib.error.URLError(f"the connection ended after {bar.n / 1e6:.1f} of {size / 1e6:.1f} MB")
+                done += len(block)
+                task.update(len(block) / MB)
+        if done < size:
+            raise urllib.error.URLError(f"the connection ended after {done / 1e6:.1f} of {size / 1e6:.1f} MB")
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -238,7 +240,8 @@ def loading(info: ModelInfo):
     try:
         device.synchronize()  # sets up a GPU that was not in use yet, which takes RAM that is no model's
         info.ram_before_bytes, start = process.memory_info().rss, time.perf_counter()
-        yield info
+        with progress.Task(f"loads {info.name}, {info.weights} weights"), without_bars():
+            yield info
     except Exception as error:
         if not device.is_out_of_memory(error):
             raise

@@ -68,6 +68,7 @@ def test_a_file_that_is_no_list_of_prompts_is_refused(tmp_path, monkeypatch, con
         generate._prompts(str(tmp_path / "p.txt"))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes")
 def test_prompts_may_lie_behind_a_link_and_are_no_folder_and_no_pipe(tmp_path):
     (tmp_path / "p.txt").write_text("a face\n")
     (tmp_path / "link").symlink_to("p.txt")

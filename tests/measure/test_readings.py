@@ -244,7 +244,7 @@ def test_nothing_polls_on_after_a_call_that_was_interrupted(tmp_path, monkeypatc
     before = threading.active_count()
     with pytest.raises(error):
         measured(tmp_path, interrupted)
-    assert polling == [before + 1] and threading.active_count() == before
+    assert polling == [before + 2] and threading.active_count() == before, "one polls, and one shows the progress"
 
 
 def test_what_is_drawn_only_later_is_refused(tmp_path):

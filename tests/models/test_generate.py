@@ -16,7 +16,7 @@ from accelerate import PartialState
 from PIL import Image
 
 from genlib import __main__ as commands
-from genlib import record
+from genlib import progress, record
 from genlib.models import generate, images, out_folder, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -125,6 +125,13 @@ def quick(monkeypatch):
 
 def level(out, seed):
     return Image.open(out / f"{seed // 1000:05}" / f"seed{seed:08}.png").getpixel((0, 0))[0]
+
+
+def test_the_line_of_progress_counts_the_pictures_of_this_process(quick, tmp_path, monkeypatch):
+    said, save = [], generate._save
+    monkeypatch.setattr(generate, "_save", lambda *arguments: said.append(str(progress._board.tasks[0])) or save(*arguments))
+    generate.generate("stylegan2", "demo", range(1, 6), tmp_path, batch=2)
+    assert [text.partition(" (")[0] for text in said] == ["0 of 5 images", "1 of 5 images", "3 of 5 images"]
 
 
 def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was(tmp_path):

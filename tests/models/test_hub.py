@@ -12,8 +12,10 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from model_folders import in_cache
 from safetensors.torch import load_file, save_file
+from tqdm.contrib.concurrent import thread_map
 
 from genlib import __main__ as commands
+from genlib import progress, record
 from genlib.models import hub, stable_diffusion, trouble, vae, weights
 
 NAME = "somebody/something"
@@ -189,7 +191,7 @@ def the_hub(folders, no_network, monkeypatch):
             shutil.copyfile(this.folder / name, target)
         return str(target)
 
-    def snapshot_download(repo_id, *, revision=None, allow_patterns):
+    def snapshot_download(repo_id, *, revision=None, allow_patterns, tqdm_class):
         paths = [fetch(repo_id, name, revision or "d" * 40) for name in allow_patterns]
         return str(Path(paths[-1]).parent)
 
@@ -197,6 +199,17 @@ def the_hub(folders, no_network, monkeypatch):
     monkeypatch.setattr(hub, "hf_hub_download", lambda repo_id, name, revision: fetch(repo_id, name, revision))
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     return this
+
+
+def test_the_hubs_bars_of_bytes_feed_the_line_of_progress_and_that_of_files_does_not():
+    with progress.Task("downloads a model", unit="MB") as task:
+        bars = hub._bars(task)
+        network, disk = (bars(desc=desc, total=0, initial=0, unit="B", unit_scale=True) for desc in ("Downloading", "Reconstructing"))
+        for bar in network, disk:
+            bar.total += 8 * record.MB
+        thread_map(disk.update, [record.MB, 2 * record.MB], desc="Fetching 2 files", tqdm_class=bars)
+        network.update(2 * record.MB)
+        assert str(task).startswith("downloads a model 3 of 8 MB")
 
 
 def test_half_precision_downloads_the_fp16_files_alone_and_only_what_is_read(the_hub):

@@ -25,13 +25,18 @@ from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import 
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from genlib.models import images, stable_diffusion, vae
+from genlib import progress
+from genlib.models import hub, images, stable_diffusion, vae
 from genlib.runs import ModelInfo
 
 
 def draw(pipe, seed=0, prompt="", steps=2, **options):
     latents = stable_diffusion.random_latents(pipe, seed=seed)
     return pipe(prompt=prompt, latents=latents, num_inference_steps=steps, **options).images[0]
+
+
+def under_way():
+    return [str(task) for task in progress._board.tasks]
 
 
 def difference(a, b):
@@ -60,11 +65,23 @@ def test_loading_twice_gives_the_same_model_and_leaves_the_users_random_numbers_
     assert difference(draw(again), draw(pipe)) == 0
 
 
-def test_the_demo_is_loaded_without_progress_bars_and_others_keep_theirs(hub_folder, capfd):
+def test_a_model_is_loaded_without_the_libraries_bars_and_each_part_of_it_is_said_in_the_line_of_progress(hub_folder, capfd, monkeypatch):
+    said, load_part = [], hub.load_part
+    monkeypatch.setattr(hub, "load_part", lambda *arguments: said.append(under_way()) or load_part(*arguments))
     stable_diffusion.load("demo")
-    assert capfd.readouterr().err == ""
     stable_diffusion.load(model_id=hub_folder)
-    assert "Loading pipeline components" in capfd.readouterr().err
+    assert capfd.readouterr().err == "" and not under_way()
+    models = "loads Stable Diffusion v1-4, demo weights", f"loads {hub_folder.name}, published weights"
+    assert sorted(map(tuple, said)) == [(model, part) for model in models for part in ("text_encoder", "unet", "vae")]
+
+
+def test_a_picture_counts_its_steps_and_draws_no_bar(pipe, capfd):
+    said = []
+    hook = pipe.unet.register_forward_hook(lambda *_: said.append(under_way()))
+    draw(pipe, steps=3)
+    hook.remove()
+    assert said == [[f"step {number} of 3"] for number in (1, 2, 2, 3)] or said == [[f"step {number} of 3"] for number in (1, 1, 2, 3)]
+    assert capfd.readouterr().err == ""
 
 
 def test_latents_are_standard_normal_of_the_right_shape_and_follow_the_seed(pipe):
