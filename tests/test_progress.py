@@ -135,7 +135,7 @@ def test_a_line_that_stays_is_printed_in_place_of_the_one_that_does_not(now, ter
     monkeypatch.setattr(sys, "stdout", terminal)
     with progress.Task("iteration", 5):
         after(now, 5, terminal)
-        progress.say("iteration 1/5: 5 s")
+        progress.write("iteration 1/5: 5 s")
         [stays, rest] = terminal.getvalue().split("\n")
         assert seen(stays) == "iteration 1/5: 5 s" and rest == ""
 
@@ -206,10 +206,10 @@ IN_A_CELL = """
 import time
 from genlib import progress
 progress.LONG_S, progress.REDRAWN_S = 0, 0.01
-progress.say("before")
+progress.write("before")
 with progress.Task("condition", 2), progress.steps(total=3):
     time.sleep(0.3)
-    progress.say("within")
+    progress.write("within")
 """
 
 
