@@ -18,7 +18,7 @@ test: .venv/installed  ## before a commit: the quick tests, and the notebooks ag
 	$(DEMO) $(BIN)/python $(PYTEST) $(QUICK) $(NOTEBOOKS) tests
 
 test-all: .venv/installed  ## before a merge: the slow tests too, then the quick ones with Colab's packages and with the lowest versions
-	$(BIN)/python -m pip install -q playwright==1.65.2  # 165 MB for the survey's page in a browser: not for everyone
+	$(BIN)/python -m pip install -q playwright==1.65.2  # 165 MB for notebooks and pages in a browser: not for everyone
 	$(DEMO) $(BIN)/python $(PYTEST) $(NOTEBOOKS) tests
 	$(MAKE) test-colab
 
@@ -34,6 +34,7 @@ bench: .venv/installed  ## ratios of speed and memory, each interleaved in one r
 	$(BIN)/python tests/bench_doctor.py
 	$(BIN)/python tests/bench_stylegan2.py
 	$(BIN)/python tests/bench_stylegan2.py 512,1 512,4 --pages --rounds 3
+	$(BIN)/python tests/bench_stylegan2.py 512,1 --waiting --rounds 5
 	$(BIN)/python tests/bench_tuned.py
 	$(BIN)/python tests/bench_generate.py
 

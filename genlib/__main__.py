@@ -2,12 +2,15 @@
 import argparse
 import codecs
 import io
+import re
 import sys
 import warnings
+from itertools import takewhile
 from pathlib import Path
 
 from genlib import escape, notebook
 from genlib.commands import convert, doctor, generate, report, run, runs, survey, table
+from genlib.spelling import meant
 
 NAMELESS = {MemoryError: "the memory is used up: close other programs, or take smaller weights or a smaller batch"}  # said by none
 COMMANDS = [run, table, report, survey, runs, convert, generate, doctor]  # in the order of --help
@@ -50,12 +53,35 @@ def _unprintable(error: UnicodeError) -> tuple[str, int]:
     return "?" * (error.end - error.start), error.end
 
 
+class Parser(argparse.ArgumentParser):
+    """One whose errors are a sentence each, which names the choice that a wrong one resembles."""
+
+    def error(self, message: str):
+        self.exit(2, f"genlib: {escape.plain(message)} (see {self.prog} --help)\n")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            name = action.option_strings[0] if action.option_strings else f"the {action.metavar or action.dest}".lower()
+            self.error(f"{name} is {value!r}{meant(value, action.choices)}: use one of {', '.join(action.choices)}")
+
+
+class CommandParser(Parser):
+    """A command's: an option that it lacks is named before any that is missing."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        options = self._option_string_actions
+        for name in (text.partition("=")[0] for text in takewhile("--".__ne__, args) if re.match("--?[a-zA-Z]", text)):
+            if " " not in name and not any(option.startswith(name) for option in options):  # argparse takes one with a space for a value
+                self.error(f"{self.prog.rpartition(' ')[2]} has no option {name!r}{meant(name, options)}")
+        return super().parse_known_args(args, namespace)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     as_module = Path(sys.argv[0]).name == "__main__.py"
-    whole = argparse.ArgumentParser(prog="python -m genlib" if as_module else "genlib",
-                                    description="What it costs to make images with three generative models.")
-    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    whole = Parser(prog="python -m genlib" if as_module else "genlib",
+                   description="What it costs to make images with three generative models.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     for command in COMMANDS:
         command.add(commands).set_defaults(run=command.run)
     return whole

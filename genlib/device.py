@@ -11,10 +11,13 @@ import psutil
 import torch
 
 from genlib import nvml, system
+from genlib.record import WAITING
 from genlib.runs import Machine, ModelInfo, slug
+from genlib.spelling import meant
 
 PACKAGES = ["genlib", "torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy", "pillow", "scikit-image",
             "psutil", "nvidia-ml-py"]
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 LONGEST_NAME = 80  # characters of a device in a folder's name; file systems take 255 bytes
 loaded: list[ModelInfo] = []  # by this process, in order: `models.weights.loading` adds each
 # Beside a run's own precision. Without float16: on GPUs it is the models' own, or part of "mixed" for
@@ -40,7 +43,7 @@ def pick_dtype(dtype="auto") -> torch.dtype:
         return torch.float32 if pick().type == "cpu" else torch.float16
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ValueError(f"dtype is {dtype!r}: use 'auto', 'float32', 'float16' or 'bfloat16'")
+        raise ValueError(f"dtype is {dtype!r}{meant(dtype, DTYPES)}: use one of {', '.join(DTYPES)}")
     if not computes_in(name := str(found).removeprefix("torch.")):
         print(f"{name} on {processor()}, which has no instructions for it: many times slower than float32")
     return found
@@ -132,6 +135,7 @@ def describe() -> Machine:
     cpu = system.processor()
     machine = Machine(
         slug=f"cpu-{_folder_name(cpu)}", device=cpu, cpu=cpu, cores=told(psutil.cpu_count, False), threads=torch.get_num_threads(),
+        waiting={name: os.environ[name] for name in WAITING if name in os.environ},
         ram_bytes=psutil.virtual_memory().total, ram_limit_bytes=system.limit("memory.max"), cpu_limit=system.limit("cpu.max"),
         os=platform.platform(terse=True), container=_container(),
         python=platform.python_version(), packages=_versions(), commit=_commit(), precision=_precision())

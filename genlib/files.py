@@ -7,10 +7,12 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and its links need an administrator
+WAITS_S = [0.02, 0.1, 0.5, 1] if os.name == "nt" else []  # its virus scanner and its search hold a file that is new for a moment
 
 
 def make_folder(path) -> Path:
@@ -52,11 +54,20 @@ def replacing_unsynced(path):
         try:
             with open(temporary, "xb") as file:  # x: only if nothing is there, not even a link
                 yield file
-            os.replace(temporary, path)
+            _put(temporary, path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Rename a file, over the one that has the name; wait where another program has either open."""
+    for wait_s in WAITS_S:
+        with suppress(PermissionError):
+            return os.replace(temporary, path)
+        time.sleep(wait_s)
+    os.replace(temporary, path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -76,7 +87,7 @@ def open_to_append(path: Path):
         if error.errno != errno.ELOOP:
             raise
         raise OSError(f"{path} is a link, and writing to it would change another file: delete it") from None
-    return open(number, "a", buffering=1, encoding="utf-8")
+    return open(number, "a", buffering=1, encoding="utf-8", newline="\n")
 
 
 def open_regular(path: Path):

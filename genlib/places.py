@@ -3,6 +3,7 @@ import os
 import re
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path, PureWindowsPath
 
 
@@ -46,6 +47,7 @@ def without_paths(text: str, names: dict[Path, str]) -> str:
     return re.sub(pattern, lambda found: known[found[0]], text)
 
 
+@cache  # it asks the disk for each part of the path, and a notebook has hundreds of texts
 def _spellings(folder: Path) -> set[str]:
     """How a folder may be written in a text; none for the root, which is part of every path."""
     if folder == Path(folder.anchor):

@@ -120,6 +120,9 @@ class Iteration:
         return (self.error or "").startswith(OUT_OF_MEMORY)
 
 
+WAITING = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")  # by which OpenMP's libraries, GNU's first, let idle threads wait
+
+
 @dataclass
 class Machine:
     """The machine, described well enough to explain a difference."""
@@ -132,6 +135,7 @@ class Machine:
     cpu: str | None = None
     cores: int | None = None
     threads: int | None = None  # that torch uses
+    waiting: dict[str, str] | None = None  # the variables of WAITING that were set; without any, idle threads spin
     ram_bytes: int | None = None
     ram_limit_bytes: int | None = None  # a container's
     cpu_limit: float | None = None  # a container's, in processor cores

@@ -134,7 +134,7 @@ def _same(earlier: Run, run: Run) -> bool:
     def identity(run):
         model = run.model and (run.model.name, run.model.revision, run.model.dtype, run.model.switches)
         m = run.machine
-        speed = (m.threads, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # a user may change these between runs
+        speed = (m.threads, m.waiting, m.precision, m.cuda, m.power_limit_w, m.cpu_limit)  # a user may change these between runs
         return (run.method, run.settings, model, m.device, m.driver, m.python, m.packages, m.commit, speed)
     return identity(earlier) == identity(run) and (run.model is None or _same_weights(earlier.model, run.model))
 

@@ -4,21 +4,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from genlib.lines import say
-from genlib.record import Run
+from genlib.locale import N_
+from genlib.record import Machine, Run
+
+NOTHING_SET = N_("as the library has it")
 
 
 def environment(run: Run) -> dict[str, str]:
     """What runs of one key share where they are sessions of one figure; "" for what is not known.
 
     The machine's slug and the model's dtype are in the key. The processor beside a GPU is not asked for, nor
-    its instructions: services such as Colab give another one each time.
+    its instructions and idle threads: services such as Colab give another one each time.
     """
     machine, of_processor = run.machine, run.machine.slug.startswith("cpu-")
     flags = {name: value for name, value in sorted(machine.precision.items()) if of_processor or name != "cpu_capability"}
     return {name: "" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for name, value in {
         "torch": machine.packages.get("torch"), "driver": machine.driver, "threads": machine.threads, "cpu_limit": machine.cpu_limit,
         "power_limit_w": machine.power_limit_w, "system": (machine.os or "").partition("-")[0],
-        "genlib": machine.commit or machine.packages.get("genlib"), **flags}.items()}
+        "genlib": machine.commit or machine.packages.get("genlib"), **flags}.items()} | {
+            "waiting": of_processor and waiting(machine) or ""}
+
+
+def waiting(machine: Machine) -> str | None:
+    """What lets OpenMP's idle threads wait, as in "GOMP_SPINCOUNT = 1000"; None where it is not known."""
+    if machine.waiting is None:
+        return None
+    return "; ".join(f"{name} = {value}" for name, value in machine.waiting.items()) or NOTHING_SET
 
 
 def model(run: Run) -> str:

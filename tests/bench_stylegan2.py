@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, nullcontext
 from math import sqrt
 
 import torch
@@ -120,19 +121,35 @@ HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}  # torch asks Linux for huge pages
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}  # glibc keeps freed memory for the next map
 PAGES = {"plain": ("plain", {}), "genlib": ("genlib", {}), "genlib, huge pages": ("genlib", HUGE),
          "plain, huge pages, kept heap": ("plain", HUGE | KEPT), "genlib, huge pages, kept heap": ("genlib", HUGE | KEPT)}
+SOON = {"GOMP_SPINCOUNT": "1000"}  # as `run` and `generate` set it
+BESIDE = ", beside a busy core"
+WAITING = {"genlib": ("genlib", {}), "genlib, waiting soon": ("genlib", SOON),  # at most 1.05 times the first's time, and then 2.2 times
+           f"genlib{BESIDE}": ("genlib", {}), f"genlib, waiting soon{BESIDE}": ("genlib", SOON)}
 
 
-def bench_pages(size: str, rounds: int, turns: int = 3) -> None:
-    """Compare ways of getting memory, chosen before a process starts: a child process for each, in turn."""
-    times = {name: [] for name in PAGES}
+def bench_children(kinds: dict, size: str, rounds: int, turns: int = 3) -> None:
+    """Compare what is chosen before a process starts: a child process for each, in turn."""
+    times, unset = {name: [] for name in kinds}, {name: value for name, value in os.environ.items() if name not in SOON}
     for _ in range(turns):
-        for name, (form, environment) in PAGES.items():
+        for name, (form, environment) in kinds.items():
             command = [sys.executable, __file__, size, f"--rounds={rounds}", f"--only={form}"]
-            child = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+            with busy_core() if BESIDE in name else nullcontext():
+                child = subprocess.run(command, env=unset | environment, capture_output=True, text=True, check=True)
             times[name].append(float(child.stdout))
-    plain = statistics.median(times["plain"])
-    for name, seconds in times.items():
-        print(f"{size:>7}  {name:30} {1000 * statistics.median(seconds):6.0f} ms  x{plain / statistics.median(seconds):4.2f}", flush=True)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    first = medians[next(iter(kinds))]
+    for name, median in medians.items():
+        print(f"{size:>7}  {name:42} {1000 * median:6.0f} ms  x{first / median:4.2f}  {median / first:4.2f} times the first's", flush=True)
+
+
+@contextmanager
+def busy_core():
+    """Another program, which needs a whole core."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as program:
+        try:
+            yield
+        finally:
+            program.kill()
 
 
 @torch.inference_mode()
@@ -147,16 +164,17 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", default=ALL, metavar="RESOLUTION,BATCH")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pages", action="store_true", help="ordinary and huge pages, in child processes")
-    parser.add_argument("--only", choices=["plain", "genlib"], help="the seconds of one form: what --pages asks its children")
+    parser.add_argument("--waiting", action="store_true", help="idle threads that spin or wait, on a quiet machine and beside a busy core")
+    parser.add_argument("--only", choices=["plain", "genlib"], help="the seconds of one form: what is asked of child processes")
     options = parser.parse_args()
     if options.only:
         print(median_of_one(options.only, options.sizes[0], options.rounds))
         return
     print(f"StyleGAN2, float32, random weights, {torch.get_num_threads()} threads, medians of {options.rounds} rounds"
-          + (", in child processes in turn, ratios to the first" if options.pages else ", interleaved"))
+          + (", in child processes in turn, ratios to the first" if options.pages or options.waiting else ", interleaved"))
     for size in options.sizes:
-        if options.pages:
-            bench_pages(size, options.rounds)
+        if options.pages or options.waiting:
+            bench_children(WAITING if options.waiting else PAGES, size, options.rounds)
         else:
             bench(*map(int, size.split(",")), options.rounds)
 

@@ -1,9 +1,11 @@
 """What tests share."""
 import gc
 import os
+import shutil
 
 import pytest
 import torch
+from latex import needs
 
 # The demo models are too small to be shared among threads, which only wait for each other on a busy machine:
 # one thread here, and one in the processes that tests start, notebooks' kernels among them.
@@ -15,7 +17,22 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def _no_weights_from_the_environment(monkeypatch):
     monkeypatch.delenv("GENLIB_WEIGHTS", raising=False)
     monkeypatch.delenv("GENLIB_RESULTS", raising=False)
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # as torch was started here; a command under test would set it for good
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # as torch was started here; a command under test would set it for good,
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # and how idle threads wait
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, driven by playwright."""
+    needs("chromium")
+    if "CI" not in os.environ:
+        pytest.importorskip("playwright", reason="`make test-all` installs playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), chromium_sandbox=os.geteuid() != 0)
+        yield browser
+        browser.close()
 
 
 def pytest_collection_modifyitems(items):

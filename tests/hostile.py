@@ -38,7 +38,8 @@ def record(**changes) -> dict:
     named = dict(file="iteration_1.png", sha256="0" * 64)
     machine = dict(
         slug="tesla-t4", device="Tesla T4", driver="580.1", cuda="12.8", vram_bytes=16 * 10**9, power_limit_w=70.0, cpu="Xeon", cores=2,
-        threads=2, ram_bytes=13 * 10**9, ram_limit_bytes=None, cpu_limit=2.0, os="Linux", container="docker", python="3.13.1",
+        threads=2, waiting={"GOMP_SPINCOUNT": "1000"},
+        ram_bytes=13 * 10**9, ram_limit_bytes=None, cpu_limit=2.0, os="Linux", container="docker", python="3.13.1",
         packages={"torch": "2.11.0"}, commit="abc", precision={"allow_tf32": False}, matmul_flops_per_s=2e13, bandwidth_bytes_per_s=2e11)
     model = dict(name="Stable Diffusion v1-4", weights="published", profile="thesis", source="CompVis/stable-diffusion-v1-4",
                  revision="133a", sha256=None, dtype="float16", parameters={"unet": 10**8}, bytes={"unet": 2 * 10**8}, load_time_s=2.0,
@@ -56,7 +57,8 @@ def with_text(text: str, **changes) -> dict:
     """A record with this text wherever any text may stand."""
     made = record(experiment=text, variant=text, settings={"steps": 50, text: text}, quality={text: 1.0}, warnings=[text], profile=text,
                   loaded_before=[text])
-    made["machine"] |= dict(slug=text, device=text, driver=text, cpu=text, os=text, packages={text: text}, precision={text: text})
+    made["machine"] |= dict(slug=text, device=text, driver=text, cpu=text, os=text, packages={text: text}, precision={text: text},
+                            waiting={text: text})
     made["model"] |= dict(name=text, source=text, dtype=text, profile=text, parameters={text: 1}, bytes={text: 1}, switches={text: True})
     for iteration in made["iterations"]:
         iteration |= dict(vram_source=text, throttled=[text])
@@ -190,8 +192,9 @@ def special_files(folder: Path) -> None:
     """Put pipes, a device, folders, links and a cycle into a folder, named as records and archives are."""
     for name in "pipe", "device", "folder", "link", "nowhere":
         (folder / name).mkdir(parents=True)
-    os.mkfifo(folder / "pipe" / "run.json")
-    os.mkfifo(folder / "pipe" / "x.zip")
+    if hasattr(os, "mkfifo"):  # Windows has none
+        os.mkfifo(folder / "pipe" / "run.json")
+        os.mkfifo(folder / "pipe" / "x.zip")
     (folder / "device" / "run.json").symlink_to("/dev/zero")
     (folder / "device" / "x.zip").symlink_to("/dev/zero")
     (folder / "folder" / "run.json").mkdir()

@@ -1,4 +1,5 @@
 """The machine is described whatever it is called, whatever it hides, and whose repository genlib lies in."""
+import os
 import shutil
 import subprocess
 from importlib import metadata
@@ -10,6 +11,7 @@ import torch
 from card import PROCESSORS, processor
 
 from genlib import device, measure, runs, system
+from genlib.record import WAITING
 
 
 def named(monkeypatch, name: bytes):
@@ -41,6 +43,14 @@ def test_a_gpu_of_any_name_has_a_folder_between_the_results_and_the_experiment(m
     monkeypatch.setattr(device, "pick", lambda: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: properties)
     assert len(device.describe().slug) == 8
+
+
+def test_the_record_says_how_idle_threads_wait_and_that_nothing_was_set(monkeypatch):
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
+    assert device.describe().waiting == {}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    assert device.describe().waiting == {"GOMP_SPINCOUNT": "1000"}
 
 
 def test_a_processor_without_a_name_is_called_by_its_kind(monkeypatch):
@@ -173,6 +183,7 @@ def test_without_git_a_repository_or_a_commit_of_genlib_there_is_none(repository
     assert device._commit() is None
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-ins are scripts of a shell")
 @pytest.mark.parametrize("missing", [False, True], ids=["whole", "with objects to fetch"])
 def test_a_repository_whose_settings_name_programs_runs_none_of_them(repository, tmp_path, missing):
     package, git = repository

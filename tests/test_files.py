@@ -1,6 +1,7 @@
 """Files written whole and never through links, and read only if they are regular and of bounded size."""
 import errno
 import os
+from contextlib import suppress
 
 import pytest
 
@@ -24,6 +25,24 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path):
     files.write_atomically(path, b"new")
     assert path.read_bytes() == b"new" and [path] == list(tmp_path.iterdir())
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask(), "as any new file"
+
+
+@pytest.mark.parametrize("refusals, kept", [(0, b"new"), (2, b"new"), (3, b"old")])
+def test_a_file_that_windows_lets_nobody_replace_for_a_moment_is_replaced_after_it(tmp_path, monkeypatch, refusals, kept):
+    """As where a virus scanner has it open: the rename is tried anew after each wait, and once more."""
+    path, replace, refused = tmp_path / "record.json", os.replace, [PermissionError(errno.EACCES, "Access is denied")] * refusals
+    path.write_bytes(b"old")
+
+    def refuses(*names):
+        if refused:
+            raise refused.pop()
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", refuses)
+    monkeypatch.setattr(files, "WAITS_S", [0, 0])
+    with suppress(OSError):
+        files.write_atomically(path, b"new")
+    assert path.read_bytes() == kept and [path] == list(tmp_path.iterdir())
 
 
 def _umask():
@@ -57,6 +76,7 @@ def test_a_folder_that_is_a_link_is_written_to(tmp_path):
     assert {path.name: path.read_text() for path in (tmp_path / "drive").iterdir()} == {"a": "1", "b": "2"}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes")
 def test_only_regular_files_of_bounded_size_are_read(tmp_path, private):
     assert files.read_regular(private, 7) == b"private"
     with pytest.raises(ValueError, match="private.txt has 0.0 MB, and at most"):

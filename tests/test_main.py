@@ -13,9 +13,10 @@ from saved_runs import save_run
 
 from genlib import notebook
 from genlib.__main__ import COMMANDS, main, parser
-from genlib.commands import doctor, run
+from genlib.commands import doctor, let_idle_threads_wait, run
 from genlib.experiments import Experiment
 from genlib.models.generate import generate
+from genlib.record import WAITING
 
 
 def help_of(command=None, capsys=None):
@@ -38,11 +39,12 @@ def test_help_lists_each_command_with_what_it_does(capsys):
         assert f" {name} " in text and help_of(name, capsys)
 
 
-@pytest.mark.parametrize("name", ["run", "table", "generate"])
+@pytest.mark.parametrize("name", sorted(parsers()))
 def test_each_commands_help_names_the_default_of_every_option(name):
-    options = [action for action in parsers()[name]._actions if action.option_strings and not action.required and action.dest != "help"]
-    assert options
-    for action in options:
+    """But for flags, which are off."""
+    for action in parsers()[name]._actions:
+        if not action.option_strings or action.required or action.nargs == 0:
+            continue
         said = action.help.replace("%(default)s", str(action.default))
         assert "(default: " in said, action.dest
         if isinstance(action.default, (int, str, Path)) and action.default != "":
@@ -58,6 +60,34 @@ def test_defaults_that_stand_elsewhere_are_said_as_they_stand_there(capsys):
     for name, parameter in inspect.signature(generate).parameters.items():
         if parameter.default not in (parameter.empty, None):
             assert f"(default: {parameter.default})" in drawn.rpartition(f" --{name.replace('_', '-')} ")[2].partition(" --")[0], name
+
+
+@pytest.mark.parametrize("wrong, said", [
+    (["tabel"], "the command is 'tabel', which may be meant for 'table': use one of run, table, "),
+    (["run", "--wieghts", "demo"], "genlib: run has no option '--wieghts', which may be meant for '--weights' (see genlib run --help)"),
+    (["run", "-iterations=3"], "has no option '-iterations', which may be meant for '--iterations'"),
+    (["generate", "--modle", "stylegan2"], "has no option '--modle', which may be meant for '--model'"),  # though --model is missing
+    (["run", "--weights", "rondom"], "--weights is 'rondom', which may be meant for 'random': use one of "),
+    (["run", "--profile", "tunde"], "--profile is 'tunde', which may be meant for 'tuned'"),
+    (["generate", "--model", "stylegan"], "--model is 'stylegan', which may be meant for 'stylegan2'"),
+    (["table", "x", "--language", "ukr"], "--language is 'ukr', which may be meant for 'uk'"),
+    (["table", "x", "--format", "doc"], "there is no format 'doc', which may be meant for 'docx'"),
+    (["report", "x", "--page", "lef_mm=3"], "a page has no 'lef_mm', which may be meant for 'left_mm'"),
+    (["generate", "--seeds", "1"], "the following arguments are required: --model, --out"),
+    (["table", "x", "--re", "y"], "ambiguous option: --re"), (["doctor", "me\nand you"], "unrecognized arguments: me and you"),
+    (["run", "--steps"], "argument --steps: expected one argument")])
+def test_wrong_arguments_are_one_sentence_with_the_nearest_right_one(capsys, monkeypatch, wrong, said):
+    monkeypatch.setattr(sys, "argv", ["/bin/genlib"])
+    with pytest.raises(SystemExit) as exit:
+        main(wrong)
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and error.startswith("genlib: ") and said in error and error.count("\n") == 1
+    assert re.search(r" \(see genlib (\w+ )?--help\)$", error)
+
+
+def test_what_begins_as_an_option_may_be_shortened_and_after_two_dashes_be_a_name():
+    assert parser().parse_args(["run", "--iter", "3"]).iterations == 3
+    assert [path.name for path in parser().parse_args(["table", "--", "-odd", "--stranger"]).results] == ["-odd", "--stranger"]
 
 
 @pytest.mark.parametrize("called, prog", [("/bin/genlib", "genlib"), ("/x/genlib/__main__.py", "python -m genlib")])
@@ -133,6 +163,33 @@ def loaded(*arguments):
     done = subprocess.run([sys.executable, "-c", LOADED, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}, {"KMP_BLOCKTIME": "200"}])
+def test_idle_threads_wait_soon_unless_the_user_has_said_how(given, monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(given))
+    let_idle_threads_wait()
+    assert os.environ == (given or {"GOMP_SPINCOUNT": "1000"})
+
+
+WAITS = """
+import os, sys
+from genlib import __main__
+from genlib.commands import generate, run
+def at_import(*_, **__):
+    print(os.environ["GOMP_SPINCOUNT"], "torch" in sys.modules)
+    raise ValueError("enough")
+generate.ask_for_huge_pages = run.make_folder = at_import
+__main__.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", [["run", "--results", "x"], ["generate", "--model", "stylegan2", "--seeds", "1", "--out", "x"]])
+def test_run_and_generate_say_how_threads_wait_before_torch_starts(command, tmp_path):
+    there = {name: value for name, value in os.environ.items() if name not in WAITING}
+    done = subprocess.run([sys.executable, "-c", WAITS, *command], capture_output=True, text=True, cwd=tmp_path,
+                          env=there | {"PYTHONPATH": str(notebook.PROJECT)})
+    assert done.stdout == "1000 False\n", done.stderr
 
 
 def test_help_loads_nothing_heavy():

@@ -258,7 +258,7 @@ def test_a_run_that_another_process_is_at_work_on_is_left_to_it_and_taken_up_aft
 
 
 def test_where_the_file_system_knows_no_locks_every_process_may_have_a_run(tmp_path, monkeypatch):
-    import fcntl
+    fcntl = pytest.importorskip("fcntl")
 
     def unsupported(*_):
         raise OSError(errno.ENOTSUP, "Operation not supported")

@@ -55,6 +55,21 @@ def test_another_environment_is_not_pooled_the_newest_makes_the_row_and_the_othe
     assert (newest["Mean time (s)"], other["Mean time (s)"]) == ("1.00", "9.00") and other["Differs in"] not in ("—", "")
 
 
+@pytest.mark.parametrize("before, said", [({}, "as the library has it"), (None, "unknown")])
+def test_on_a_processor_runs_whose_idle_threads_waited_otherwise_are_not_pooled_and_beside_a_gpu_they_are(tmp_path, before, said):
+    for slug, sessions in ("cpu-amd-epyc", 1), ("tesla-t4", 2):
+        for day, waiting in (1, before), (2, {"GOMP_SPINCOUNT": "1000"}):
+            measure(tmp_path / slug, [float(day)] * 2, f"2026-01-0{day}", environment=dict(slug=slug, waiting=waiting))
+        report = Report(tmp_path / slug)
+        assert row(report)["sessions"] == sessions
+        if sessions == 1:
+            differs = report.table("sessions").data["Differs in"].iloc[-1]
+            assert differs == f"waiting of idle threads {said} instead of GOMP_SPINCOUNT = 1000"
+            assert "GOMP_SPINCOUNT = 1000" in str(report.table("environment"))
+            in_ukrainian = Report(tmp_path / slug, language="uk").table("sessions").data.iloc[-1, -1]
+            assert said not in in_ukrainian and "GOMP_SPINCOUNT" in in_ukrainian
+
+
 def test_a_model_with_other_weights_parts_or_switches_is_not_pooled(tmp_path):
     for day, change in (1, {}), (2, dict(parameters={"unet": 1, "safety_checker": 2})), (3, dict(switches={"vae_slicing": True})), (
             4, dict(source="another")):

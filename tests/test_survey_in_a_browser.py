@@ -1,32 +1,16 @@
 """The survey's page in a real browser, opened from the disk: answered, left and opened again, saved, read."""
 import os
-import shutil
 
 import pytest
-from latex import needs
 from PIL import Image
 
 from genlib.locale import Language, languages
 from genlib.quality.survey import alike, page
 from genlib.report import survey
 
-BROWSER = "chromium"
 KINDS = {"photograph": 4, "stable-diffusion": 2, "stylegan2-ada": 2}
 N = sum(KINDS.values())
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    needs(BROWSER)
-    if "CI" not in os.environ:
-        pytest.importorskip("playwright", reason="`make test-all` installs playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which(BROWSER), chromium_sandbox=os.geteuid() != 0)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=languages())

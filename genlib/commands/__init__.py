@@ -3,10 +3,12 @@
 Heavy libraries are imported inside the functions, so that `--help` answers at once.
 """
 import argparse
+import math
 import os
 from pathlib import Path
 
 from genlib import places
+from genlib.record import WAITING
 
 
 def at_least_one(text: str) -> int:
@@ -14,6 +16,34 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def a_number(text: str) -> float:
+    """The type of an argument that may be any number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: write one such as 0.7")
+    return number
+
+
+def a_price(text: str) -> float:
+    """The type of an argument that is an amount of money."""
+    if (price := a_number(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below 0: write a price such as 0.7")
+    return price
+
+
+def a_table_number(text: str) -> str:
+    """The type of an argument from which tables are counted; "" for none."""
+    from genlib.report.report import number_after
+
+    try:
+        return number_after(text.strip(), 0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def a_path(text: str) -> Path:
@@ -27,6 +57,16 @@ def a_path(text: str) -> Path:
 def short(path: Path) -> str:
     """A path as it is printed: relative to the working folder if it lies in it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def let_idle_threads_wait() -> None:
+    """Let OpenMP's threads wait soon instead of spinning, which takes the core that another program needs.
+
+    GNU's library, torch's on Linux, spins 300,000 times where nothing is set. To be called before torch is
+    imported.
+    """
+    if not any(name in os.environ for name in WAITING):
+        os.environ["GOMP_SPINCOUNT"] = "1000"
 
 
 def ask_for_huge_pages() -> None:

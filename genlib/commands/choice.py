@@ -2,7 +2,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from genlib.commands import a_path
+from genlib.commands import a_path, a_price
 from genlib.locale import ENGLISH, languages
 
 
@@ -11,6 +11,8 @@ def add_choice(parser) -> None:
     parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
     parser.add_argument("--reference", type=a_path, metavar="DIR", help="folder of runs to compare with (default: none)")
     add_group(parser)
+    parser.add_argument("--price-per-hour", type=a_price, default=0.0, metavar="PRICE",
+                        help="of the device, by which the table of costs says what many images cost (default: %(default)s, no price)")
     parser.add_argument("--reproduced", default="", metavar="PHRASE",
                         help="where the published figures are given (default: in the reproduced thesis)")
 
@@ -29,7 +31,8 @@ def chosen(options, number: str = ""):
 
     check_there(filter(None, [*options.results, options.reference]))
     return Report(options.results, reference=options.reference, machine=options.machine, weights=options.weights, profile=options.profile,
-                  language=options.language, number=number, reproduced=options.reproduced)
+                  language=options.language, number=number, reproduced=options.reproduced,
+                  price_per_hour=options.price_per_hour)
 
 
 def check_there(paths: Iterable[Path]) -> None:

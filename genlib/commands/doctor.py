@@ -125,12 +125,12 @@ def _cell(entry: Experiment, column: Mapping[str, _Image], own: str, free: int) 
         return UNKNOWN
     in_notebook = [other for other in EXPERIMENTS if other.notebook == entry.notebook] if entry.notebook else [entry]
     needed = max(column[other.slug].memory_bytes for other in in_notebook if other.slug in column)
-    whole_s = _whole_s(in_notebook, column, own)
+    whole_s = _whole_s(in_notebook, column, own, notebook.parameters(entry.notebook))
     return (f"{_span(column[entry.slug].time_s(own))} an image, {f'{_span(whole_s)}, ' if whole_s else ''}{needed / 1024**3:.1f} GiB"
             f"{'' if needed < free else ', does not fit'}")
 
 
-def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: str) -> float | None:
+def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: str, parameters: dict) -> float | None:
     """Forecast of a notebook's time, by the images of all its experiments; None where they cannot be counted.
 
     That is so in an installed package, which has no notebooks, and for an experiment without a forecast.
@@ -138,7 +138,6 @@ def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: s
     """
     from genlib import device
 
-    parameters = notebook.parameters(in_notebook[0].notebook)
     if not parameters or not all(entry.images and entry.slug in column for entry in in_notebook):
         return None
     whole_s = AROUND_S
@@ -154,6 +153,23 @@ def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: s
     except KeyError as error:
         raise ValueError(f"notebooks/{in_notebook[0].notebook}.ipynb has no parameter {error}, by which its images are counted: "
                          "put it back into the cell of parameters") from None
+
+
+def notebooks_s(weights: str, parameters: Mapping[str, dict]) -> dict[str, float]:
+    """Forecast of each notebook's time in seconds, by its parameters; without those whose images nobody can
+    count. weights: a word of `models.weights`."""
+    from genlib import device
+    from genlib.commands import forecast
+    from genlib.models.weights import resolve
+
+    dtype, found = device.pick_dtype(), {}
+    calls, each_s = forecast.calls(resolve(weights), dtype), forecast.operation_s(dtype)
+    for name, values in parameters.items():
+        entries = [entry for entry in EXPERIMENTS if entry.notebook == name]
+        column = {entry.slug: _image(forecast.of_image(entry, calls, values.get("STEPS", STEPS)), each_s)
+                  for entry in entries if entry.parts}
+        found[name] = _whole_s(entries, column, str(dtype).removeprefix("torch."), values) if entries else AROUND_S
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def _span(seconds: float) -> str:

@@ -1,10 +1,9 @@
 """genlib generate: the arguments of genlib.models.generate, which draws many images on many processes."""
 import argparse
 import codecs
-import math
 import re
 
-from genlib.commands import a_path, ask_for_huge_pages, at_least_one
+from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one, let_idle_threads_wait
 from genlib.experiments import STEPS
 from genlib.files import read_regular
 from genlib.models import SEEDS, STABLE_DIFFUSION, STYLEGAN2
@@ -30,7 +29,7 @@ def add(commands):
                              "line is an empty prompt (default: an empty prompt)")
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one, metavar="N", help=f"denoising steps of Stable Diffusion (default: {STEPS})")
-    parser.add_argument("--truncation-psi", type=_finite, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
+    parser.add_argument("--truncation-psi", type=a_number, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 (Stable Diffusion), mixed (StyleGAN2) or auto, half "
                                                         "precision on GPUs alone (default: %(default)s)")
     parser.add_argument("--out", type=a_path, required=True, metavar="DIR",
@@ -40,6 +39,7 @@ def add(commands):
 
 def run(options) -> int:
     """Draw the images into the folder; every process of a launch runs this."""
+    let_idle_threads_wait()
     ask_for_huge_pages()
     from genlib.models.generate import generate
 
@@ -58,16 +58,6 @@ def _seeds(text: str) -> range:
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < SEEDS):
         raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below {SEEDS}, as in 0-49999")
     return range(int(first), int(last) + 1)
-
-
-def _finite(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number: write one such as 0.7")
-    return number
 
 
 def _prompts(text: str) -> list[str]:

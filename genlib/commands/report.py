@@ -5,6 +5,7 @@ from pathlib import Path
 
 from genlib.commands import a_path, short
 from genlib.commands.choice import add_choice, chosen
+from genlib.spelling import meant
 
 
 def add(commands):
@@ -38,7 +39,8 @@ def _page(text: str):
     kinds = {field.name: field.type for field in fields(Page)}
     pairs = [part.strip().partition("=")[::2] for part in text.split(",")]
     if unknown := [name for name, _ in pairs if name not in kinds]:
-        raise argparse.ArgumentTypeError(f"a page has no {unknown[0]!r}: use some of {', '.join(kinds)}, as in left_mm=30,size_pt=12")
+        raise argparse.ArgumentTypeError(f"a page has no {unknown[0]!r}{meant(unknown[0], kinds)}: use some of {', '.join(kinds)}, as in "
+                                         "left_mm=30,size_pt=12")
     try:
         return Page(**{name: kinds[name](value) for name, value in pairs})
     except ValueError as error:

@@ -15,9 +15,11 @@ def add(commands):
     parser.add_argument("folder", type=a_path, metavar="RESULTS", help="folder or .zip file of runs")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--set-aside", type=a_path, metavar="FOLDER",
-                        help="the folder of a run that is to count no more; reports state it, with the reason that --why gives")
-    change.add_argument("--take-back", type=a_path, metavar="FOLDER", help="the folder of a run that was set aside and is to count again")
-    parser.add_argument("--why", help="why a run is set aside, as in --why \"another program ran\"")
+                        help="the folder of a run that is to count no more; reports state it, with the reason that --why gives (default: "
+                             "none)")
+    change.add_argument("--take-back", type=a_path, metavar="FOLDER",
+                        help="the folder of a run that was set aside and is to count again (default: none)")
+    parser.add_argument("--why", help="why a run is set aside, as in --why \"another program ran\" (default: none)")
     return parser
 
 

@@ -21,8 +21,10 @@ def add(commands):
     parser.add_argument("results", type=a_path, nargs="*", metavar="RESULTS", help="folders or .zip files of runs, for a page")
     parser.add_argument("--photos", type=a_path, metavar="FOLDER",
                         help="photographs, JPEG, PNG or WebP, in which the middle shows what the models draw, such as faces filling the "
-                             "picture; best as many as there are made pictures, and only of people who agreed that others see them")
-    parser.add_argument("--read", type=a_path, nargs="+", metavar="CSV", help="files of answers, or folders of them, instead of a page")
+                             "picture; best as many as there are made pictures, and only of people who agreed that others see them "
+                             "(default: none; a page needs them)")
+    parser.add_argument("--read", type=a_path, nargs="+", metavar="CSV",
+                        help="files of answers, or folders of them, instead of a page (default: none)")
     add_group(parser)
     parser.add_argument("--out", type=a_path, metavar="FOLDER",
                         help="folder of the page (default: results/survey), or of tables/ and figures/ with --read (default: results)")

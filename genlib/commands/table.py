@@ -2,8 +2,9 @@
 import argparse
 from pathlib import Path
 
-from genlib.commands import a_path, short
+from genlib.commands import a_path, a_table_number, short
 from genlib.commands.choice import add_choice, chosen
+from genlib.spelling import meant
 
 
 def add(commands):
@@ -11,7 +12,8 @@ def add(commands):
     parser = commands.add_parser("table", help="print Table 1 of saved runs and what it says; write every table as files")
     add_choice(parser)
     parser.add_argument("--format", type=_formats, metavar="LIST", help="formats of the files, as in docx,tex (default: all)")
-    parser.add_argument("--number", default="1", help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
+    parser.add_argument("--number", type=a_table_number, default="1",
+                        help="Table 1's number in its caption; the others count on from it (default: %(default)s)")
     parser.add_argument("--out", type=a_path, default=Path("results/tables"), metavar="DIR",
                         help="folder of the files (default: %(default)s)")
     return parser
@@ -38,5 +40,5 @@ def _formats(text: str) -> list[str]:
 
     formats = [part.strip() for part in text.split(",")]
     if wrong := [part for part in formats if part not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"there is no format {wrong[0]!r}: use some of {', '.join(FORMATS)}")
+        raise argparse.ArgumentTypeError(f"there is no format {wrong[0]!r}{meant(wrong[0], FORMATS)}: use some of {', '.join(FORMATS)}")
     return formats

@@ -19,6 +19,7 @@ class Turn(NamedTuple):
     notebook: str
     session: int
     last: int  # session of the command
+    later: tuple[str, ...] = ()  # the notebooks of the turns that follow
 
     @property
     def copy(self) -> str:
@@ -39,14 +40,13 @@ def of(folder: Path, notebooks: list[str], asked: dict) -> Iterator[Turn]:
     last = first + asked["sessions"] - 1
     if taken:
         print(f"goes on where it was stopped, after {len(taken)} of {asked['sessions'] * len(notebooks)} notebooks")
-    for session in range(first, last + 1):
-        begin = (session - 1) % len(notebooks)
-        for name in notebooks[begin:] + notebooks[:begin]:
-            turn = Turn(name, session, last)
-            if turn.copy not in taken:
-                yield turn
-                taken.append(turn.copy)
-                _note(folder, asked, first, taken)
+    begins = [(session, (session - 1) % len(notebooks)) for session in range(first, last + 1)]
+    turns = [Turn(name, session, last) for session, begin in begins for name in notebooks[begin:] + notebooks[:begin]]
+    turns = [turn for turn in turns if turn.copy not in taken]
+    for place, turn in enumerate(turns, 1):
+        yield turn._replace(later=tuple(later.notebook for later in turns[place:]))
+        taken.append(turn.copy)
+        _note(folder, asked, first, taken)
 
 
 def end(folder: Path) -> None:

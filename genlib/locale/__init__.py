@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from genlib.locale import numbers
+from genlib.spelling import meant
 
 FOLDER = Path(__file__).parent
 ENGLISH = "en"
@@ -40,7 +41,7 @@ class Language:
 
     def __init__(self, code: str):
         if code not in languages():
-            raise ValueError(f"language is {code!r}: use one of {', '.join(languages())}")
+            raise ValueError(f"language is {code!r}{meant(code, languages())}: use one of {', '.join(languages())}")
         self.code = code
         self._catalogue = _catalogue(FOLDER / code / "LC_MESSAGES" / "genlib.po") if code != ENGLISH else gettext.NullTranslations()
 

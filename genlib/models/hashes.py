@@ -22,7 +22,7 @@ def remembered_sha256(path: Path) -> str:
     state = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
     note = Path(torch.hub.get_dir()) / "genlib" / "hashes" / hashlib.sha256(state.encode()).hexdigest()
     with suppress(OSError):
-        if re.fullmatch("[0-9a-f]{64}", known := note.read_text()):
+        if re.fullmatch("[0-9a-f]{64}", known := note.read_text(encoding="ascii", errors="replace")):
             return known
     found = sha256(path)
     with suppress(OSError):  # a cache that cannot be written costs the seconds again

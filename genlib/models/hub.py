@@ -130,7 +130,7 @@ class Model:
         """The revisions in the Hub's cache: only the one asked for, else that of `main`, then the newest."""
         repository = Path(constants.HF_HUB_CACHE) / f"models--{self.id.replace('/', '--')}"
         main = repository / "refs" / "main"
-        first = self.revision or (main.read_text(errors="replace").strip() if main.is_file() else "")
+        first = self.revision or (main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else "")
         found = [path for path in (repository / "snapshots").glob("*") if path.is_dir() and (not self.revision or path.name == first)]
         return sorted(found, key=lambda path: (path.name == first, path.stat().st_mtime), reverse=True)
 

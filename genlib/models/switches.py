@@ -7,7 +7,8 @@ one: `load(..., profile="tuned", without=["unet_cuda_graph"])`. The loaders choo
 """
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from genlib.spelling import meant
 
 COMPILE_PAYS_FROM = 500  # images; compiling takes minutes, and on an A100 was published to save 0.5 s an image (not measured by us)
 
@@ -65,9 +66,7 @@ def check(names, known: list[str]) -> None:
     """Raises ValueError for a name that is not among the known switches, with the one that it resembles."""
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f", which may be meant for {near[0]!r}" if near else ""
-            raise ValueError(f"without names {name!r}{hint}: use some of {', '.join(known)}")
+            raise ValueError(f"without names {name!r}{meant(name, known)}: use some of {', '.join(known)}")
 
 
 def as_text() -> str:

@@ -1,9 +1,11 @@
 """Which runs a report is made of, and which run of each experiment its main tables show."""
+import re
 import warnings
 
 import pandas as pd
 
 from genlib import escape, experiments
+from genlib.spelling import meant
 
 GROUP = ["machine", "weights", "profile"]
 SAME = [*GROUP, "reference"]  # for all runs of a report
@@ -46,7 +48,7 @@ def machines(rows: pd.DataFrame, asked: str) -> dict[str, int]:
         whole = [slug for slug in slugs if part in known[slug]]
         fitting = whole or [slug for slug in slugs if any(part in name for name in known[slug])]
         if slugs and not fitting:
-            raise _nothing_of(part, rows)
+            raise _nothing_of([part], rows)
         found = dict.fromkeys(fitting, place) | found
     return found or dict.fromkeys(slugs, 0)
 
@@ -65,16 +67,19 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     named = machines(rows, asked)
     wanted = wanted.assign(place=wanted["machine"].map(named)).dropna(subset=["place"]).sort_values("place", kind="stable")
     if wanted.empty:
-        raise _nothing_of(SEPARATOR.join(filter(None, (asked, weights, profile))), rows)
+        raise _nothing_of([name for name in (asked, weights, profile) if name], rows)
     chosen = rows[(rows[SAME] == wanted.iloc[0][SAME]).all(axis=1)]
     if (number := main_rows(chosen)["experiment"].nunique()) > MOST:
         warnings.warn(f"there are {number} experiments, and the first {MOST} are shown: give a part of the results", stacklevel=3)
     return chosen
 
 
-def _nothing_of(asked: str, rows: pd.DataFrame) -> ValueError:
+def _nothing_of(asked: list[str], rows: pd.DataFrame) -> ValueError:
     there = "; ".join(names(groups(rows)))
-    return ValueError(f"there is no run of {asked}; there are: {there}. Run notebooks 1 to 3, or choose another")
+    known = pd.unique(rows[["machine", "device", "weights", "profile"]].to_numpy().ravel())
+    parts = [part for name in known for part in (name, *re.split(r"[\s-]+", name))]  # of a device's name any will do
+    near = next(filter(None, (meant(part, parts) for part in asked if not any(part.lower() in name.lower() for name in known))), "")
+    return ValueError(f"there is no run of {SEPARATOR.join(asked)}{near}; there are: {there}. Run notebooks 1 to 3, or choose another")
 
 
 def names(found: pd.DataFrame) -> list[str]:

@@ -11,7 +11,8 @@ from genlib.sessions import environment, model, when
 
 DAY_S = 24 * 3600
 FACTS = {  # of `sessions.environment`, as they are called
-    "torch": "torch", "driver": N_("Driver", "fact"), "threads": N_("Threads of torch"), "cpu_limit": N_("limit of processor cores"),
+    "torch": "torch", "driver": N_("Driver", "fact"), "threads": N_("Threads of torch"), "waiting": N_("Waiting of idle threads"),
+    "cpu_limit": N_("limit of processor cores"),
     "power_limit_w": N_("Power limit"), "system": N_("Operating system")}
 OF_A_MACHINE = {*FACTS, "genlib", "cpu_capability"} - {"torch"}  # in which two machines mostly differ
 DTYPE, DATE = N_("Precision", "column"), N_("Date", "column")
@@ -51,7 +52,7 @@ def differences(report, row: pd.Series, other: pd.Series, but: Iterable[str] = (
 
 
 def _instead(report, name: str, value: str, usual: str) -> str:
-    value, usual = (escape.plain(text) or report.say(N_("unknown", "fact")) for text in (value, usual))
+    value, usual = (escape.plain(report.text(text)) or report.say(N_("unknown", "fact")) for text in (value, usual))
     name = escape.plain(report.text(name))
     return f"{name[:1].lower()}{name[1:]} {report.say('{value} instead of {usual}', value=value, usual=usual)}"  # within a sentence
 

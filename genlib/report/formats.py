@@ -35,7 +35,8 @@ def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
     if frame.empty:
         return f"{start}<p><b>{caption}</b></p>{end}"
     style = escaped(frame, lambda text: escape.html(layout.unbroken(text))).style.hide(axis="index").set_caption(caption)
-    style.set_uuid(f"{name}-{crc32(style.data.to_csv().encode()):08x}")
+    content = style.data.to_csv(lineterminator="\n").encode()
+    style.set_uuid(f"{name}-{crc32(content):08x}")
     style.cell_ids = False
     left = ", ".join(f"td.col{i}, th.col{i}" for i, is_left in enumerate(layout.is_left(frame)) if is_left)
     styles = [{"selector": "caption", "props": "font-weight: bold; text-align: left; padding-bottom: 4px"},
@@ -46,7 +47,7 @@ def to_html(frame: pd.DataFrame, name: str, caption: str, note: str) -> str:
 def to_csv(frame: pd.DataFrame, decimal_sign: str) -> bytes:
     """The table as Excel opens it, by a double click, in a language that writes numbers with this decimal
     sign; without the mark at the start it would take UTF-8 for the machine's older encoding."""
-    return escaped(frame, escape.csv).to_csv(index=False, sep=";" if decimal_sign == "," else ",").encode("utf-8-sig")
+    return escaped(frame, escape.csv).to_csv(index=False, sep=";" if decimal_sign == "," else ",", lineterminator="\n").encode("utf-8-sig")
 
 
 def to_markdown(frame: pd.DataFrame, caption: str, note: str) -> str:

@@ -12,6 +12,7 @@ from genlib.locale import Language, Message
 from genlib.report import choice, conclusions, conditions, survey, warnings
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
+from genlib.spelling import meant
 
 
 class Rows(pd.DataFrame):
@@ -57,7 +58,7 @@ class Report:
                              "use a deadline above 0, prices from 0 up")
         self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
         self._first_number, self._made = str(number).strip(), {}
-        _number_after(self._first_number, 0)  # refused at once
+        number_after(self._first_number, 0)  # refused at once
         self._folders = [results] if isinstance(results, (str, PathLike)) else list(results)
         found = runs.finished(*self._folders, reference=reference)
         counted = runs.counted(found)
@@ -114,7 +115,7 @@ class Report:
         caption = title
         if len(data) and self._first_number:
             places = sum(len(self._cells(earlier)[0]) > 0 for earlier in kinds[:kinds.index(kind)])
-            caption = self.say("Table {number} – {title}", number=_number_after(self._first_number, places), title=title)
+            caption = self.say("Table {number} – {title}", number=number_after(self._first_number, places), title=title)
         return Table(name, data, title, caption, note, kind.file or name, self.decimal_sign)
 
     def title(self, kind) -> str:
@@ -177,12 +178,15 @@ def _without_hidden_letters(rows: pd.DataFrame) -> Rows:
 def _named(kinds: list, name: str, what: str):
     found = {kind.name: kind for kind in kinds}
     if name not in found:
-        raise ValueError(f"there is no {what} {name!r}: use one of {', '.join(found)}")
+        raise ValueError(f"there is no {what} {name!r}{meant(name, found)}: use one of {', '.join(found)}")
     return found[name]
 
 
-def _number_after(first: str, places: int) -> str:
-    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3."""
+def number_after(first: str, places: int) -> str:
+    """The number of the table that stands so many places after the first: 3.1 and 2 give 3.3.
+
+    Raises ValueError for a first one that cannot be counted on.
+    """
     counted = re.fullmatch(r"(.*?)(\d+)", first)
     if first and not counted:
         raise ValueError(f"the number of Table 1 is {first!r}: end it in a whole number, as in 1 or 3.1")

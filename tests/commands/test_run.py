@@ -13,7 +13,7 @@ import pytest
 
 from genlib import notebook
 from genlib.__main__ import main, parser
-from genlib.commands import run
+from genlib.commands import execute, progress, run
 from genlib.experiments import EXPERIMENTS, Experiment
 
 
@@ -28,11 +28,14 @@ def call(capsys, *arguments):
 
 @pytest.mark.parametrize("arguments, complaint", [
     (["--only", "7"], "there is no notebook '7': use numbers from 1 to 4"),
-    (["--only", "1,x"], "there is no notebook 'x'"),
+    (["--only", "1,x"], "there is no notebook 'x'"), (["--only", "3-1"], "there is no notebook '3-1'"),
+    (["--only", "1-9"], "there is no notebook '1-9'"), (["--only", "1-"], "there is no notebook '1-'"),
+    (["--number", "3.x"], "end it in a whole number"), (["--price-per-hour", "-1"], "'-1' is below 0"),
+    (["--price-per-hour", "much"], "'much' is no number"),
     (["--iterations", "0"], "'0' is not a whole number of at least 1"),
     (["--steps", "-3"], "is not a whole number of at least 1"),
-    (["--weights", "huge"], "invalid choice: 'huge'"),
-    (["--language", "fr"], "invalid choice: 'fr'"),
+    (["--weights", "huge"], "--weights is 'huge': use one of auto, demo, random, published"),
+    (["--language", "fr"], "--language is 'fr': use one of en, "),
     (["--sessions", "0"], "'0' is not a whole number of at least 1"),
 ])
 def test_a_wrong_option_is_one_sentence_and_a_status(capsys, tmp_path, arguments, complaint):
@@ -55,6 +58,7 @@ def project(tmp_path, monkeypatch):
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb")
     nbformat.write(nbformat.v4.new_notebook(), folder / "4_comparison.ipynb")
     monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    monkeypatch.setattr(progress, "FORECAST", "")  # which takes seconds
     monkeypatch.setenv("PYTHONPATH", str(Path(notebook.__file__).parent.parent))
     return tmp_path
 
@@ -72,9 +76,21 @@ def test_run_passes_the_options_on_and_keeps_the_executed_notebook_as_ipynb_and_
     results = project / "results"
     status, out, _ = call(capsys, "run", "--only", "1", "--weights", "demo", "--iterations", "2", "--results", results)
     assert status == 0 and (results / "measured").read_text() == "demo"
-    assert re.search(r"^1_stable_diffusion \.\.\. \d+ s$", out, re.MULTILINE)
+    assert re.search(r"^1_stable_diffusion · \d+ s$", out, re.MULTILINE)
     executed = nbformat.read(results / "notebooks" / "1_stable_diffusion.ipynb", as_version=4)
     assert executed.cells[-1].execution_count and (results / "notebooks" / "1_stable_diffusion.html").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("given, numbers", [("1-3", [1, 2, 3]), ("1,3", [1, 3]), ("4, 1-2", [1, 2, 4]), ("2-2,2", [2])])
+def test_notebooks_are_named_one_by_one_and_as_a_range(given, numbers):
+    assert parser().parse_args(["run", "--only", given]).only == numbers
+
+
+def test_notebook_4_gets_the_machine_the_number_and_the_price_that_are_named():
+    named = ["--machine", "H100,T4", "--number", "3.1", "--price-per-hour", "2.5"]
+    options = parser().parse_args(["run", *named])
+    assert run._parameters(options, "4_comparison").items() >= dict(MACHINE="H100,T4", TABLE_NUMBER="3.1", PRICE_PER_HOUR=2.5).items()
+    assert "MACHINE" not in run._parameters(options, "1_stable_diffusion") | run._parameters(parser().parse_args(["run"]), "4_comparison")
 
 
 def test_notebook_4_is_asked_for_the_weights_and_profile_that_are_named():
@@ -85,7 +101,8 @@ def test_notebook_4_is_asked_for_the_weights_and_profile_that_are_named():
         assert run._parameters(options, "1_stable_diffusion")["PROFILE"] == (profile or "thesis")
 
 
-@pytest.mark.parametrize("option, only", [("--steps", "3"), ("--steps", "4"), ("--iterations", "4")])
+@pytest.mark.parametrize("option, only", [("--steps", "3"), ("--steps", "4"), ("--iterations", "4"), ("--machine", "1"),
+                                          ("--price-per-hour", "3")])
 def test_an_option_that_no_notebook_takes_is_refused(capsys, tmp_path, option, only):
     status, _, err = call(capsys, "run", "--only", only, option, "2", "--results", tmp_path / "results")
     assert status == 1 and f"{option} is given, but none of the notebooks {only} takes it" in err and not (tmp_path / "results").exists()
@@ -193,7 +210,7 @@ def test_the_kernel_is_of_this_python_whatever_kernel_the_user_calls_python3(cap
         spec.write_text(json.dumps({"argv": ["/nowhere/python", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(project / "jupyter"))
     cells(project, "1_stable_diffusion", "import sys\nprint('it is', sys.executable)", kernelspec={"name": "somebodys-own"})
-    monkeypatch.setattr(run, "_public", lambda book, results: book)
+    monkeypatch.setattr(execute, "_without_paths", lambda value, names: value)
     status, _, err = call(capsys, "run", "--only", "1", "--results", project / "results")
     assert status == 0, err
     assert f"it is {sys.executable}" in (project / "results" / "notebooks" / "1_stable_diffusion.ipynb").read_text()
@@ -238,7 +255,7 @@ def test_the_results_folder_is_the_option_then_the_variable_and_relative_to_wher
     monkeypatch.setenv("HOME", "home")
     if variable:
         monkeypatch.setenv("GENLIB_RESULTS", variable)
-    monkeypatch.setattr(run, "_execute", lambda source, copy, results, parameters: (results / "measured").write_text(""))
+    monkeypatch.setattr(execute, "execute", lambda source, copy, results, parameters, progress: (results / "measured").write_text(""))
     status, *_ = call(capsys, "run", "--only", "1", *(["--results", given] if given else []))
     assert status == 0 and [path.relative_to(typed) for path in typed.rglob("measured")] == [Path(named, "measured")]
 
@@ -272,7 +289,7 @@ def sessions(project, monkeypatch, capsys):
     def sessions(*arguments, killed_at=None):
         executed = []
 
-        def execute(source, copy, results, parameters):
+        def noted(source, copy, results, parameters, progress):
             copy.write_text("")
             if len(executed) + 1 == killed_at:
                 raise KeyboardInterrupt
@@ -280,7 +297,7 @@ def sessions(project, monkeypatch, capsys):
             (results / "tables").mkdir(exist_ok=True)
             (results / "tables" / "table1.md").write_text("")
 
-        monkeypatch.setattr(run, "_execute", execute)
+        monkeypatch.setattr(execute, "execute", noted)
         try:
             status, out, err = call(capsys, "run", "--results", project / "results", *arguments)
         except KeyboardInterrupt:

@@ -38,7 +38,8 @@ def link(path: Path):
 
 
 HOSTILE = {
-    "a link": link, "a dangling link": lambda path: path.symlink_to("nowhere"), "a pipe": os.mkfifo, "a folder": Path.mkdir,
+    "a link": link, "a dangling link": lambda path: path.symlink_to("nowhere"), "a folder": Path.mkdir,
+    "a pipe": getattr(os, "mkfifo", Path.mkdir),  # Windows has none
     "the endless device": lambda path: path.symlink_to("/dev/zero")}
 
 

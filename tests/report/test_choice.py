@@ -43,6 +43,13 @@ def test_a_part_that_fits_no_machine_is_refused_with_what_there_is(folder, asked
         Report(folder, machine=asked)
 
 
+@pytest.mark.parametrize("asked, resembles", [(dict(machine="T4, a101"), "a100"), (dict(weights="publishd"), "published"),
+                                              (dict(machine="t4", profile="thesys"), "thesis")])
+def test_a_misspelt_machine_weights_or_profile_is_refused_with_the_one_that_it_resembles(folder, asked, resembles):
+    with pytest.raises(ValueError, match=f"^there is no run of .*, which may be meant for {resembles!r}; there are: "):
+        Report(folder, **asked)
+
+
 def test_a_slug_with_a_comma_in_it_is_one_machine(tmp_path):
     for machine in "a,b", "a", "b":
         save_run(tmp_path, "stylegan2-ada", [0.1], machine=machine)

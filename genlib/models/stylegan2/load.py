@@ -11,24 +11,13 @@ import torch
 from genlib import device, progress
 from genlib.models import forward, trouble, tuned
 from genlib.models import weights as weights_module
+from genlib.models.presets import BASE_URL, LICENCE, PRESETS, PUBLISHED, SHA256
 from genlib.models.stylegan2 import converted, nvidia_file
 from genlib.models.stylegan2.network import Generator
 from genlib.runs import ModelInfo
+from genlib.spelling import meant
 
-BASE_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/"
-TRANSFER = "transfer-learning-source-nets/"
-PRESETS = {
-    "ffhq": "ffhq.pkl", "metfaces": "metfaces.pkl", "afhqcat": "afhqcat.pkl", "afhqdog": "afhqdog.pkl", "afhqwild": "afhqwild.pkl",
-    "brecahad": "brecahad.pkl", "cifar10": "cifar10.pkl",
-    "ffhq1024": TRANSFER + "ffhq-res1024-mirror-stylegan2-noaug.pkl", "ffhq512": TRANSFER + "ffhq-res512-mirror-stylegan2-noaug.pkl",
-    "ffhq256": TRANSFER + "ffhq-res256-mirror-paper256-noaug.pkl",
-    "celebahq256": TRANSFER + "celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl",
-    "lsundog256": TRANSFER + "lsundog-res256-paper256-kimg100000-noaug.pkl",
-}
-SHA256 = {"ffhq": "a205a346e86a9ddaae702e118097d014b7b8bd719491396a162cca438f2f524c"}  # for the others, the first download's hash is kept
-PUBLISHED = "ffhq512"  # the network of the thesis
-LICENCE = ("NVIDIA's networks are under the NVIDIA Source Code License: for research or evaluation only, not for commercial use "
-           "(https://nvlabs.github.io/stylegan2-ada-pytorch/license.html)")
+DTYPES = ("auto", "mixed", "float32", "bfloat16")
 
 
 def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", without=()) -> Generator:
@@ -44,8 +33,8 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
     generator, ConnectionError if the download fails, MemoryError where it does not fit.
     """
     weights_module.check_profile(profile)
-    if dtype not in ("auto", "mixed", "float32", "bfloat16"):
-        raise ValueError(f"dtype is {dtype!r}: use 'auto', 'mixed', 'float32' or 'bfloat16'")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}{meant(dtype, DTYPES)}: use one of {', '.join(DTYPES)}")
     network = str(network)
     word = weights_module.resolve(network) if network in weights_module.WORDS else "published"
     info = ModelInfo("StyleGAN2-ADA", word, profile, source="seed 0")
@@ -127,7 +116,8 @@ def _published(network: str, info: ModelInfo) -> Generator:
     if path.is_dir():
         return converted.read(path)
     if not path.is_file():
-        raise ValueError(f"network is {network!r}, which is no file or folder here: use one of {', '.join(weights_module.WORDS)}, "
+        near = meant(network, [*weights_module.WORDS, *PRESETS])
+        raise ValueError(f"network is {network!r}, which is no file or folder here{near}: use one of {', '.join(weights_module.WORDS)}, "
                          f"a preset ({', '.join(PRESETS)}), a .pkl file or its address, or a converted folder")
     info.sha256 = weights_module.sha256(path)
     return read(path)

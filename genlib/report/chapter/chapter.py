@@ -26,6 +26,7 @@ from genlib.report.chapter.pandoc import PLACES
 from genlib.report.chapter.styles import Page
 from genlib.report.tables import key
 from genlib.report.tables.survey import verdicts
+from genlib.spelling import meant
 
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # what may mean something in Markdown, unless a backslash stands before it
 READINGS = """torch.cuda.reset_peak_memory_stats()
@@ -162,7 +163,8 @@ class Contents:
         there = [f"table:{name}" for name in self.parts.tables] + [f"figure:{name}" for name in self.parts.figures]
         found = {name: [place for place in there if name in (place, place.partition(":")[2])] for name in names}
         if unknown := [name for name, places in found.items() if not places]:
-            raise ValueError(f"there is no table or figure {unknown[0]!r} in this report: use some of {', '.join(there)}")
+            near = meant(unknown[0], [*there, *(place.partition(":")[2] for place in there)])
+            raise ValueError(f"there is no table or figure {unknown[0]!r} in this report{near}: use some of {', '.join(there)}")
         return "\n".join(self.place(place) for place in dict.fromkeys(chain(*found.values())))
 
 

@@ -43,7 +43,7 @@ def pandoc(source: bytes, *arguments: str) -> bytes:
     Raises ValueError, with pandoc's own words, also where it only warns: of a formula that it does not
     understand, as it does none with a command of TeX that acts; of a block that does not end.
     """
-    done = subprocess.run([_program(), "--sandbox", "--fail-if-warnings", *arguments], input=source, capture_output=True,
+    done = subprocess.run([_program(), "--sandbox", "--fail-if-warnings", "--eol=lf", *arguments], input=source, capture_output=True,
                           env=os.environ | {"SOURCE_DATE_EPOCH": "0"})
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().partition("\n")[0].removeprefix("[WARNING] ").rstrip(":")

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from genlib.experiments import EXPERIMENTS, Experiment, find
 from genlib.files import make_folder, replacing
 from genlib.record import READINGS
+from genlib.spelling import meant
 
 WIDTH_IN = 6.3  # the text width of an A4 page
 LONGEST, LINE = 60, 16  # letters of a name, and of each of its lines beside an axis or in a legend
@@ -71,16 +72,19 @@ class Figure:
         titled: with the title above it, which a caption may say instead. Raises ValueError for another kind.
         """
         if unknown := [kind for kind in kinds if kind not in UNDATED]:
-            raise ValueError(f"there is no kind of picture {unknown[0]!r}: use {', '.join(UNDATED)}")
+            raise ValueError(f"there is no format {unknown[0]!r}{meant(unknown[0], UNDATED)}: use some of {', '.join(UNDATED)}")
         folder = make_folder(folder)
         paths = {kind: folder / f"{self.name}.{kind}" for kind in kinds}
         self.heading.set(visible=titled, in_layout=titled)
+        layout = self.canvas.get_layout_engine()
         try:
+            self.canvas.draw_without_rendering()  # a layout sets out from the last one, which may be of another title
             for kind, path in paths.items():
-                self.canvas.draw_without_rendering()  # a layout sets out from the last one, of another title or kind
                 with replacing(path) as file:
                     self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
+                self.canvas.set_layout_engine("none")  # the others have the first one's: to lay out takes longer than to draw
         finally:  # a notebook shows the same figure later
+            self.canvas.set_layout_engine(layout)
             self.heading.set(visible=True, in_layout=True)
         return list(paths.values())
 

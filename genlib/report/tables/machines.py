@@ -10,6 +10,7 @@ from genlib.locale.numbers import MISSING
 from genlib.record import MB, MEGABYTES, ONCE, READINGS
 from genlib.report import cells, choice, conditions, notes
 from genlib.report.summary import settings_but
+from genlib.sessions import waiting
 
 REFERENCE = N_("reference", "machine")
 PLACE = ["machine", "device", "cpu", "reference", "weights"]  # what the runs of one place have in common
@@ -138,6 +139,7 @@ def _facts(report, machine) -> dict[str, str]:
         report.say("Power limit"): number(machine.power_limit_w, report.say(N_("W", "unit"))),
         report.say(N_("Processor", "fact")): machine.cpu or "", report.say("Processor cores"): number(machine.cores),
         report.say("Threads of torch"): number(machine.threads),
+        report.say("Waiting of idle threads"): report.text(waiting(machine) or ""),
         report.say(READINGS["ram_bytes"].short): megabytes(machine.ram_bytes),
         report.say("RAM, the container’s limit"): megabytes(machine.ram_limit_bytes),
         report.say("Operating system"): machine.os or "", report.say(N_("Container", "fact")): machine.container or "",

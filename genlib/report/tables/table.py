@@ -8,6 +8,7 @@ import pandas as pd
 
 from genlib.files import make_folder, write_atomically
 from genlib.report import formats
+from genlib.spelling import meant
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Table:
         format.
         """
         if unknown := [kind for kind in kinds if kind not in formats.FORMATS]:
-            raise ValueError(f"there is no format {unknown[0]!r}: use {', '.join(formats.FORMATS)}")
+            near = meant(unknown[0], formats.FORMATS)
+            raise ValueError(f"there is no format {unknown[0]!r}{near}: use some of {', '.join(formats.FORMATS)}")
         if "docx" in kinds and not find_spec("docx"):
             print(f"{self.file}.docx left out: it needs `pip install python-docx`")
             kinds = [kind for kind in kinds if kind != "docx"]
