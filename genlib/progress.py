@@ -77,7 +77,7 @@ def quiet():
         _board.quiet_until = 0
 
 
-def say(line: str) -> None:
+def write(line: str) -> None:
     """Print a line that stays."""
     with _board.lock:
         _board.erase()

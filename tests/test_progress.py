@@ -2,12 +2,18 @@
 import io
 import sys
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+import torch
 from jupyter_client.manager import run_kernel
+from PIL import Image
 
 from genlib import measure, progress
+from genlib.measure import work
+from genlib.models import hashes, stylegan2, weights
 
 
 class Terminal(io.StringIO):
@@ -135,7 +141,7 @@ def test_a_line_that_stays_is_printed_in_place_of_the_one_that_does_not(now, ter
     monkeypatch.setattr(sys, "stdout", terminal)
     with progress.Task("iteration", 5):
         after(now, 5, terminal)
-        progress.say("iteration 1/5: 5 s")
+        progress.write("iteration 1/5: 5 s")
         [stays, rest] = terminal.getvalue().split("\n")
         assert seen(stays) == "iteration 1/5: 5 s" and rest == ""
 
@@ -206,10 +212,10 @@ IN_A_CELL = """
 import time
 from genlib import progress
 progress.LONG_S, progress.REDRAWN_S = 0, 0.01
-progress.say("before")
+progress.write("before")
 with progress.Task("condition", 2), progress.steps(total=3):
     time.sleep(0.3)
-    progress.say("within")
+    progress.write("within")
 """
 
 
@@ -256,3 +262,20 @@ def test_a_run_that_goes_on_until_its_mean_is_known_says_how_long_at_most(now, t
     measure.repeat(see, experiment="e", iterations=1, until=0.5, limit=3, warmup=1, results=tmp_path)
     assert said[1:] == ["iteration 1 of at most 3 · at most 40 s left", "iteration 2 of at most 3 · at most 20 s left",
                         "iteration 3 of at most 3 · 80 s so far"]
+
+
+def test_what_else_takes_long_says_what_it_does(monkeypatch, tmp_path):
+    said, begin = [], progress._Board.begin
+    monkeypatch.setattr(progress._Board, "begin", lambda board, task: said.append(task.name) or begin(board, task))
+    monkeypatch.setattr(work, "machine_rates", lambda dtype: (1e9, 1e9))
+    (tmp_path / "weights.bin").write_bytes(b"weights")
+    run = measure.repeat(lambda: [Image.new("RGB", (8, 8))], experiment="e", iterations=1, quality=lambda pictures: {}, results=tmp_path)
+    measure.record_work(run, measure.count_flops(lambda: torch.ones(2, 2) @ torch.ones(2, 2)))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        weights.fetch(f"http://127.0.0.1:{server.server_port}/weights.bin", tmp_path / "copy.bin")
+        server.shutdown()
+    hashes.sha256(tmp_path / "copy.bin")
+    stylegan2.load("demo")
+    assert said == ["call", "judges the pictures", "counts the operations of a call", "measures the machine's rates",
+                    "downloads copy.bin", "computes the SHA-256 of copy.bin", "loads StyleGAN2-ADA, demo weights"]

@@ -65,7 +65,7 @@ def repeat_as_in_thesis(generate, *, experiment: str, model: runs.ModelInfo | No
             run.iterations.append(iteration)
             run.save()
             task.update()
-            progress.say(f"iteration {index + 1}/{iterations}: {describe(iteration)}")
+            progress.write(f"iteration {index + 1}/{iterations}: {describe(iteration)}")
     return finish(run)
 
 

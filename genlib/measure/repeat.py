@@ -59,10 +59,10 @@ def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, se
     done = len(run.iterations)
     device.free_memory()  # what earlier calls left in the allocator's cache would count as reserved here
     if variant:
-        progress.say(f"{variant}:")
+        progress.write(f"{variant}:")
     if run.resumed:
         of = f"{done} of {'at most ' * bool(until)}{most}"
-        progress.say(f"continues the run of {run.started}, which was interrupted after {of} iterations")
+        progress.write(f"continues the run of {run.started}, which was interrupted after {of} iterations")
     _measure_all(run, call, warmup, iterations, most, until)
     if until:
         enough.conclude(run, until)
@@ -80,7 +80,7 @@ def _measure_all(run: runs.Run, call, warmup: int, least: int, most: int, until:
             iteration, _ = measure(call, 0)
             task.update()
             run.warmup.append(iteration)
-            progress.say(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}")
+            progress.write(f"warm-up   {number + 1}/{warmup}: {describe(iteration)}")
             if iteration.out_of_memory:  # as the next call would be
                 run.iterations.append(iteration)
                 return
@@ -95,7 +95,7 @@ def _measure_all(run: runs.Run, call, warmup: int, least: int, most: int, until:
             run.iterations.append(iteration)
             run.save()
             task.update()
-            progress.say(f"iteration {index + 1}/{most}: {describe(iteration)}{enough.progress(run, until) if until else ''}")
+            progress.write(f"iteration {index + 1}/{most}: {describe(iteration)}{enough.progress(run, until) if until else ''}")
             if iteration.out_of_memory:
                 break
 
@@ -115,7 +115,7 @@ def judge(run: runs.Run, quality) -> None:
     except Exception as error:  # whatever it is: it must not cost what was measured
         reason = first_line(error).replace(f"{run.folder}/", "")
         run.warnings.append(NO_QUALITY.format(error=f"{type(error).__name__}: {reason}"))
-        progress.say(run.warnings[-1])
+        progress.write(run.warnings[-1])
 
 
 def first_line(error: Exception) -> str:
@@ -136,10 +136,10 @@ def finish(run: runs.Run) -> runs.Run:
     run.finish()
     if not run.good:
         remedy = ": a smaller batch, fewer pixels or dtype='float16' need less memory" * run.iterations[-1].out_of_memory
-        progress.say(f"no iteration succeeded{remedy}")
+        progress.write(f"no iteration succeeded{remedy}")
         return run
     average = runs.Iteration(**{name: _mean([getattr(i, name) for i in run.good]) for name in TABLE1})
-    progress.say(f"average of {len(run.good):2}: {describe(average)}")
+    progress.write(f"average of {len(run.good):2}: {describe(average)}")
     return run
 
 

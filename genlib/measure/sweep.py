@@ -35,6 +35,6 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
                 not_to_be_had = call is None and isinstance(error, OSError)
                 if not (not_to_be_had or device.is_out_of_memory(error)):
                     raise
-                progress.say(f"{variant}: left out. {first_line(error)}")
+                progress.write(f"{variant}: left out. {first_line(error)}")
             task.update()
     return measured

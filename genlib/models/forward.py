@@ -88,7 +88,7 @@ class Quick:
         except torch.OutOfMemoryError as error:
             self.largest_batch = 0
             self.no_graph()
-            progress.say(f"no CUDA graph, every operation is launched by itself: {str(error).splitlines()[0]}")
+            progress.write(f"no CUDA graph, every operation is launched by itself: {str(error).splitlines()[0]}")
 
 
 _stream = None  # one for all recordings: libraries take workspace on each stream that they meet, and keep it
@@ -168,6 +168,6 @@ def can_compile() -> bool:
     try:
         torch.compile(lambda x: x + x)(x)
     except RuntimeError as error:
-        progress.say(f"not compiled: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+        progress.write(f"not compiled: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
         return False
     return True

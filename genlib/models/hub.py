@@ -111,7 +111,7 @@ class Model:
                 self._answer = error
         for snapshot in snapshots:
             if not lacking(snapshot):
-                progress.say(f"{self.id} is read from the cache, revision {snapshot.name[:12]}: the Hub did not answer")
+                progress.write(f"{self.id} is read from the cache, revision {snapshot.name[:12]}: the Hub did not answer")
                 return snapshot
         lacks = f", and the cache lacks {folder_module.and_more(lacking(snapshots[0]))}" if snapshots else ""
         raise self._explained(lacks)

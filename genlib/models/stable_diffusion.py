@@ -74,7 +74,7 @@ class _Pipeline(StableDiffusionPipeline):
         if (self.info.switches["skip_equal_guidance"] and by_prompt_alone and self.do_classifier_free_guidance
                 and torch.equal(prompt, negative)):
             if not self._said:
-                progress.say("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
+                progress.write("guidance skipped: the prompt and the negative prompt have the same embedding, so it would change nothing")
             self._said = True
             self._guidance_scale = 1.0
         return prompt, negative
@@ -115,7 +115,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
         pipe.info = info
         info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
         if safety_checker and not info.switches["safety_checker"]:
-            progress.say(f"{info.name} has no safety checker: its pictures are drawn without one")
+            progress.write(f"{info.name} has no safety checker: its pictures are drawn without one")
         images.watch(pipe)
         _tune(pipe, expected_batch)
     weights_module.count(info, **{name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)})

@@ -54,7 +54,7 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
         if dtype == "auto":
             dtype = "float32" if device.pick().type == "cpu" else "mixed"
             if has_half_blocks and dtype == "float32":
-                progress.say("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
+                progress.write("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
         generator.synthesis.force_fp32 = dtype == "float32"
         if info.switches["filter_by_pooling"]:
             generator.synthesis.filter_by_pooling()
@@ -90,8 +90,8 @@ def read(path) -> Generator:
     file = nvidia_file.read(path)
     if file.passed_over:
         said = ", ".join(f"{name}={nvidia_file.show(value)}" for name, value in file.passed_over.items())
-        progress.say(f"{Path(path).name}: passed over as off are settings that StyleGAN2-ADA does not have ({shorten(said, 1000)}): "
-                     "pictures may differ if whoever added them meant more by it")
+        progress.write(f"{Path(path).name}: passed over as off are settings that StyleGAN2-ADA does not have ({shorten(said, 1000)}): "
+                       "pictures may differ if whoever added them meant more by it")
     with torch.device("meta"):
         generator = Generator(**file.config)
     generator.load_state_dict(file.state_dict, assign=True)  # the file's own memory: no second copy
@@ -125,4 +125,4 @@ def _published(network: str, info: ModelInfo) -> Generator:
 
 @cache
 def _say_licence() -> None:
-    progress.say(LICENCE)
+    progress.write(LICENCE)
