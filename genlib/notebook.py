@@ -157,9 +157,7 @@ def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -
     runs of these weights. Raises RuntimeError with the last line that the process printed if it fails; what
     it has measured by then is kept.
     """
-    there = {run.experiment for run in runs.read_all(results) if run.method == "genlib" and not run.variant
-             and run.profile == profile and weights in ("auto", run.weights)}
-    missing = sorted({number(entry.notebook) for entry in EXPERIMENTS if entry.notebook and entry.slug not in there})
+    missing = unmeasured([run for run in runs.read_all(results) if run.profile == profile and weights in ("auto", run.weights)])
     if not missing:
         return print("nothing is missing: each experiment has a finished run")
     results = Path(results).resolve()
@@ -173,6 +171,12 @@ def run_missing(results: Path, weights: str = "auto", profile: str = "thesis") -
             print(lines[-1], end="", flush=True)
     if process.returncode:
         raise RuntimeError(f"notebooks {missing} did not come to their end: {lines[-1].strip() if lines else 'no output'}")
+
+
+def unmeasured(found: list[runs.Run]) -> list[int]:
+    """The numbers of the notebooks that have an experiment without one of these runs."""
+    there = {run.experiment for run in found if run.method == "genlib" and not run.variant}
+    return sorted({number(entry.notebook) for entry in EXPERIMENTS if entry.notebook and entry.slug not in there})
 
 
 def upload(results: Path) -> None:

@@ -5,6 +5,8 @@ Heavy libraries are imported inside the functions, so that `--help` answers at o
 import argparse
 import math
 import os
+import shutil
+import sys
 from pathlib import Path
 
 from genlib import places
@@ -52,6 +54,19 @@ def a_path(text: str) -> Path:
         return places.resolve(text, Path.cwd())
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def usual_results() -> Path:
+    """The folder of results where none is named."""
+    return places.resolve(os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd())
+
+
+def as_typed() -> str:
+    """How this program was called, in as far as it can be typed again."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return f"{short(Path(sys.executable))} -m genlib"
+    return program.name if shutil.which(program.name) == str(program) else short(program)
 
 
 def short(path: Path) -> str:

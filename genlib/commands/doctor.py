@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import getproxies
 
-from genlib import notebook
+from genlib import notebook, runs
+from genlib.commands import as_typed, short, usual_results
 from genlib.experiments import EXPERIMENTS, STEPS, Experiment
 from genlib.files import nearest
 
 AROUND_S = 15  # of a notebook, beside its images: the kernel, loading, tables
 PUBLISHED_BYTES = 4.3e9  # of v1-4 in float32
+CAN_BE_HAD = ("is in the cache", "can be downloaded")  # the published weights
 UNKNOWN = "–"
 
 
@@ -22,13 +24,18 @@ class _Image(NamedTuple):
 
 
 def add(commands):
-    """Declare the command, which has no arguments."""
-    return commands.add_parser("doctor", help="say what this machine has, what will work, and what each notebook will take")
+    """Declare the command's argument."""
+    parser = commands.add_parser("doctor", help="say what this machine has, what will work, what each notebook will take, and what to type "
+                                                "next; list the names that options and calls take")
+    parser.add_argument("--list", action="store_true", help="list these names instead: weights, experiments, switches, tables ...")
+    return parser
 
 
 def run(options) -> int:
     """Print the lines."""
-    print(*examine(), sep="\n")
+    from genlib.commands import names
+
+    print(*names.lines() if options.list else examine(), sep="\n")
     return 0
 
 
@@ -46,15 +53,32 @@ def examine() -> list[str]:
     flops_per_s, bytes_per_s = machine_rates(name)
     free, kind = (torch.cuda.mem_get_info()[0], "VRAM") if where.type == "cuda" else (psutil.virtual_memory().available, "memory")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") if where.type == "cpu" else None
+    published = _published()
     tuned = [switch for switch, good in stable_diffusion.switches(dtype, own=True, expected_images=1).items() if good]
     return [
         f"machine    {machine.device}: {free / 1024**3:.1f} GiB of {kind} free, {machine.threads} threads, Python {machine.python}"
         + (f" · no GPU is visible with CUDA_VISIBLE_DEVICES={hidden!r}" if hidden is not None else ""),
         f"rates      {flops_per_s / 1e9:.0f} GFLOP/s in {name} matrix products, {bytes_per_s / 1e9:.0f} GB/s copied",
-        f"weights    demo and random need no download · published {_published()}",
+        f"weights    demo and random need no download · published {published}",
         _precision(name),
         f"profile    thesis · tuned: {', '.join(tuned)}", "", *_forecasts(dtype, free),
-        f"missing    {notebook.missing() or 'nothing'}"]
+        f"missing    {notebook.missing() or 'nothing'}", "",
+        f"next       {_next(machine.slug, where.type != 'cpu' and published not in CAN_BE_HAD)}"]
+
+
+def _next(slug: str, only_random: bool) -> str:
+    """The line to type next. only_random: whether "auto" would not find the published models, for which there
+    is a GPU."""
+    if packages := notebook.missing():
+        return packages.partition(": ")[2]
+    if not (notebook.PROJECT / "notebooks").is_dir():
+        return f"{as_typed()} generate --model stylegan2 --seeds 0-15 --out faces"
+    results = usual_results()
+    done = [one for one in runs.read_all(results) if one.machine.slug == slug] if results.is_dir() else []
+    if done and not (left := notebook.unmeasured(done)):
+        return f"{as_typed()} report {short(results)}"
+    only = f" --only {','.join(map(str, left))},4" if done else ""
+    return f"{as_typed()} run{only}{' --weights random' * (only_random and not os.environ.get('GENLIB_WEIGHTS'))}"
 
 
 def _precision(own: str) -> str:
@@ -74,7 +98,7 @@ def _published() -> str:
     from genlib.models import trouble, weights
 
     if weights.in_cache():
-        return "is in the cache"
+        return CAN_BE_HAD[0]
     if constants.is_offline_mode():
         return "cannot be had now: HF_HUB_OFFLINE is on"
     if not weights.hub_answers():
@@ -86,7 +110,7 @@ def _published() -> str:
     if (free := shutil.disk_usage(there).free) < PUBLISHED_BYTES:
         return (f"may not be downloaded whole: {there} has {free / 1e9:.1f} GB free, and they take up to {PUBLISHED_BYTES / 1e9:.1f}; "
                 "free some space, or set HF_HOME to a folder on another disk")
-    return "can be downloaded"
+    return CAN_BE_HAD[1]
 
 
 def _forecasts(dtype, free: int) -> list[str]:

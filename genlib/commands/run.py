@@ -1,18 +1,28 @@
 """genlib run: the notebooks in order, each executed in a fresh kernel."""
 import argparse
-import os
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from genlib import notebook, places
-from genlib.commands import a_path, a_price, a_table_number, ask_for_huge_pages, at_least_one, execute, let_idle_threads_wait, short, turns
+from genlib import notebook
+from genlib.commands import (
+    a_path,
+    a_price,
+    a_table_number,
+    ask_for_huge_pages,
+    at_least_one,
+    execute,
+    let_idle_threads_wait,
+    short,
+    turns,
+    usual_results,
+)
 from genlib.commands.progress import Progress
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import make_folder
 from genlib.locale import ENGLISH, languages
-from genlib.models import switches
+from genlib.models import PROFILES, WEIGHTS, switches
 
 COMPARISON = "4_comparison"  # last, since it reads what the others have measured
 PARAMETERS = {  # of notebooks, by the options that only some of them take
@@ -25,9 +35,9 @@ def add(commands):
                                  formatter_class=argparse.RawDescriptionHelpFormatter,
                                  epilog=f"switches of the tuned profile, where the machine has it (compile and "
                                         f"vae_compile: `genlib generate` of 500 images or more):\n{switches.as_text()}")
-    parser.add_argument("--weights", choices=["auto", "demo", "random", "published"], default="auto",
+    parser.add_argument("--weights", choices=list(WEIGHTS), default="auto",
                         help="of the models (default: %(default)s)")
-    parser.add_argument("--profile", choices=["thesis", "tuned"], help="how the models are run (default: thesis)")
+    parser.add_argument("--profile", choices=list(PROFILES), help="how the models are run (default: thesis)")
     parser.add_argument("--iterations", type=at_least_one, help="repetitions of each measurement (default: 5)", metavar="N")
     parser.add_argument("--steps", type=at_least_one, help=f"denoising steps of Stable Diffusion (default: {STEPS})", metavar="N")
     parser.add_argument("--results", type=a_path, metavar="DIR",
@@ -72,7 +82,7 @@ def run(options) -> int:
                          "in --only")
     if lacking := [package for package in ("nbclient", "nbconvert", "ipykernel") if not find_spec(package)]:
         raise ImportError(f"{' and '.join(lacking)} must be there to execute notebooks: pip install {' '.join(lacking)}")
-    results = make_folder(options.results or places.resolve(os.environ.get("GENLIB_RESULTS", "").strip() or "results", Path.cwd()))
+    results = make_folder(options.results or usual_results())
     values = {name: notebook.parameters(name) | _parameters(options, name) for name in names}
     with Progress(options.weights, values if names != [COMPARISON] else {}) as progress:
         for name, copy, title, later in _in_turn(options, names, make_folder(results / "notebooks")):

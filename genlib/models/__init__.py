@@ -2,6 +2,12 @@
 import logging
 
 STABLE_DIFFUSION, STYLEGAN2 = "stable-diffusion", "stylegan2"  # the models of `generate`, and the demo's folders
+WEIGHTS = {  # the words for them
+    "auto": "published where there is a GPU and a network, else demo; GENLIB_WEIGHTS in the environment overrides it",
+    "demo": "small models inside the package, of 64 px: seconds, offline",
+    "random": "the published architectures at full size with random values: real time and memory, no download, no faces",
+    "published": "CompVis/stable-diffusion-v1-4, and NVIDIA's StyleGAN2-ADA for FFHQ at 512 px: downloaded"}
+PROFILES = {"thesis": "the model as the thesis ran it", "tuned": "the same pictures with less work, by the switches"}
 SEEDS = 10**8  # those of `generate` are below it, since its pictures' names have 8 digits
 
 # Without torchvision, transformers warns at import of a slower path, which nothing here takes.

@@ -24,14 +24,13 @@ from huggingface_hub import constants
 
 from genlib import device, progress
 from genlib.files import read_regular, replacing, write_atomically
-from genlib.models import STABLE_DIFFUSION, STYLEGAN2, hub, trouble
+from genlib.models import PROFILES, STABLE_DIFFUSION, STYLEGAN2, WEIGHTS, hub, trouble
 from genlib.models.hashes import sha256
 from genlib.record import MB
 from genlib.runs import ModelInfo
 from genlib.spelling import meant
 
-WORDS = ("auto", "demo", "random", "published")
-PROFILES = ("thesis", "tuned")
+WORDS = tuple(WEIGHTS)
 DEMO = Path(__file__).parent / "demo"  # small models, made by training/; its README.md describes them
 DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2 = DEMO / STABLE_DIFFUSION, DEMO / STYLEGAN2
 

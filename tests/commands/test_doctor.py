@@ -13,10 +13,11 @@ import psutil
 import pytest
 from card import processor
 from huggingface_hub import constants
+from saved_runs import save_run
 
 from genlib import device, notebook
 from genlib.__main__ import main
-from genlib.commands import doctor, forecast
+from genlib.commands import as_typed, doctor, forecast, short
 from genlib.experiments import EXPERIMENTS, Experiment
 from genlib.models import weights
 
@@ -192,6 +193,47 @@ def test_the_proxy_or_the_switch_that_keeps_the_hub_away_is_said_and_no_password
     assert "the environment variable HTTPS_PROXY is 'nonsense://nowhere', which is no address" in doctor._published()
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     assert doctor._published() == "cannot be had now: HF_HUB_OFFLINE is on"
+
+
+def next_line(monkeypatch, given=("/x/__main__.py",)):
+    monkeypatch.setattr(sys, "argv", list(given))
+    return doctor._next("tesla-t4", only_random=False).partition(" -m ")[2]
+
+
+def test_the_last_line_is_what_to_type_next(monkeypatch, tmp_path):
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["/x/__main__.py"])
+    assert doctor.examine()[-1] == f"next       {short(Path(sys.executable))} -m genlib run", "nothing is measured on this machine"
+
+
+def test_what_is_typed_next_depends_on_what_is_measured_on_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "results"))
+    save_run(tmp_path / "results", "stylegan2-ada", [1.0], machine="another")
+    assert next_line(monkeypatch) == "genlib run"
+    for slug, said in ("stable-diffusion", "genlib run --only 2,3,4"), ("vae-as-in-thesis", "genlib run --only 2,3,4"), (
+            "vae-round-trip", "genlib run --only 3,4"), ("stylegan2-ada", f"genlib report {tmp_path / 'results'}"):
+        save_run(tmp_path / "results", slug, [1.0])
+        assert next_line(monkeypatch) == said
+
+
+def test_what_is_typed_next_depends_on_packages_notebooks_and_whether_a_gpu_would_find_its_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "results"))
+    assert doctor._next("tesla-t4", only_random=True).endswith(" run --weights random")
+    monkeypatch.setenv("GENLIB_WEIGHTS", "published")
+    assert doctor._next("tesla-t4", only_random=True).endswith(" run")
+    monkeypatch.setattr(notebook, "PROJECT", tmp_path)
+    assert next_line(monkeypatch) == "genlib generate --model stylegan2 --seeds 0-15 --out faces"
+    monkeypatch.setattr(notebook, "missing", lambda: "a, b: pip install a b")
+    assert doctor._next("tesla-t4", only_random=False) == "pip install a b"
+
+
+def test_the_program_is_named_as_it_can_be_typed_again(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "bin" / "genlib"
+    for there, typed in (None, str(Path("bin", "genlib"))), (str(script), "genlib"):
+        monkeypatch.setattr(shutil, "which", lambda name, there=there: there)
+        monkeypatch.setattr(sys, "argv", [str(script)])
+        assert as_typed() == typed
 
 
 @pytest.mark.parametrize("value", ["", "7"])
