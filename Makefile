@@ -18,7 +18,8 @@ test: .venv/installed  ## before a commit: the quick tests, and the notebooks ag
 	$(DEMO) $(BIN)/python $(PYTEST) $(QUICK) $(NOTEBOOKS) tests
 
 test-all: .venv/installed  ## before a merge: the slow tests too, then the quick ones with Colab's packages and with the lowest versions
-	$(BIN)/python -m pip install -q playwright==1.65.2  # 165 MB for notebooks and pages in a browser: not for everyone
+	# Not for everyone: 165 MB for notebooks and pages in a browser, and 170 MB in which pandas keeps text once they are there.
+	$(BIN)/python -m pip install -q playwright==1.65.2 pyarrow==26.0.1
 	$(DEMO) $(BIN)/python $(PYTEST) $(NOTEBOOKS) tests
 	$(MAKE) test-colab
 

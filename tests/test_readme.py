@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from genlib.report import Report
+
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -12,7 +16,7 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 def test_the_first_screen_has_the_two_commands_a_picture_table_1_and_what_has_not_been_measured():
     first = README[:README.index("\n## ")]
     assert "make run " in first and "make test " in first and "| Stable Diffusion |" in first and "<img" in first
-    assert re.search(r"not been measured.*any GPU.*published weights", first, re.DOTALL)
+    assert re.search(r"not been measured.*the published weights", first, re.DOTALL)
     assert len(first.splitlines()) <= 40
 
 
@@ -27,6 +31,13 @@ def test_windows_takes_two_lines_of_powershell_and_no_make():
     [lines] = re.findall(r"```powershell\n(.*?)```", README, re.DOTALL)
     install, run = lines.splitlines()
     assert install.endswith("-m pip install -r requirements.txt -e .") and run == r".venv\Scripts\genlib run"
+
+
+@pytest.mark.parametrize("number, machine, weights", [(1, "cpu-amd-epyc", "demo"), (2, "nvidia-h200", "random")])
+def test_its_tables_are_those_of_the_reference_runs(tmp_path, number, machine, weights):
+    report = Report(tmp_path, reference=PROJECT / "notebooks" / "reference", machine=machine, weights=weights, profile="thesis",
+                    number=str(number))
+    assert str(report.table("results")).strip() in README
 
 
 def test_the_python_example_is_ten_lines_and_prints_its_table(tmp_path):

@@ -43,7 +43,6 @@ SWITCHES = [
            "everywhere", _PIPELINE, v1_only=True),
     Switch("inference_mode", "no bookkeeping for gradients", "everywhere", _PIPELINE, v1_only=True),
     Switch("unet_channels_last", "the UNet in the memory layout that tensor cores take", "NVIDIA's GPUs", _PIPELINE),
-    Switch("vae_channels_last", "the VAE in that layout", "NVIDIA's GPUs", _VAE),
     Switch("unet_cuda_graph", "a step of the UNet in one launch instead of hundreds, at batch 1", "NVIDIA's GPUs", _PIPELINE,
            v1_only=True),
     Switch("cuda_graph", "the same for StyleGAN2's generator", "NVIDIA's GPUs", _STYLEGAN2),

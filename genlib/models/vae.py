@@ -64,8 +64,6 @@ def tune(autoencoder: AutoencoderKL, on: dict[str, bool]) -> None:
     """Do what the switches say. No CUDA graph: it would hold hundreds of MB of maps, to save 2 ms."""
     if on["vae_slicing"]:
         autoencoder.enable_slicing()
-    if on["vae_channels_last"]:
-        autoencoder.to(memory_format=torch.channels_last)
     forward.quicken(autoencoder.decoder, compiled=on["vae_compile"])
 
 

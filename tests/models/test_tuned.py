@@ -39,7 +39,7 @@ def gpu(monkeypatch):
 
 def test_a_gpu_gets_what_only_a_gpu_is_good_for_and_a_cpu_does_not(gpu, monkeypatch):
     on_gpu = stable_diffusion.switches(torch.float16, own=True, expected_images=1)
-    assert on_gpu["unet_cuda_graph"] and on_gpu["scheduler_on_cpu"] and on_gpu["unet_channels_last"] and on_gpu["vae_channels_last"]
+    assert on_gpu["unet_cuda_graph"] and on_gpu["scheduler_on_cpu"] and on_gpu["unet_channels_last"]
     monkeypatch.setattr(device, "pick", lambda: torch.device("cpu"))
     monkeypatch.setattr(system, "PAGES", Path(__file__))
     on_cpu = stable_diffusion.switches(torch.float32, own=True, expected_images=10**6)
@@ -81,7 +81,7 @@ def test_cudnns_attention_is_taken_where_it_was_quicker_and_never_in_float32(gpu
 
 def test_a_pipeline_of_another_class_gets_only_what_holds_for_every_class(gpu):
     other = stable_diffusion.switches(torch.float16, own=False, expected_images=10**6)
-    assert {name for name, on in other.items() if on} == {"vae_slicing", "vae_channels_last", "unet_channels_last"}
+    assert {name for name, on in other.items() if on} == {"vae_slicing", "unet_channels_last"}
 
 
 def test_the_thesis_profile_has_no_switch_on(monkeypatch):
