@@ -269,7 +269,7 @@ def test_only_the_formats_asked_for_are_written_and_an_unknown_one_is_refused(fo
     paths = table.save(tmp_path / "tables", ["docx", "md"])
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == sorted(path.name for path in paths) == [
         "table1.docx", "table1.md"]
-    with pytest.raises(ValueError, match="no format 'pdf': use csv, md, tex, docx"):
+    with pytest.raises(ValueError, match="no format 'pdf': use some of csv, md, tex, docx"):
         table.save(tmp_path / "other", ["pdf"])
     assert not (tmp_path / "other").exists()
 
