@@ -121,7 +121,8 @@ def test_images_in_other_precisions_are_forecast_by_their_rates_and_the_face_for
     """Of an image that takes 1 s in float16."""
     processor(monkeypatch, name)
     image = doctor._Image(dict(float16=1.0, float32=3.5, bfloat16=0.9).get, 0)
-    took = {entry.slug: doctor._whole_s([entry], {entry.slug: image}, "float16") for entry in EXPERIMENTS}
+    took = {entry.slug: doctor._whole_s([entry], {entry.slug: image}, "float16", notebook.parameters(entry.notebook))
+            for entry in EXPERIMENTS}
     plain = {entry.slug: doctor.AROUND_S + entry.images(notebook.parameters(entry.notebook) | dict(PRECISIONS_TRIED=[]))
              for entry in EXPERIMENTS}
     assert {slug: took[slug] - plain[slug] for slug in took} == pytest.approx(
