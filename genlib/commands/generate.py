@@ -3,7 +3,7 @@ import argparse
 import codecs
 import re
 
-from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one, let_idle_threads_wait
+from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one, let_idle_threads_wait, whole
 from genlib.experiments import STEPS
 from genlib.files import read_regular
 from genlib.models import SEEDS, STABLE_DIFFUSION, STYLEGAN2
@@ -54,10 +54,10 @@ def run(options) -> int:
 
 def _seeds(text: str) -> range:
     first, dash, last = text.partition("-")
-    last = last if dash else first
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < SEEDS):
+    ends = whole(first), whole(last if dash else first)
+    if None in ends or not ends[0] <= ends[1] < SEEDS:
         raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below {SEEDS}, as in 0-49999")
-    return range(int(first), int(last) + 1)
+    return range(ends[0], ends[1] + 1)
 
 
 def _prompts(text: str) -> list[str]:

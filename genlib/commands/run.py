@@ -17,6 +17,7 @@ from genlib.commands import (
     short,
     turns,
     usual_results,
+    whole,
 )
 from genlib.commands.progress import Progress
 from genlib.experiments import EXPERIMENTS, STEPS
@@ -54,7 +55,7 @@ def add(commands):
                                           "of the newest run)")
     parser.add_argument("--number", type=a_table_number, help="Table 1's number in its caption; the others count on from it (default: 1)")
     parser.add_argument("--price-per-hour", type=a_price, metavar="PRICE",
-                        help="of the device, by which notebook 4 says what many images cost (default: 0, no price)")
+                        help="of the device, by which notebook 4 says what many images cost; 0 is no price (default: 0)")
     return parser
 
 
@@ -116,7 +117,7 @@ def _numbers(text: str) -> list[int]:
     there, wanted = list(notebooks()), set()
     for part in map(str.strip, text.split(",")):
         first, dash, last = part.partition("-")
-        ends = [int(end) for end in (first, last if dash else first) if end.isdecimal() and int(end) in there]
+        ends = [number for end in (first, last if dash else first) if (number := whole(end.strip())) in there]
         if len(ends) < 2 or ends[0] > ends[1]:
             raise argparse.ArgumentTypeError(f"there is no notebook {part!r}: use numbers from {min(there)} to {max(there)}, as in 1-3 or "
                                              "1,3")
