@@ -65,6 +65,7 @@ def test_defaults_that_stand_elsewhere_are_said_as_they_stand_there(capsys):
 @pytest.mark.parametrize("wrong, said", [
     (["tabel"], "the command is 'tabel' (did you mean 'table'?): use one of run, table, "),
     (["run", "--wieghts", "demo"], "genlib: run has no option '--wieghts' (did you mean '--weights'?) (see genlib run --help)"),
+    (["--hlep", "run"], "genlib: genlib has no option '--hlep' (did you mean '--help'?) (see genlib --help)"),
     (["run", "-iterations=3"], "has no option '-iterations' (did you mean '--iterations'?)"),
     (["generate", "--modle", "stylegan2"], "has no option '--modle' (did you mean '--model'?)"),  # though --model is missing
     (["run", "--weights", "rondom"], "--weights is 'rondom' (did you mean 'random'?): use one of "),

@@ -23,7 +23,7 @@ from genlib.commands.progress import Progress
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import make_folder
 from genlib.locale import ENGLISH, languages
-from genlib.models import PROFILES, WEIGHTS, switches
+from genlib.models import PROFILES, WEIGHTS
 
 COMPARISON = "4_comparison"  # last, since it reads what the others have measured
 PARAMETERS = {  # of notebooks, by the options that only some of them take
@@ -33,9 +33,7 @@ PARAMETERS = {  # of notebooks, by the options that only some of them take
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("run", help="execute the notebooks in order; leave runs, tables, figures in the results folder",
-                                 formatter_class=argparse.RawDescriptionHelpFormatter,
-                                 epilog=f"switches of the tuned profile, where the machine has it (compile and "
-                                        f"vae_compile: `genlib generate` of 500 images or more):\n{switches.as_text()}")
+                                 epilog="`genlib doctor --list` names the switches of the tuned profile, with what each does and where.")
     parser.add_argument("--weights", choices=list(WEIGHTS), default="auto",
                         help="of the models (default: %(default)s)")
     parser.add_argument("--profile", choices=list(PROFILES), help="how the models are run (default: thesis)")
