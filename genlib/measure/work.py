@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genlib import device, progress, runs
 
 LONG_ENOUGH_S = 0.05  # of one timing: in a shorter one the cost of reading the clock would show
+LARGE_ENOUGH_S = 0.01  # of one matrix product: a larger one is hardly quicker for its size, and takes eight times as long
 LARGEST = 8192  # rows of a matrix
 COPIED_BYTES = 256 * 2**20
 REPETITIONS = 7
@@ -63,7 +64,7 @@ def takes_index(generate):
 def machine_rates(dtype: str = "float32") -> tuple[float | None, float | None]:
     """Floating-point operations and bytes a second that this process reaches on this machine, as set now.
 
-    The first is the rate of a square matrix product, enlarged until it takes 50 ms or has 8192 rows. The
+    The first is the rate of a square matrix product, enlarged until it takes 10 ms or has 8192 rows. The
     second is that of a copy of 256 MiB, counting both what is read and what is written. Anything shorter than
     50 ms is repeated within one timing; each rate is the median of 7. They take about a second and are
     measured once for each dtype, number of threads and precision. (None, None) if there is not enough memory.
@@ -92,8 +93,8 @@ def _matmul_rate(where: torch.device, dtype: torch.dtype) -> float:
         # Random numbers, as in a model: equal ones would save the GPU power, and so raise its clock.
         a = torch.randn(rows, rows, device=where).to(dtype)
         out = torch.empty_like(a)
-        once_s = min(seconds(torch.mm, a, a, out=out) for _ in range(4))  # the first call with a size sets things up
-        if once_s >= LONG_ENOUGH_S or rows == LARGEST:
+        once_s = min(seconds(torch.mm, a, a, out=out) for _ in range(3))  # the first call with a size sets things up
+        if once_s >= LARGE_ENOUGH_S or rows == LARGEST:
             return 2 * rows**3 / _median_time(once_s, torch.mm, a, a, out=out)
         rows *= 2
 
