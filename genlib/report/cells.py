@@ -99,7 +99,7 @@ def in_sessions(rows: pd.DataFrame) -> bool:
 
 
 def counts(rows: pd.DataFrame) -> str:
-    """How many iterations rows are of: "5", from the least to the most; of several sessions "1 × 5, 2 × 5"."""
+    """How many iterations rows are of: "5", from the least to the most; by sessions "1 × 5, 2 × 5"."""
     single, several = sorted(set(rows[rows["sessions"] < 2]["n"])), rows[rows["sessions"] > 1]
     of_single = [f"{'1 × ' * bool(len(several))}{span(single)}"] if single else []
     return ", ".join([*of_single, *sorted({iterations(row) for _, row in several.iterrows()})])
