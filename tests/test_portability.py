@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from genlib import pictures
 from genlib.report import formats
@@ -86,6 +87,13 @@ def test_a_call_of_one_system_is_seen(source, found):
     ("run(command, text=True, encoding='utf-8')", 0), ("run(command)", 0)])
 def test_text_without_an_encoding_is_seen(source, found):
     assert len([*without_encoding(ast.parse(source))]) == found
+
+
+def test_a_job_that_installs_no_programs_skips_the_tests_that_need_them():
+    """GitHub sets CI to true in every job, by which such a test fails (tests/latex.py)."""
+    jobs = yaml.safe_load((PROJECT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"].values()
+    bare = [job for job in jobs if ".ci/run" not in [step.get("run") for step in job["steps"]]]
+    assert bare and [job["env"]["CI"] for job in bare] == [""] * len(bare)
 
 
 @pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="this copy of the project is no checkout")
