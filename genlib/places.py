@@ -40,7 +40,7 @@ def without_paths(text: str, names: dict[Path, str]) -> str:
     """
     caches = {os.environ[name]: f"${name}" for name in ("HF_HOME", "HF_HUB_CACHE") if os.path.isabs(os.environ.get(name, ""))}
     usual = caches | {sys.prefix: "python", sys.base_prefix: "python", tempfile.gettempdir(): "tmp", os.path.expanduser("~"): "~"}
-    known = {spelling: name for folder, name in (usual | names).items() for spelling in _spellings(Path(folder))}
+    known = {spelling: name for folder, name in (usual | names).items() for spelling in _spellings(Path(folder).absolute())}
     inmost_first = sorted(known, key=len, reverse=True)
     begins = r"(?:(?<![\w.])|(?<=\dm))"  # 31m and the like end a change of colour, as in tracebacks
     pattern = rf"{begins}(?:{'|'.join(map(re.escape, inmost_first))})(?![\w-])"

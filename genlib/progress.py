@@ -49,6 +49,10 @@ class Task:
         self.done += parts
         _board.updated = clock()
 
+    def left_s(self, now: float) -> float | None:
+        """Seconds that it still takes, where that is known otherwise than by its parts."""
+        return None
+
     def __str__(self):
         if self.unit:
             rate = self.done / max(clock() - self.begun, 1e-9)
@@ -69,8 +73,9 @@ def steps(iterable=None, total: int | None = None):
 @contextmanager
 def quiet():
     """A measured call: what is under way is drawn before it, and only if it takes long, meanwhile."""
-    _board.paint(begins=True)
-    _board.quiet_until = clock() + QUIET_S
+    with _board.lock:  # so that the thread does not begin to draw in between
+        _board.paint(begins=True)
+        _board.quiet_until = clock() + QUIET_S
     try:
         yield
     finally:
@@ -85,8 +90,10 @@ def write(line: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """As in "50 s", "12 min", "3.5 h"."""
-    return f"{max(1, seconds):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    """As in "300 ms", "50 s", "12 min", "3.5 h"."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class _Board:
@@ -111,8 +118,9 @@ class _Board:
                 self.thread.start()
 
     def end(self, task: Task) -> None:
+        with suppress(ValueError):  # of a process that was forked within the task, and has no tasks of its own
+            self.tasks.remove(task)  # before an interrupt can come: the thread ends without tasks
         with self.lock:
-            self.tasks.remove(task)
             if self.tasks:
                 return
             self.erase()
@@ -122,7 +130,7 @@ class _Board:
             thread.join()
 
     def _keep_painting(self, ended: threading.Event) -> None:
-        while not ended.wait(REDRAWN_S):
+        while not ended.wait(REDRAWN_S) and self.tasks:
             self.paint()
 
     def paint(self, begins: bool = False) -> None:
@@ -134,25 +142,28 @@ class _Board:
             left = self._left(now)
             lasts = (left is None or left >= LONG_S) if begins else now - self.tasks[0].begun >= LONG_S
             if self.in_place and lasts:
-                self._draw(self._line(now, left))
+                self._draw(*self._line(now, left))
             elif not self.in_place and now - self.printed >= PRINTED_S:
                 self.printed = now
-                self._write(f"{self._line(now, left)}\n")
+                self._write("".join(self._line(now, left)) + "\n")
 
     def erase(self) -> None:
         """Take the line away."""
         if self.drawn:
             self._draw("")
-            self.drawn = 0
 
-    def _line(self, now: float, left: float | None) -> str:
+    def _line(self, now: float, left: float | None) -> tuple[str, str]:
+        """What is under way, and how long."""
         processes = int(os.environ.get("WORLD_SIZE", 1))
         who = f"process {int(os.environ.get('RANK', 0)) + 1} of {processes}: " if processes > 1 else ""
-        how_long = f"{duration(now - self.tasks[0].begun)} so far" if left is None else f"{self.best[0].bound} {duration(left)} left"
-        return who + plain(" · ".join([*map(str, self.tasks), how_long]))
+        so_far, bound = duration(max(1, now - self.tasks[0].begun)), (self.best[0] or self.tasks[0]).bound
+        how_long = f" · {so_far} so far" if left is None else f" · {bound} {duration(max(1, left))} left"
+        return who + plain(" · ".join(map(str, self.tasks))), how_long
 
     def _left(self, now: float) -> float | None:
         """Seconds that the outermost task of known length still takes; None if that is not known."""
+        if left := self.tasks[0].left_s(now) if self.tasks else None:
+            return left
         tasks = list(dropwhile(lambda task: not task.total, self.tasks))
         share = 0.0
         for task in reversed(tasks):
@@ -164,13 +175,14 @@ class _Board:
         left = (at - task.begun) * (1 / share - 1) - (now - at) if known else 0
         return left if left > 0 else None
 
-    def _draw(self, line: str) -> None:
+    def _draw(self, what: str, how_long: str = "") -> None:
         """In the row of this process: those of a launch share the terminal. The cursor is left at the row's
         beginning, where whatever else is printed writes over the line."""
         width = shutil.get_terminal_size().columns - 1 if self.stream.isatty() else NOTEBOOK_WIDTH
-        line = line if len(line) <= width else f"{line[:width - 1]}…"
+        room = max(1, width - len(how_long))
+        line = f"{what if len(what) <= room else f'{what[:room - 1]}…'}{how_long}"[:width]
         row = int(os.environ.get("LOCAL_RANK", 0))
-        self._write("\n" * row + f"\r{line.ljust(self.drawn)}\r" + f"\x1b[{row}A" * (row > 0))
+        self._write("\n" * row + f"\r{line.ljust(min(self.drawn, width))}\r" + f"\x1b[{row}A" * (row > 0))
         self.drawn = len(line)
 
     def _write(self, text: str) -> None:
@@ -188,3 +200,5 @@ def watched():
 
 
 _board = _Board()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=lambda: _board.__init__())  # its thread is not there, and may have held the lock

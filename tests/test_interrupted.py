@@ -73,7 +73,9 @@ def test_a_notebook_kernel_killed_at_random_moments_loses_nothing_that_was_measu
     kernel.run(kernel.setting_up)
     began = time.perf_counter()
     kernel.run(kernel.measuring)
-    takes_s = time.perf_counter() - began
+    again = time.perf_counter()
+    kernel.run(kernel.measuring)
+    takes_s = min(again - began, time.perf_counter() - again)  # the first time files are read from the disk
     kernel.end()
     for _ in range(KILLS):
         kernel = Kernel(tmp_path / "killed")

@@ -60,6 +60,13 @@ def test_folders_of_this_machine_become_names_and_other_text_stays(tmp_path, hom
         assert places.without_paths(text, names) == public
 
 
+def test_a_relative_folder_is_that_of_the_working_folder_at_the_time(tmp_path, monkeypatch):
+    for name in "one", "other":
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert places.without_paths(f"{tmp_path / name}/results/x", {Path("results"): "public"}) == "public/x"
+
+
 def test_a_home_that_is_the_root_and_a_linked_folder_are_no_trouble(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", os.sep)
     (tmp_path / "real").mkdir()

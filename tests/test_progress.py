@@ -1,7 +1,11 @@
 """What a person sees of work that takes long: the part under way, how long still, and at the end nothing."""
 import io
+import os
+import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -108,7 +112,7 @@ def test_what_is_only_counted_is_shown_with_its_rate(now, terminal, done, line):
         assert after(now, 0, terminal) == f"downloads a.pkl {line}"
 
 
-@pytest.mark.parametrize("seconds, text", [(0.2, "1 s"), (50, "50 s"), (119, "119 s"), (720, "12 min"), (12600, "3.5 h")])
+@pytest.mark.parametrize("seconds, text", [(0.2, "200 ms"), (50, "50 s"), (119, "119 s"), (720, "12 min"), (12600, "3.5 h")])
 def test_a_duration_is_said_in_the_unit_that_fits(seconds, text):
     assert progress.duration(seconds) == text
 
@@ -149,7 +153,17 @@ def test_a_line_that_stays_is_printed_in_place_of_the_one_that_does_not(now, ter
 def test_a_line_is_no_longer_than_the_terminal_is_wide_and_a_strangers_name_does_nothing_there(now, terminal, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     with progress.Task("loads a\x1b[2Jmodel" + " of names" * 9):
-        assert after(now, 3, terminal) == r"loads a\x1b[2Jmodel of names…"
+        assert after(now, 3, terminal) == r"loads a\x1b[2Jm… · 3 s so far"
+
+
+def test_in_a_terminal_that_was_made_narrower_no_line_is_wrapped(now, terminal, monkeypatch):
+    with progress.Task("loads a model" + " of names" * 9):
+        after(now, 3, terminal)
+        for columns in 40, 12, 2:
+            terminal.truncate(terminal.seek(0))
+            monkeypatch.setenv("COLUMNS", str(columns))
+            after(now, 0, terminal)
+            assert max(map(len, terminal.getvalue().split("\r"))) < columns
 
 
 def test_each_process_of_a_launch_has_a_row_of_its_own(now, terminal, monkeypatch):
@@ -206,6 +220,46 @@ def test_a_thread_draws_while_a_task_lasts_and_ends_with_it_even_after_an_interr
         assert drawn.wait(60) and threading.active_count() == before + 1
         raise KeyboardInterrupt
     assert threading.active_count() == before and seen(sys.stderr.getvalue()) == ""
+
+
+def test_an_interrupt_while_a_task_ends_leaves_neither_the_task_nor_its_thread(monkeypatch):
+    class Interrupted:
+        def __enter__(self):
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(progress, "REDRAWN_S", 0.001)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "_board", board := progress._Board())
+    with pytest.raises(KeyboardInterrupt), progress.Task("iteration", 2):
+        thread, board.lock = board.thread, Interrupted()
+    thread.join(60)
+    assert not board.tasks and not thread.is_alive()
+
+
+def test_tasks_may_end_in_another_order_than_they_were_nested_in(now, terminal):
+    outer, inner = progress.Task("condition", 2).__enter__(), progress.Task("iteration", 2).__enter__()
+    outer.__exit__()
+    assert after(now, 3, terminal) == "iteration 1 of 2 · 3 s so far"
+    inner.__exit__()
+    assert after(now, 3, terminal) == "" and not progress._board.tasks
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_is_forked_within_a_task_has_none_and_is_not_held_up(now, terminal):
+    with ThreadPoolExecutor(1) as thread, progress.Task("iteration", 2):
+        thread.submit(progress._board.lock.acquire).result()  # as by the thread that draws
+        if not (child := os.fork()):
+            with suppress(BaseException):
+                signal.alarm(30)
+                with progress.Task("in the child", 2), progress.quiet():
+                    os._exit(0 if [task.name for task in progress._board.tasks] == ["in the child"] else 1)
+            os._exit(2)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        thread.submit(progress._board.lock.release).result()
+    assert ended == 0
 
 
 IN_A_CELL = """

@@ -12,6 +12,7 @@ from genlib import notebook, runs
 from genlib.commands import as_typed, typed, usual_results
 from genlib.experiments import EXPERIMENTS, STEPS, Experiment
 from genlib.files import nearest
+from genlib.progress import duration
 
 AROUND_S = 15  # of a notebook, beside its images: the kernel, loading, tables
 PUBLISHED_BYTES = 4.3e9  # of v1-4 in float32
@@ -152,7 +153,7 @@ def _cell(entry: Experiment, column: Mapping[str, _Image], own: str, free: int) 
     in_notebook = [other for other in EXPERIMENTS if other.notebook == entry.notebook] if entry.notebook else [entry]
     needed = max(column[other.slug].memory_bytes for other in in_notebook if other.slug in column)
     whole_s = _whole_s(in_notebook, column, own, notebook.parameters(entry.notebook))
-    return (f"{_span(column[entry.slug].time_s(own))} an image, {f'{_span(whole_s)}, ' if whole_s else ''}{needed / 1024**3:.1f} GiB"
+    return (f"{duration(column[entry.slug].time_s(own))} an image, {f'{duration(whole_s)}, ' if whole_s else ''}{needed / 1024**3:.1f} GiB"
             f"{'' if needed < free else ', does not fit'}")
 
 
@@ -196,9 +197,3 @@ def notebooks_s(weights: str, parameters: Mapping[str, dict]) -> dict[str, float
                   for entry in entries if entry.parts}
         found[name] = _whole_s(entries, column, str(dtype).removeprefix("torch."), values) if entries else AROUND_S
     return {name: seconds for name, seconds in found.items() if seconds is not None}
-
-
-def _span(seconds: float) -> str:
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

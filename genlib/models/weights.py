@@ -233,8 +233,7 @@ def loading(info: ModelInfo):
     not fit.
     """
     gc.collect()  # tuned networks refer to themselves, so a discarded one may still hold its memory
-    if not gc.get_freeze_count():
-        gc.freeze()  # the libraries, which stay: each later collection, as before every iteration, would walk them in 0.2 s
+    _keep_libraries()
     process = psutil.Process()
     try:
         device.synchronize()  # sets up a GPU that was not in use yet, which takes RAM that is no model's
@@ -251,6 +250,15 @@ def loading(info: ModelInfo):
     device.synchronize()
     info.load_time_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - info.ram_before_bytes
     device.loaded.append(info)
+
+
+@cache
+def _keep_libraries() -> None:
+    """Let no later collection, as before every iteration, walk the libraries: it would take 0.2 s.
+
+    Once, before there is a model of genlib's: what refers to itself at this moment is never collected.
+    """
+    gc.freeze()
 
 
 def count(info: ModelInfo, **components: torch.nn.Module) -> None:

@@ -1,10 +1,8 @@
 """What `genlib run` says while it works."""
-import re
-from types import SimpleNamespace
-
 import nbformat
 import pytest
 
+import genlib.progress
 from genlib import notebook
 from genlib.commands import doctor, progress, run
 from genlib.commands.progress import Progress, still_s
@@ -21,64 +19,83 @@ def forecast_is(monkeypatch, seconds):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still until it is set."""
-    now = SimpleNamespace(s=0.0)
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now.s)
-    return now
+def now(monkeypatch):
+    """The clock, in seconds, which only the test moves; and no thread draws."""
+    time = [1000.0]
+    monkeypatch.setattr(genlib.progress, "clock", lambda: time[0])
+    monkeypatch.setattr(genlib.progress._Board, "_keep_painting", lambda board, ended: None)
+    monkeypatch.setattr(genlib.progress, "_board", genlib.progress._Board())
+    return time
 
 
 def test_the_time_left_is_the_forecast_at_first_and_what_was_seen_the_more_is_done():
-    assert still_s(FORECAST_S, "1_a", ["2_b", "3_c"], 0, 0, 1) == 70
-    assert still_s(FORECAST_S, "1_a", [], 0.5, 40, 1) == 0.5 * (20 + 40), "the half done took 40 s, the forecast of the whole"
-    assert still_s(FORECAST_S, "1_a", [], 0.99, 100, 1) == pytest.approx(1, rel=0.01)
-    assert still_s(FORECAST_S, "2_b", ["3_c"], 0, 0, 3) == 90, "the notebooks before took three times their forecast"
+    assert still_s(FORECAST_S, "1_a", ["2_b", "3_c"], 0, 0, 0, 1) == 70
+    assert still_s(FORECAST_S, "1_a", [], 0.5, 40, 0, 1) == 0.5 * (20 + 40), "the half done took 40 s, the forecast of the whole"
+    assert still_s(FORECAST_S, "1_a", [], 0.99, 100, 0, 1) == pytest.approx(1, rel=0.01)
+    assert still_s(FORECAST_S, "2_b", ["3_c"], 0, 0, 0, 3) == 90, "the notebooks before took three times their forecast"
+
+
+def test_within_a_cell_the_time_runs_down_and_one_that_takes_longer_leaves_that_of_the_notebooks_that_follow():
+    assert still_s(FORECAST_S, "1_a", ["2_b", "3_c"], 0, 0, 15, 1) == 55
+    assert still_s(FORECAST_S, "1_a", ["2_b", "3_c"], 0, 0, 500, 1) == 30
+    assert still_s(FORECAST_S, "1_a", [], 0, 0, 500, 1) is None
 
 
 def test_without_a_forecast_of_every_notebook_no_time_is_named():
-    assert still_s({}, "1_a", [], 0.5, 10, 1) is None
-    assert still_s(FORECAST_S, "1_a", ["5_unknown"], 0.5, 10, 1) is None
+    assert still_s({}, "1_a", [], 0.5, 10, 0, 1) is None
+    assert still_s(FORECAST_S, "1_a", ["5_unknown"], 0.5, 10, 0, 1) is None
 
 
-def test_without_a_terminal_a_plain_line_says_notebook_section_and_time_left_but_not_often(capsys, monkeypatch, clock):
+def test_a_line_says_notebook_section_what_was_printed_last_and_time_left_and_one_that_stays_what_a_notebook_took(capsys, monkeypatch, now):
+    def line(seconds: float) -> str:
+        now[0] += seconds
+        genlib.progress._board.printed = 0
+        genlib.progress._board.paint()
+        return capsys.readouterr().err
+
     forecast_is(monkeypatch, FORECAST_S)
     with Progress("demo", {"1_a": {}, "2_b": {}}) as shown:
         shown.begin("1_a", "session 1 of 2: 1_a", ["2_b"])
-        for index in range(4):
-            clock.s += 4
+        shown.at(BOOK, 1)
+        assert line(6) == "session 1 of 2: 1_a · begins · 6 s so far\n", "no forecast as yet"
+        for index in 2, 3:
             shown.at(BOOK, index)
-        shown.said("iteration 1/5:    0.5 s\n")
-        clock.s = 30
+        assert line(0) == "session 1 of 2: 1_a · Measure · about 59 s left\n"
         shown.said("iteration 2/5:    0.5 s\n")
+        assert line(4) == "session 1 of 2: 1_a · Measure · iteration 2/5 · about 55 s left\n"
         shown.end()
         shown.begin("2_b", "2_b", [])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == ["session 1 of 2: 1_a · begins · 0 s", "session 1 of 2: 1_a · Measure · 16 s · about 70 s left",
-                     "session 1 of 2: 1_a · Measure · iteration 2/5 · 30 s · about 80 s left", "session 1 of 2: 1_a · 30 s",
-                     "2_b · begins · 0 s · about 15 s left"]
+        assert line(0) == "2_b · begins · about 5 s left\n", "the first took a quarter of its forecast"
+    assert line(60) == ""
 
 
-def test_on_a_terminal_one_line_is_rewritten_and_at_last_names_the_time(capsys, monkeypatch, clock):
-    monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "30")
+def test_what_a_notebook_took_is_printed(capsys, now):
     with Progress("demo", {}) as shown:
-        shown.begin("1_a", "1_a", [])
-        for index in range(len(BOOK.cells)):
-            shown.at(BOOK, index)
+        shown.begin("1_a", "session 1 of 2: 1_a", [])
+        now[0] += 30
         shown.end()
-    out = capsys.readouterr().out
-    assert out.count("\n") == 1 and out.endswith("\r\x1b[K1_a · 0 s\n\r\x1b[K") and "1_a · Measure · 0 s" in out
-    assert max(map(len, re.split(r"\r\x1b\[K", out))) < 30
+    assert capsys.readouterr().out == "session 1 of 2: 1_a · 30 s\n"
 
 
-@pytest.mark.parametrize("code", ["", "raise ValueError", "print('no forecast')"])
-def test_a_forecast_that_fails_costs_the_display_its_times_and_nothing_else(capsys, monkeypatch, code):
+@pytest.mark.parametrize("code", [
+    "", "raise ValueError", "print('no forecast')", "print(5)", "print([1, 2])", "print('{\"1_a\": null}')", "print('{\"1_a\": NaN}')",
+    "import sys; sys.stdout.buffer.write(b'\\xff')", "import os; os.kill(os.getpid(), 9)", "import time; time.sleep(600)"])
+def test_a_forecast_that_fails_costs_the_display_its_times_and_nothing_else(monkeypatch, code, now):
     monkeypatch.setattr(progress, "FORECAST", code)
+    monkeypatch.setattr(progress, "LONGEST_S", 0.2 if "sleep" in code else 60)
     with Progress("demo", {"1_a": {}}) as shown:
+        process = shown._forecasting
         shown.begin("1_a", "1_a", [])
         shown.at(BOOK, 3)
-        shown.end()
-    assert "left" not in capsys.readouterr().out
+        assert shown.left_s(now[0]) is None and process.poll() is not None
+
+
+def test_an_interrupt_ends_the_forecast(monkeypatch):
+    monkeypatch.setattr(progress, "FORECAST", "import time; time.sleep(600)")
+    with pytest.raises(KeyboardInterrupt), Progress("demo", {"1_a": {}}) as shown:
+        process = shown._forecasting
+        raise KeyboardInterrupt
+    assert process.poll() is not None
 
 
 def test_nothing_is_measured_or_loaded_beside_the_making_of_the_forecast(monkeypatch):

@@ -1,11 +1,13 @@
 """Which weights a word stands for; downloads and their hashes; what is said where there are none."""
 import errno
+import gc
 import os
 import subprocess
 import sys
 import threading
 import urllib.request
 import warnings
+import weakref
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -298,6 +300,24 @@ def test_ram_before_the_model_is_kept_and_one_that_was_loaded_is_remembered(monk
     with pytest.raises(ValueError), weights.loading(ModelInfo("damaged", "random", "thesis", "seed 0")):
         raise ValueError
     assert device.loaded == [info]
+
+
+def test_a_dropped_model_that_refers_to_itself_is_gone_before_the_next_is_loaded_and_only_the_libraries_are_kept(monkeypatch):
+    monkeypatch.setattr(device, "loaded", [])
+    weights._keep_libraries.cache_clear()
+    gc.freeze()  # as some Pythons do by themselves when they start
+    before, models = gc.get_freeze_count(), []
+    library = type("Library", (), {})  # made since then
+    for _ in range(3):
+        with weights.loading(ModelInfo("tuned", "random", "thesis", "seed 0")):
+            assert not any(earlier() for earlier in models)
+            model = torch.nn.Linear(2, 2)
+            model.itself = [model]
+            models.append(weakref.ref(model))
+            del model
+    assert gc.get_freeze_count() > before and library not in gc.get_objects()
+    gc.unfreeze()
+    weights._keep_libraries.cache_clear()
 
 
 AS_A_NOTEBOOK = """

@@ -78,13 +78,18 @@ class Figure:
         self.heading.set(visible=titled, in_layout=titled)
         layout = self.canvas.get_layout_engine()
         try:
-            self.canvas.draw_without_rendering()  # a layout sets out from the last one, which may be of another title
+            for _ in range(2):  # a layout sets out from the last one, which may be of another title
+                self.canvas.draw_without_rendering()
+            self.canvas.set_layout_engine("none")  # every kind has this one: to lay out takes longer than to draw
+            for ax in self.canvas.axes:  # but for what an earlier layout changes in the last digits, of which names in .svg are made
+                ax.set_position([round(side, 6) for side in ax.get_position(original=True).bounds])
             for kind, path in paths.items():
                 with replacing(path) as file:
                     self.canvas.savefig(file, format=kind, dpi=300, metadata=UNDATED[kind])
-                self.canvas.set_layout_engine("none")  # the others have the first one's: to lay out takes longer than to draw
         finally:  # a notebook shows the same figure later
             self.canvas.set_layout_engine(layout)
+            for ax in self.canvas.axes:  # which whoever sets a position takes out of it
+                ax.set_in_layout(True)
             self.heading.set(visible=True, in_layout=True)
         return list(paths.values())
 
