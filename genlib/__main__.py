@@ -2,6 +2,7 @@
 import argparse
 import codecs
 import io
+import os
 import re
 import sys
 import warnings
@@ -29,7 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="genlib")
     try:
         options = parser().parse_args(arguments)
-        return options.run(options)
+        status = options.run(options)
+        print(end="", flush=True)  # at the exit its failure could not be caught
+        return status
+    except BrokenPipeError:  # the reader has enough, as `head`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # what is left there cannot be flushed
+        return 1
     except KeyboardInterrupt:
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
         return 130

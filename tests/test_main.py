@@ -147,6 +147,15 @@ def test_letters_that_the_terminal_lacks_end_no_command_and_a_line_says_what_to_
     assert re.fullmatch(r"genlib: this terminal's encoding, \S+, lacks letters, .*: set PYTHONIOENCODING=utf-8\n", said)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe that nobody reads is another error there")
+@pytest.mark.parametrize("lines", [1, 10_000])
+def test_a_reader_that_stops_ends_a_command_without_a_word(lines):
+    code = PRINTS.replace('"Таблиця 1 ± 2 \\udcff"', f"'a line' * {lines}")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=notebook.PROJECT) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1
+
+
 LOADED = """
 import sys
 from genlib.__main__ import main

@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import getproxies
@@ -78,7 +79,7 @@ def _next(slug: str, only_random: bool) -> str:
     results = usual_results()
     done = [one for one in runs.read_all(results) if one.machine.slug == slug] if results.is_dir() else []
     if done and not (left := notebook.unmeasured(done)):
-        return f"{as_typed()} report {typed(results)}"
+        return f"{as_typed()} {'report' if find_spec('pypandoc') else 'table'} {typed(results)}"  # a chapter needs pandoc
     only = f" --only {','.join(map(str, left))},4" if done else ""
     return f"{as_typed()} run{only}{' --weights random' * (only_random and not os.environ.get('GENLIB_WEIGHTS'))}"
 

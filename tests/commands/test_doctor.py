@@ -216,6 +216,8 @@ def test_what_is_typed_next_depends_on_what_is_measured_on_this_machine(monkeypa
             "vae-round-trip", "genlib run --only 3,4"), ("stylegan2-ada", f"genlib report {tmp_path / 'results'}"):
         save_run(tmp_path / "results", slug, [1.0])
         assert next_line(monkeypatch) == said
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert next_line(monkeypatch) == f"genlib table {tmp_path / 'results'}", "without pandoc there is no chapter"
 
 
 def test_what_is_typed_next_depends_on_packages_notebooks_and_whether_a_gpu_would_find_its_weights(monkeypatch, tmp_path):
