@@ -2,6 +2,7 @@
 import argparse
 import codecs
 import io
+import os
 import re
 import sys
 import warnings
@@ -29,7 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="genlib")
     try:
         options = parser().parse_args(arguments)
-        return options.run(options)
+        status = options.run(options)
+        print(end="", flush=True)  # at the exit its failure could not be caught
+        return status
+    except BrokenPipeError:  # the reader has enough, as `head`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # what is left there cannot be flushed
+        return 1
     except KeyboardInterrupt:
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
         return 130
@@ -64,16 +70,16 @@ class Parser(argparse.ArgumentParser):
             name = action.option_strings[0] if action.option_strings else f"the {action.metavar or action.dest}".lower()
             self.error(f"{name} is {value!r}{meant(value, action.choices)}: use one of {', '.join(action.choices)}")
 
-
-class CommandParser(Parser):
-    """A command's: an option that it lacks is named before any that is missing."""
-
     def parse_known_args(self, args=None, namespace=None):
-        options = self._option_string_actions
-        for name in (text.partition("=")[0] for text in takewhile("--".__ne__, args) if re.match("--?[a-zA-Z]", text)):
+        """An option that is not there is named before any that is missing. `args` is as argparse's."""
+        options, its_own = self._option_string_actions, takewhile(self._may_be_its_own, sys.argv[1:] if args is None else args)
+        for name in (text.partition("=")[0] for text in its_own if re.match("--?[a-zA-Z]", text)):
             if " " not in name and not any(option.startswith(name) for option in options):  # argparse takes one with a space for a value
                 self.error(f"{self.prog.rpartition(' ')[2]} has no option {name!r}{meant(name, options)}")
         return super().parse_known_args(args, namespace)
+
+    def _may_be_its_own(self, text: str) -> bool:
+        return text != "--" and (self._subparsers is None or text.startswith("-"))  # behind a command options are the command's
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     as_module = Path(sys.argv[0]).name == "__main__.py"
     whole = Parser(prog="python -m genlib" if as_module else "genlib",
                    description="What it costs to make images with three generative models.")
-    commands = whole.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands).set_defaults(run=command.run)
     return whole

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 
 def meant(name, known: Iterable[str]) -> str:
-    """The clause that names the known name which `name` resembles, in capitals or not; "" if none does."""
+    """The question that names the known name which `name` resembles, in capitals or not; "" if none does."""
     names = {other.lower(): other for other in reversed(list(known))}  # of those alike but for capitals the first
     near = get_close_matches(str(name).lower(), names, n=1)
-    return f", which may be meant for {names[near[0]]!r}" if near else ""
+    return f" (did you mean {names[near[0]]!r}?)" if near else ""

@@ -58,7 +58,7 @@ def swapped_bytes() -> int | None:
 def reset_peak_rss() -> bool:
     """Ask Linux to reset this process's high-water mark of RSS (proc(5), clear_refs); whether it did."""
     try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        Path("/proc/self/clear_refs").write_bytes(b"5")
     except OSError:
         return False
     peak, now = of_status("VmHWM"), of_status("VmRSS")

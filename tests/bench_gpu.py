@@ -152,8 +152,9 @@ def vram_conditions(results: Path, weights: str, steps: int) -> list[str]:
         pipe.enable_model_cpu_offload()
         draw(pipe, "float16", "none", "fused with parts in turn")
         del pipe
-    return ["| precision | safety checker | attention | peak (MB) | reserved (MB) | s |", "| --- | --- | --- | ---: | ---: | ---: |", *rows,
-            "", f"Nearest to the thesis's {published / MB:.2f} MB: {nearest(peaks, published)}."]
+    return ["| precision | safety checker | attention | peak (MB) | reserved (MB) | first image (s) |",
+            "| --- | --- | --- | ---: | ---: | ---: |", *rows, "",
+            f"Nearest to the thesis's {published / MB:.2f} MB: {nearest(peaks, published)}."]
 
 
 def may_be_trained(pipe) -> None:

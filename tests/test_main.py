@@ -63,16 +63,17 @@ def test_defaults_that_stand_elsewhere_are_said_as_they_stand_there(capsys):
 
 
 @pytest.mark.parametrize("wrong, said", [
-    (["tabel"], "the command is 'tabel', which may be meant for 'table': use one of run, table, "),
-    (["run", "--wieghts", "demo"], "genlib: run has no option '--wieghts', which may be meant for '--weights' (see genlib run --help)"),
-    (["run", "-iterations=3"], "has no option '-iterations', which may be meant for '--iterations'"),
-    (["generate", "--modle", "stylegan2"], "has no option '--modle', which may be meant for '--model'"),  # though --model is missing
-    (["run", "--weights", "rondom"], "--weights is 'rondom', which may be meant for 'random': use one of "),
-    (["run", "--profile", "tunde"], "--profile is 'tunde', which may be meant for 'tuned'"),
-    (["generate", "--model", "stylegan"], "--model is 'stylegan', which may be meant for 'stylegan2'"),
-    (["table", "x", "--language", "ukr"], "--language is 'ukr', which may be meant for 'uk'"),
-    (["table", "x", "--format", "doc"], "there is no format 'doc', which may be meant for 'docx'"),
-    (["report", "x", "--page", "lef_mm=3"], "a page has no 'lef_mm', which may be meant for 'left_mm'"),
+    (["tabel"], "the command is 'tabel' (did you mean 'table'?): use one of run, table, "),
+    (["run", "--wieghts", "demo"], "genlib: run has no option '--wieghts' (did you mean '--weights'?) (see genlib run --help)"),
+    (["--hlep", "run"], "genlib: genlib has no option '--hlep' (did you mean '--help'?) (see genlib --help)"),
+    (["run", "-iterations=3"], "has no option '-iterations' (did you mean '--iterations'?)"),
+    (["generate", "--modle", "stylegan2"], "has no option '--modle' (did you mean '--model'?)"),  # though --model is missing
+    (["run", "--weights", "rondom"], "--weights is 'rondom' (did you mean 'random'?): use one of "),
+    (["run", "--profile", "tunde"], "--profile is 'tunde' (did you mean 'tuned'?)"),
+    (["generate", "--model", "stylegan"], "--model is 'stylegan' (did you mean 'stylegan2'?)"),
+    (["table", "x", "--language", "ukr"], "--language is 'ukr' (did you mean 'uk'?)"),
+    (["table", "x", "--format", "doc"], "there is no format 'doc' (did you mean 'docx'?)"),
+    (["report", "x", "--page", "lef_mm=3"], "a page has no 'lef_mm' (did you mean 'left_mm'?)"),
     (["generate", "--seeds", "1"], "the following arguments are required: --model, --out"),
     (["table", "x", "--re", "y"], "ambiguous option: --re"), (["doctor", "me\nand you"], "unrecognized arguments: me and you"),
     (["run", "--steps"], "argument --steps: expected one argument")])
@@ -144,6 +145,15 @@ def test_letters_that_the_terminal_lacks_end_no_command_and_a_line_says_what_to_
     assert done.stdout.splitlines() == [printed] and not done.returncode
     said = done.stderr.decode()  # the encoding under one of its names
     assert re.fullmatch(r"genlib: this terminal's encoding, \S+, lacks letters, .*: set PYTHONIOENCODING=utf-8\n", said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe that nobody reads is another error there")
+@pytest.mark.parametrize("lines", [1, 10_000])
+def test_a_reader_that_stops_ends_a_command_without_a_word(lines):
+    code = PRINTS.replace('"Таблиця 1 ± 2 \\udcff"', f"'a line' * {lines}")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=notebook.PROJECT) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 1
 
 
 LOADED = """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from genlib import pictures
 from genlib.report import formats
@@ -19,9 +20,10 @@ from genlib.report import formats
 PROJECT = Path(__file__).resolve().parent.parent
 KNOW_SYSTEMS = {"files.py", "system.py"}
 OF_ONE_SYSTEM = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "msvcrt", "winreg", "signal", "ctypes",
-                 "multiprocessing"}  # the last starts processes in one way on Linux and in another elsewhere
+                 "select", "selectors", "multiprocessing"}  # the last starts processes in one way on Linux and in another elsewhere
 CALLS_OF_ONE_SYSTEM = {"fork", "kill", "killpg", "getuid", "geteuid", "getpgid", "setsid", "sysconf", "uname", "mkfifo", "chmod",
                        "chown", "link", "symlink", "nice", "sched_getaffinity", "sched_setaffinity", "getloadavg", "O_NOFOLLOW"}
+METHODS_OF_ONE_SYSTEM = {"chmod", "lchmod", "symlink_to", "hardlink_to", "tzset"}  # of paths and of time
 FILES = sorted((PROJECT / "genlib").rglob("*.py"))
 
 
@@ -32,23 +34,31 @@ def of_one_system(tree: ast.AST):
             yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in OF_ONE_SYSTEM)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in OF_ONE_SYSTEM:
             yield node.module
+        elif isinstance(node, ast.ImportFrom) and node.module == "os":
+            yield from (f"os.{alias.name}" for alias in node.names if alias.name in CALLS_OF_ONE_SYSTEM)
+        elif isinstance(node, ast.keyword) and node.arg in ("shell", "preexec_fn", "start_new_session"):
+            yield f"{node.arg}="
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS_OF_ONE_SYSTEM:
+            yield f"{node.func.attr}()"
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id == "os" and node.attr in CALLS_OF_ONE_SYSTEM or (node.value.id, node.attr) == ("sys", "platform"):
                 yield f"{node.value.id}.{node.attr}"
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"/(proc|sys|dev|etc|tmp|usr)/", node.value):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"/(proc|sys|dev|etc|tmp|usr)(/|$)", node.value):
             yield node.value
 
 
 def without_encoding(tree: ast.AST):
-    """The lines of calls that read or write text in the encoding of whoever runs them."""
+    """The lines of calls that read or write text as the system has it: its encoding, its ends of lines."""
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         named, is_method = {keyword.arg for keyword in call.keywords}, isinstance(call.func, ast.Attribute)
         name = call.func.attr if is_method else getattr(call.func, "id", "")
         modes = [*call.args[0 if is_method else 1:][:1], *[keyword.value for keyword in call.keywords if keyword.arg == "mode"]]
         is_text_mode = all(isinstance(mode, ast.Constant) and "b" not in str(mode.value) for mode in modes)  # a zip's open() takes a name
         as_text = name in ("read_text", "write_text") or name == "open" and is_text_mode
-        as_text |= name in ("run", "Popen") and bool({"text", "universal_newlines"} & named)
-        if as_text and "encoding" not in named:
+        as_text |= name in ("run", "Popen", "check_output") and bool({"text", "universal_newlines"} & named)
+        as_text |= name in ("fdopen", "NamedTemporaryFile", "TemporaryFile")
+        writes = name == "write_text" or name == "open" and any(str(getattr(mode, "value", ""))[:1] in ("w", "a", "x") for mode in modes)
+        if as_text and ("encoding" not in named or writes and "newline" not in named):
             yield call.lineno
 
 
@@ -57,24 +67,33 @@ def test_what_only_one_operating_system_has_stands_in_two_files():
     assert {name for name, names in found.items() if names} == KNOW_SYSTEMS, found
 
 
-def test_text_is_read_and_written_in_an_encoding_that_is_named():
+def test_text_has_an_encoding_that_is_named_and_one_end_of_lines():
     found = {path.name: [*without_encoding(ast.parse(path.read_text(encoding="utf-8")))] for path in FILES}
     assert not {name: lines for name, lines in found.items() if lines}
 
 
 @pytest.mark.parametrize("source, found", [
     ("import fcntl", 1), ("from resource import getrusage", 1), ("os.kill(1, 9)", 1), ("open('/proc/self/status', 'rb')", 1),
-    ("os.path", 0)])
+    ("from os import getuid", 1), ("run('ls | wc', shell=True)", 1), ("path.chmod(0o600)", 1), ("Path('/proc')", 1), ("os.path", 0)])
 def test_a_call_of_one_system_is_seen(source, found):
     assert len([*of_one_system(ast.parse(source))]) == found
 
 
 @pytest.mark.parametrize("source, found", [
     ("open(path)", 1), ("open(path, 'w')", 1), ("path.open()", 1), ("path.read_text()", 1), ("run(command, text=True)", 1),
-    ("open(path, 'rb')", 0), ("path.open('wb')", 0), ("open(path, mode='rb')", 0), ("path.write_text(text, encoding='utf-8')", 0),
+    ("check_output(command, text=True)", 1), ("os.fdopen(3, 'w')", 1), ("path.write_text(text, encoding='utf-8')", 1),
+    ("open(path, 'w', encoding='utf-8')", 1), ("open(path, 'rb')", 0), ("path.open('wb')", 0), ("open(path, mode='rb')", 0),
+    ("path.write_text(text, encoding='utf-8', newline='\\n')", 0), ("open(path, encoding='utf-8')", 0),
     ("run(command, text=True, encoding='utf-8')", 0), ("run(command)", 0)])
 def test_text_without_an_encoding_is_seen(source, found):
     assert len([*without_encoding(ast.parse(source))]) == found
+
+
+def test_a_job_that_installs_no_programs_skips_the_tests_that_need_them():
+    """GitHub sets CI to true in every job, by which such a test fails (tests/latex.py)."""
+    jobs = yaml.safe_load((PROJECT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"].values()
+    bare = [job for job in jobs if ".ci/run" not in [step.get("run") for step in job["steps"]]]
+    assert bare and [job["env"]["CI"] for job in bare] == [""] * len(bare)
 
 
 @pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="this copy of the project is no checkout")

@@ -5,7 +5,10 @@ Heavy libraries are imported inside the functions, so that `--help` answers at o
 import argparse
 import math
 import os
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,11 +16,16 @@ from genlib import places
 from genlib.record import WAITING
 
 
+def whole(text: str) -> int | None:
+    """The number that one to nine digits write; None for any other text."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
 def at_least_one(text: str) -> int:
     """The type of an argument that counts something."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    if not (number := whole(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1: write one such as 5")
+    return number
 
 
 def a_number(text: str) -> float:
@@ -65,8 +73,15 @@ def as_typed() -> str:
     """How this program was called, in as far as it can be typed again."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
-        return f"{short(Path(sys.executable))} -m genlib"
-    return program.name if shutil.which(program.name) == str(program) else short(program)
+        return f"{typed(Path(sys.executable))} -m genlib"
+    if shutil.which(program.name) == str(program):
+        return program.name
+    return typed(Path.cwd() / program) if (Path.cwd() / program).parent != Path.cwd() else os.path.join(".", program.name)
+
+
+def typed(path: Path) -> str:
+    """A path as it is typed: as `short`, in quotes where a shell needs them."""
+    return shlex.quote(short(path)) if os.name == "posix" else subprocess.list2cmdline([short(path)])
 
 
 def short(path: Path) -> str:

@@ -11,8 +11,8 @@ def add_choice(parser) -> None:
     parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
     parser.add_argument("--reference", type=a_path, metavar="DIR", help="folder of runs to compare with (default: none)")
     add_group(parser)
-    parser.add_argument("--price-per-hour", type=a_price, default=0.0, metavar="PRICE",
-                        help="of the device, by which the table of costs says what many images cost (default: %(default)s, no price)")
+    parser.add_argument("--price-per-hour", type=a_price, default=0, metavar="PRICE",
+                        help="of the device, by which the table of costs says what many images cost; 0 is no price (default: %(default)s)")
     parser.add_argument("--reproduced", default="", metavar="PHRASE",
                         help="where the published figures are given (default: in the reproduced thesis)")
 

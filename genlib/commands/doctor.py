@@ -1,13 +1,15 @@
 """genlib doctor: what this machine can do, and what each notebook will take on it."""
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import getproxies
 
 from genlib import notebook, runs
-from genlib.commands import as_typed, short, usual_results
+from genlib.commands import as_typed, typed, usual_results
 from genlib.experiments import EXPERIMENTS, STEPS, Experiment
 from genlib.files import nearest
 from genlib.progress import duration
@@ -71,13 +73,13 @@ def _next(slug: str, only_random: bool) -> str:
     """The line to type next. only_random: whether "auto" would not find the published models, for which there
     is a GPU."""
     if packages := notebook.missing():
-        return packages.partition(": ")[2]
+        return f"{typed(Path(sys.executable))} -m {packages.partition(': ')[2]}"  # a pip that is found first may be another's
     if not (notebook.PROJECT / "notebooks").is_dir():
         return f"{as_typed()} generate --model stylegan2 --seeds 0-15 --out faces"
     results = usual_results()
     done = [one for one in runs.read_all(results) if one.machine.slug == slug] if results.is_dir() else []
     if done and not (left := notebook.unmeasured(done)):
-        return f"{as_typed()} report {short(results)}"
+        return f"{as_typed()} {'report' if find_spec('pypandoc') else 'table'} {typed(results)}"  # a chapter needs pandoc
     only = f" --only {','.join(map(str, left))},4" if done else ""
     return f"{as_typed()} run{only}{' --weights random' * (only_random and not os.environ.get('GENLIB_WEIGHTS'))}"
 

@@ -49,7 +49,7 @@ def execute(source: Path, copy: Path, results: Path, parameters: dict, progress:
                          f"weights; what was measured is kept in {short(results)}, and the same command goes on there") from None
     except RuntimeError as error:
         raise ValueError(f"{name} has no kernel ({error}): see what `{sys.executable} -m ipykernel_launcher` says") from None
-    page.save(public, copy.with_suffix(".html"))
+    progress.beside(lambda: page.save(public, copy.with_suffix(".html")))
 
 
 def _prepared(source: Path, parameters: dict):

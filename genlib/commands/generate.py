@@ -3,10 +3,10 @@ import argparse
 import codecs
 import re
 
-from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one, let_idle_threads_wait
+from genlib.commands import a_number, a_path, ask_for_huge_pages, at_least_one, let_idle_threads_wait, whole
 from genlib.experiments import STEPS
 from genlib.files import read_regular
-from genlib.models import SEEDS, STABLE_DIFFUSION, STYLEGAN2
+from genlib.models import MODELS, SEEDS, STABLE_DIFFUSION, STYLEGAN2
 from genlib.record import MB
 
 ONLY_FOR = {  # options that one model takes
@@ -18,7 +18,7 @@ UTF_32, UTF_16 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), (codecs.BOM_UTF16_L
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("generate", help="draw many images, in one process or in many under torchrun or accelerate launch")
-    parser.add_argument("--model", choices=[STYLEGAN2, STABLE_DIFFUSION], required=True)
+    parser.add_argument("--model", choices=list(MODELS), required=True)
     parser.add_argument("--weights", default="auto",
                         help="demo, random, published or auto; or a network, a file or a model of the Hub (default: %(default)s)")
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image for each: 0-49999")
@@ -54,10 +54,10 @@ def run(options) -> int:
 
 def _seeds(text: str) -> range:
     first, dash, last = text.partition("-")
-    last = last if dash else first
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < SEEDS):
+    ends = whole(first), whole(last if dash else first)
+    if None in ends or not ends[0] <= ends[1] < SEEDS:
         raise argparse.ArgumentTypeError(f"{text!r} is no range of seeds: write the first and the last, below {SEEDS}, as in 0-49999")
-    return range(int(first), int(last) + 1)
+    return range(ends[0], ends[1] + 1)
 
 
 def _prompts(text: str) -> list[str]:

@@ -6,7 +6,8 @@ by what has been done since.
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from threading import Thread
 
 from genlib import notebook, progress
 
@@ -19,19 +20,20 @@ FORECAST = "import json, sys; from genlib.commands import doctor; print(json.dum
 
 class Progress(progress.Task):
     """The display of one command: `begin` and `end` for each notebook, `at` before each of its cells, `said`
-    for each line that it prints. To be used in a `with`, which ends the forecast."""
+    for each line that it prints. To be used in a `with`, which ends whatever runs beside."""
 
     def __init__(self, weights: str, parameters: Mapping[str, dict]):
         """parameters: the values of each notebook that is to be executed, by its name; {} for no forecast."""
         super().__init__("notebooks")
         self.begin("", "", [])
-        self._forecast_s, self._took_s, self._foreseen_s, self._forecasting = {}, 0.0, 0.0, None
+        self._forecast_s, self._took_s, self._foreseen_s, self._forecasting, self._beside = {}, 0.0, 0.0, None, None
         if parameters:
             self._forecasting = subprocess.Popen([sys.executable, "-c", FORECAST, json.dumps([weights, parameters])], cwd=notebook.PROJECT,
                                                  stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
 
     def __exit__(self, *error):
         self._end_forecast()
+        self._end_beside()
         super().__exit__(*error)
 
     def begin(self, name: str, title: str, later: list[str]) -> None:
@@ -42,16 +44,23 @@ class Progress(progress.Task):
     def at(self, book, index: int) -> None:
         """The cell of the notebook that is executed next.
 
-        Before the first one that loads or measures it waits for the forecast, which would disturb it.
+        Before one that loads or measures it waits for the forecast and what is done `beside`, which would
+        disturb it.
         """
         cell = book.cells[index]
         if cell.cell_type == "markdown" and cell.source.startswith("## "):
             self._section, self._detail = cell.source.partition("\n")[0].removeprefix("## "), ""
         if cell.cell_type == "code":
-            if self._forecasting and (MEASURES in cell.source or LOADS in cell.source):
+            if MEASURES in cell.source or LOADS in cell.source:
+                self._end_beside()
                 self._read_forecast()
             self._share = sum(map(_weight, book.cells[:index])) / sum(map(_weight, book.cells))
             self._cell_begun = progress.clock()
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do it while the next kernel starts and imports, which takes one core."""
+        self._beside = Thread(target=work)
+        self._beside.start()
 
     def said(self, text: str) -> None:
         """A text that the notebook has printed; of its last line what stands before a colon is shown."""
@@ -72,7 +81,13 @@ class Progress(progress.Task):
         return still_s(self._forecast_s, self._notebook, self._later, self._share, self._cell_begun - self.begun, now - self._cell_begun,
                        self._took_s / self._foreseen_s if self._foreseen_s else 1)
 
+    def _end_beside(self) -> None:
+        if self._beside:
+            self._beside.join()
+
     def _read_forecast(self) -> None:
+        if not self._forecasting:
+            return
         try:  # one that fails costs the display its times, and no run
             answer, _ = self._forecasting.communicate(timeout=LONGEST_S)
             self._forecast_s = {name: float(seconds) for name, seconds in dict(json.loads(answer.splitlines()[-1])).items()}

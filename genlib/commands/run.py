@@ -17,12 +17,13 @@ from genlib.commands import (
     short,
     turns,
     usual_results,
+    whole,
 )
 from genlib.commands.progress import Progress
 from genlib.experiments import EXPERIMENTS, STEPS
 from genlib.files import make_folder
 from genlib.locale import ENGLISH, languages
-from genlib.models import PROFILES, WEIGHTS, switches
+from genlib.models import PROFILES, WEIGHTS
 
 COMPARISON = "4_comparison"  # last, since it reads what the others have measured
 PARAMETERS = {  # of notebooks, by the options that only some of them take
@@ -32,9 +33,7 @@ PARAMETERS = {  # of notebooks, by the options that only some of them take
 def add(commands):
     """Declare the command's arguments."""
     parser = commands.add_parser("run", help="execute the notebooks in order; leave runs, tables, figures in the results folder",
-                                 formatter_class=argparse.RawDescriptionHelpFormatter,
-                                 epilog=f"switches of the tuned profile, where the machine has it (compile and "
-                                        f"vae_compile: `genlib generate` of 500 images or more):\n{switches.as_text()}")
+                                 epilog="`genlib doctor --list` names the switches of the tuned profile, with what each does and where.")
     parser.add_argument("--weights", choices=list(WEIGHTS), default="auto",
                         help="of the models (default: %(default)s)")
     parser.add_argument("--profile", choices=list(PROFILES), help="how the models are run (default: thesis)")
@@ -54,7 +53,7 @@ def add(commands):
                                           "of the newest run)")
     parser.add_argument("--number", type=a_table_number, help="Table 1's number in its caption; the others count on from it (default: 1)")
     parser.add_argument("--price-per-hour", type=a_price, metavar="PRICE",
-                        help="of the device, by which notebook 4 says what many images cost (default: 0, no price)")
+                        help="of the device, by which notebook 4 says what many images cost; 0 is no price (default: 0)")
     return parser
 
 
@@ -116,7 +115,7 @@ def _numbers(text: str) -> list[int]:
     there, wanted = list(notebooks()), set()
     for part in map(str.strip, text.split(",")):
         first, dash, last = part.partition("-")
-        ends = [int(end) for end in (first, last if dash else first) if end.isdecimal() and int(end) in there]
+        ends = [number for end in (first, last if dash else first) if (number := whole(end.strip())) in there]
         if len(ends) < 2 or ends[0] > ends[1]:
             raise argparse.ArgumentTypeError(f"there is no notebook {part!r}: use numbers from {min(there)} to {max(there)}, as in 1-3 or "
                                              "1,3")

@@ -3,7 +3,7 @@
 The tuned profile draws the same pictures as the thesis profile with less work. Each way of saving work is a
 switch in `.info.switches`. All but `huge_pages`, which is set before Python starts, can be left out one by
 one: `load(..., profile="tuned", without=["unet_cuda_graph"])`. The loaders choose from this table
-(tuned.py); `--help` and the README show it.
+(tuned.py); `genlib doctor --list` and the README show it.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,12 +66,6 @@ def check(names, known: list[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"without names {name!r}{meant(name, known)}: use some of {', '.join(known)}")
-
-
-def as_text() -> str:
-    """The table for a terminal: a line for each switch."""
-    width = max(len(switch.name) for switch in SWITCHES)
-    return "\n".join(f"  {switch.name:{width}}  {switch.help} ({switch.where})" for switch in SWITCHES)
 
 
 def as_markdown() -> str:

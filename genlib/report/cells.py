@@ -99,9 +99,10 @@ def in_sessions(rows: pd.DataFrame) -> bool:
 
 
 def counts(rows: pd.DataFrame) -> str:
-    """How many iterations rows are of: the least and the most of a single session, then those of several."""
+    """How many iterations rows are of: "5", from the least to the most; by sessions "1 × 5, 2 × 5"."""
     single, several = sorted(set(rows[rows["sessions"] < 2]["n"])), rows[rows["sessions"] > 1]
-    return ", ".join([*([span(single)] if single else []), *sorted({iterations(row) for _, row in several.iterrows()})])
+    of_single = [f"{'1 × ' * bool(len(several))}{span(single)}"] if single else []
+    return ", ".join([*of_single, *sorted({iterations(row) for _, row in several.iterrows()})])
 
 
 def with_steps(report, experiment: str, in_table1: bool = False) -> str:

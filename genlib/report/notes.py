@@ -139,14 +139,26 @@ def _of_libraries(report, rows: pd.DataFrame) -> list[str]:
 
 
 def of_loaded_before(report, rows: pd.DataFrame) -> list[str]:
-    """Which rows were measured after other models in one process, and which those were."""
-    found: dict[str, dict[str, None]] = {}
+    """A sentence on the rows that were measured after other models in one process, which it names."""
+    before: dict[str, dict[str, None]] = {}
     for _, row in rows.iterrows():
         others = dict.fromkeys(escape.plain(name) for run in row["runs"] for name in run.loaded_before or [])
+        before.setdefault(_label(report, row), {}).update(others)
+    rows_after: dict[str, list[str]] = {}
+    for label, others in before.items():
         if others:
-            found.setdefault("; ".join(list(others)[:NAMED]), {})[_label(report, row)] = None
-    return [report.say("{models}: its process had loaded models before ({others}), whose memory may be part of this RAM.",
-                       models="; ".join(models), others=others) for others, models in found.items()]
+            rows_after.setdefault(_in_short(list(others)[:NAMED]), []).append(label)
+    said = "; ".join(f"{', '.join(labels)} ({others})" for others, labels in rows_after.items())
+    return [report.say("This RAM may include models that the process had loaded before: {rows}.", rows=said)] if said else []
+
+
+def _in_short(models: list[str]) -> str:
+    """Models by name, each once, followed by its precisions, which stand behind the last comma."""
+    precisions: dict[str, list[str]] = {}
+    for model in models:
+        name, _, precision = model.rpartition(", ")
+        precisions.setdefault(name, []).append(precision)
+    return "; ".join(", ".join(filter(None, [name, *found])) for name, found in precisions.items())
 
 
 def _label(report, row: pd.Series) -> str:

@@ -187,7 +187,7 @@ def number_after(first: str, places: int) -> str:
 
     Raises ValueError for a first one that cannot be counted on.
     """
-    counted = re.fullmatch(r"(.*?)(\d+)", first)
+    counted = re.fullmatch(r"(|[^-].*?(?<![0-9]))([0-9]{1,9})", first)
     if first and not counted:
-        raise ValueError(f"the number of Table 1 is {first!r}: end it in a whole number, as in 1 or 3.1")
+        raise ValueError(f"the number of Table 1 is {first!r}: use one that ends in a whole number, as in 1 or 3.1")
     return f"{counted[1]}{int(counted[2]) + places}" if places else first

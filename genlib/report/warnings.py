@@ -151,12 +151,17 @@ def _outliers(report, times: pd.Series) -> list[Doubt]:
 
 
 def _incomplete(report, run: Run) -> list[Doubt]:
-    """Readings that some iterations have and others lack."""
-    counts = {READINGS[name]: int(readings(run.good, name).notna().sum()) for name in SHOWN}
-    missing = [f"{report.text(reading.short or reading.label)}: {report.say('{some} of {all}', some=count, all=len(run.good))}"
-               for reading, count in counts.items() if 0 < count < len(run.good)]
-    return [Doubt(report.say("Only some iterations have these readings"), "; ".join(missing), report.say("Measure again."))] \
-        if missing else []
+    """Readings that some iterations have and others lack; energy only where each could have it."""
+    counts = {name: int(readings(run.good, name).notna().sum()) for name in SHOWN if name != "energy_j" or not _too_short(run)}
+    return [Doubt(report.say("Only some iterations have the reading “{reading}”",
+                             reading=report.text(READINGS[name].short or READINGS[name].label)),
+                  report.say("{some} of {all}", some=count, all=len(run.good)), report.say("Measure again."))
+            for name, count in counts.items() if 0 < count < len(run.good)]
+
+
+def _too_short(run: Run) -> bool:
+    """Whether an image is done before the GPU's energy counter moves, as a rule."""
+    return readings(run.good, "time_s").median() < ENERGY_WINDOW_S
 
 
 def _disturbed(report, run: Run) -> list[Doubt]:
@@ -181,7 +186,7 @@ def _disturbed(report, run: Run) -> list[Doubt]:
     if (swapped := readings(good, "swapped_bytes").sum()) > SWAPPED_BYTES:
         seen.append(Doubt(report.say("The machine moved data between memory and swap"), megabytes(swapped),
                           report.say("Free some memory and measure again.")))
-    if any(iteration.energy_j is not None for iteration in good) and readings(good, "time_s").median() < ENERGY_WINDOW_S:
+    if any(iteration.energy_j is not None for iteration in good) and _too_short(run):
         seen.append(Doubt(report.say("An image takes less than a second, too short for the GPU’s energy counter"),
                           remedy=report.say("Read the energy of a larger batch.")))
     return seen

@@ -2,6 +2,7 @@
 import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -215,6 +216,8 @@ def test_what_is_typed_next_depends_on_what_is_measured_on_this_machine(monkeypa
             "vae-round-trip", "genlib run --only 3,4"), ("stylegan2-ada", f"genlib report {tmp_path / 'results'}"):
         save_run(tmp_path / "results", slug, [1.0])
         assert next_line(monkeypatch) == said
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert next_line(monkeypatch) == f"genlib table {tmp_path / 'results'}", "without pandoc there is no chapter"
 
 
 def test_what_is_typed_next_depends_on_packages_notebooks_and_whether_a_gpu_would_find_its_weights(monkeypatch, tmp_path):
@@ -225,16 +228,29 @@ def test_what_is_typed_next_depends_on_packages_notebooks_and_whether_a_gpu_woul
     monkeypatch.setattr(notebook, "PROJECT", tmp_path)
     assert next_line(monkeypatch) == "genlib generate --model stylegan2 --seeds 0-15 --out faces"
     monkeypatch.setattr(notebook, "missing", lambda: "a, b: pip install a b")
-    assert doctor._next("tesla-t4", only_random=False) == "pip install a b"
+    assert doctor._next("tesla-t4", only_random=False) == f"{short(Path(sys.executable))} -m pip install a b"
 
 
 def test_the_program_is_named_as_it_can_be_typed_again(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "bin" / "genlib"
-    for there, typed in (None, str(Path("bin", "genlib"))), (str(script), "genlib"):
+    for there, said in (None, str(Path("bin", "genlib"))), (str(script), "genlib"):
         monkeypatch.setattr(shutil, "which", lambda name, there=there: there)
         monkeypatch.setattr(sys, "argv", [str(script)])
-        assert as_typed() == typed
+        assert as_typed() == said
+    for called in "./genlib", str(tmp_path / "genlib"):
+        monkeypatch.setattr(sys, "argv", [called])
+        assert as_typed() == os.path.join(".", "genlib"), "a bare name would be looked for elsewhere"
+
+
+def test_paths_with_spaces_are_typed_in_quotes(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["/x/__main__.py"])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my python"))
+    monkeypatch.setenv("GENLIB_RESULTS", str(tmp_path / "my results"))
+    for slug in "stable-diffusion", "vae-as-in-thesis", "vae-round-trip", "stylegan2-ada":
+        save_run(tmp_path / "my results", slug, [1.0])
+    typed = shlex.split(doctor._next("tesla-t4", only_random=False))
+    assert typed == [sys.executable, "-m", "genlib", "report", str(tmp_path / "my results")]
 
 
 @pytest.mark.parametrize("value", ["", "7"])

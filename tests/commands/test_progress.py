@@ -1,4 +1,6 @@
 """What `genlib run` says while it works."""
+from threading import Event
+
 import nbformat
 import pytest
 
@@ -96,6 +98,17 @@ def test_an_interrupt_ends_the_forecast(monkeypatch):
         process = shown._forecasting
         raise KeyboardInterrupt
     assert process.poll() is not None
+
+
+@pytest.mark.parametrize("index, is_done", [(1, False), (3, True)])
+def test_a_page_is_made_beside_the_next_imports_and_done_before_something_is_measured(index, is_done):
+    may_end, done = Event(), []
+    with Progress("demo", {}) as shown:
+        shown.beside(lambda: done.append(may_end.wait(0.2)))
+        shown.at(BOOK, index)
+        assert bool(done) == is_done
+        may_end.set()
+    assert done, "nor does the command end before it"
 
 
 def test_nothing_is_measured_or_loaded_beside_the_making_of_the_forecast(monkeypatch):

@@ -57,7 +57,7 @@ def test_the_command_takes_the_kind_of_runs_that_is_asked_for_and_names_the_othe
 def test_a_number_that_cannot_be_counted_on_is_refused_before_anything_is_written(results, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["table", str(results), "--number", "3.x", "--out", str(tmp_path / "out")])
-    assert "end it in a whole number" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "use one that ends in a whole number" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_with_a_price_the_table_of_costs_names_it(results, tmp_path):

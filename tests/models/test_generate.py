@@ -280,7 +280,7 @@ def test_a_conditional_networks_seeds_take_the_labels_in_turn_and_the_manifest_s
     (3, ["--labels", "3"], "label 3 is none of StyleGAN2-ADA 8 px's, which are 0 to 2"),
     (3, ["--labels", "cat"], "labels are 'cat': write"),
     (0, ["--labels", "0"], "was trained without any: leave them out"),
-    (0, ["--dtype", "float12"], "dtype is 'float12', which may be meant for 'float32': use one of auto")])
+    (0, ["--dtype", "float12"], "dtype is 'float12' (did you mean 'float32'?): use one of auto")])
 def test_labels_that_do_not_fit_the_network_are_refused_and_nothing_is_left_behind(call, tmp_path, capsys, labels, options, complaint):
     assert call("--weights", network(tmp_path, labels=labels), "--seeds", "0-1", *options) == 1
     assert complaint in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -46,7 +46,7 @@ def test_a_part_that_fits_no_machine_is_refused_with_what_there_is(folder, asked
 @pytest.mark.parametrize("asked, resembles", [(dict(machine="T4, a101"), "a100"), (dict(weights="publishd"), "published"),
                                               (dict(machine="t4", profile="thesys"), "thesis")])
 def test_a_misspelt_machine_weights_or_profile_is_refused_with_the_one_that_it_resembles(folder, asked, resembles):
-    with pytest.raises(ValueError, match=f"^there is no run of .*, which may be meant for {resembles!r}; there are: "):
+    with pytest.raises(ValueError, match=rf"^there is no run of .* \(did you mean {resembles!r}\?\); there are: "):
         Report(folder, **asked)
 
 

@@ -287,7 +287,7 @@ def test_the_vaes_pictures_are_original_reconstruction_and_difference(tmp_path):
     shown = [ax.images[0].get_array()[0, 0, 0] for ax in Report(tmp_path).figure("vae").canvas.axes if ax.images]
     assert shown == [10, 30, 0, 20, 40, 40], "two columns: reconstruction 0 of 10, 20 of 30; four times 10"
     save_run(tmp_path / "one", "vae-as-in-thesis", [1.0], picture=1)
-    assert "there are no pictures" in texts_of(Report(tmp_path / "one"), "vae")
+    assert "no pictures of these runs were kept" in texts_of(Report(tmp_path / "one"), "vae")
 
 
 @pytest.mark.parametrize("name, alone, below", [
@@ -324,7 +324,7 @@ def test_pictures_that_are_not_there_leave_a_figure_that_says_so(tmp_path, why):
     run = save_run(tmp_path, "stable-diffusion", [1.0], picture=why == "a picture was deleted", errors=1)
     for file in run.folder.glob("*.png"):
         file.unlink()
-    assert "there are no pictures" in texts_of(Report(tmp_path), "pictures")
+    assert "no pictures of these runs were kept" in texts_of(Report(tmp_path), "pictures")
 
 
 @pytest.mark.parametrize("name", ["$\\frac$", "_hidden"])
@@ -352,4 +352,4 @@ def test_a_damaged_picture_costs_its_iteration_and_is_named(tmp_path, damage):
 def test_an_original_and_a_reconstruction_of_different_sizes_are_no_pair(tmp_path):
     run = save_run(tmp_path, "vae-as-in-thesis", [1.0], picture=2)
     Image.new("RGB", (8, 4)).save(run.folder / run.iterations[0].images[1].file)
-    assert "there are no pictures" in texts_of(Report(tmp_path), "vae")
+    assert "no pictures of these runs were kept" in texts_of(Report(tmp_path), "vae")

@@ -236,7 +236,7 @@ def test_what_turns_out_to_be_the_same_precision_is_no_row(tmp_path):
 @pytest.mark.parametrize("kind", ["growth", "precisions"])
 def test_the_notes_name_machine_weights_counts_and_what_to_read_with_care(tmp_path, kind):
     note = Report(round_off(grow(tmp_path))).table(kind).note
-    for part in "Tesla T4", "published weights", "n = 1 … 2, 2 × 2 … 3 (sessions × iterations)":
+    for part in "Tesla T4", "published weights", "n = 1 × 1 … 2, 2 × 2 … 3 (sessions × iterations)":
         assert part in note, note
     assert ("PSNR" in note) == (kind == "precisions") and ("5 … 50 steps" in note) == (kind == "growth")
     save_run(tmp_path / "alone", "stylegan2-ada", [0.1])

@@ -35,8 +35,8 @@ def test_of_a_process_that_had_loaded_other_models_the_note_names_them_and_no_sh
     save(tmp_path, "vae-as-in-thesis", 590, before, ram=620 * MB)
     text = note(tmp_path)
     assert f"{FLOOR} 470 MB before any model is loaded." in text and "590" not in text
-    assert "VAE (+SD): its process had loaded models before (VAE of Stable Diffusion v1-4, float32; VAE of Stable " \
-        "Diffusion v1-4, bfloat16), whose memory may be part of this RAM." in text
+    assert "This RAM may include models that the process had loaded before: VAE (+SD) (VAE of Stable Diffusion v1-4, float32, " \
+        "bfloat16)." in text
     readings = Report(tmp_path).table("readings").data.set_index("Reading").loc["RAM, added with the model (MB)"]
     assert readings.tolist() == ["—", "30"], "it may use again what the models before it left"
     assert "what ran in it before" not in text, "records tell it better than their experiment"
@@ -66,7 +66,7 @@ def test_all_readings_and_the_machines_show_ram_above_that_before_the_model(tmp_
     assert readings.index[place + 1] == "RAM, added with the model (MB)" and readings.iloc[place + 1] == "68"
     machines = Report(tmp_path).table("machines")
     assert list(machines.data["RAM, added with the model (MB)"]) == ["68", "68", "—", "—"]
-    assert "StyleGAN2-ADA: its process had loaded models before (another), whose" in machines.note
+    assert machines.note.count("loaded before: StyleGAN2-ADA (another).") == 1, "one sentence, though two machines say it"
 
 
 @pytest.mark.parametrize("before", [None, 900])

@@ -147,7 +147,7 @@ def test_what_there_is_for_each_experiment_stands_behind_the_others_under_a_name
 
 def test_a_number_that_cannot_be_counted_on_is_refused(tmp_path):
     save(tmp_path, "stylegan2-ada", [1.0])
-    with pytest.raises(ValueError, match="the number of Table 1 is '3.x': end it in a whole number, as in 1 or 3.1"):
+    with pytest.raises(ValueError, match="the number of Table 1 is '3.x': use one that ends in a whole number, as in 1 or 3.1"):
         Report(tmp_path, number="3.x")
 
 

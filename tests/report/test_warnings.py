@@ -103,7 +103,7 @@ def test_fewer_than_five_times_are_called_too_few(tmp_path, n):
 
 def test_readings_that_some_iterations_lack_are_named(tmp_path):
     [warning] = warned(tmp_path, [2.0] * 5, energy_j=[5.0, None, 5.0, None, None], ram_bytes=7)
-    assert "Stable Diffusion (Energy: 2 of 5)" in warning and "RAM" not in warning
+    assert "the reading “Energy”: Stable Diffusion (2 of 5)" in warning and "RAM" not in warning
 
 
 @pytest.mark.parametrize("readings, said", [
@@ -128,8 +128,9 @@ def test_the_same_work_of_others_disturbs_a_small_processor_and_not_a_large_one(
 
 
 def test_energy_of_windows_shorter_than_a_second_is_flagged_and_of_longer_ones_not(tmp_path):
-    [warning] = warned(tmp_path / "a", [0.2] * 5, energy_j=14.0)
-    assert "too short for the GPU’s energy counter" in warning
+    for folder, energy in ("a", 14.0), ("c", [14.0, None, 14.0, None, None]):
+        [warning] = warned(tmp_path / folder, [0.2] * 5, energy_j=energy)
+        assert "too short for the GPU’s energy counter" in warning
     assert warned(tmp_path / "b", [2.0] * 5, energy_j=140.0) == []
 
 

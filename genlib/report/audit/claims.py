@@ -64,10 +64,14 @@ def _judged(report, claim: Claim) -> dict[str, str]:
     verdict, sentence = claim.published(report)
     said = f"{report.say(verdict)} ({reason})" if reason and verdict == NOT_TESTED else report.say(verdict)
     found, figures = (not reason and claim.runs(report, rows)) or (None, "")
-    if found and (found != NOT_TESTED or verdict == NOT_TESTED):  # what runs leave open stays with the publication
-        said = report.say(found) if found == NOT_TESTED else report.say("{verdict} on this machine", verdict=report.say(found))
+    if found:
         device = rows["device"].iloc[0] + cells.mark(rows)
-        sentence = report.say("{device}, n = {n}: {figures}", device=device, n=cells.counts(rows), figures=figures)
+        measured = report.say("{device}, n = {n}: {figures}", device=device, n=cells.counts(rows), figures=figures)
+        if found == NOT_TESTED != verdict:  # what runs leave open stays with the publication
+            sentence = f"{sentence} {measured}"
+        else:
+            said = report.say(found) if found == NOT_TESTED else report.say("{verdict} on this machine", verdict=report.say(found))
+            sentence = measured
     return {report.say(N_("Verdict", "column")): said, report.say(N_("Evidence", "column")): sentence}
 
 

@@ -81,5 +81,5 @@ def _name(line, name: str) -> None:
 
 
 def _without_pictures(report, figure: Canvas) -> tuple[Canvas, pd.DataFrame]:
-    figure.text(0.5, 0.4, report.say("there are no pictures"), ha="center")
+    figure.text(0.5, 0.4, report.say("no pictures of these runs were kept"), ha="center")
     return figure, report.rows.iloc[:0]

@@ -65,7 +65,7 @@ def machines(report) -> tuple[pd.DataFrame, str]:
     """Time, memory and energy of each model by machine; the time's ratio is to that of its first row."""
     there = places(report)
     if len({place.name for place in there}) < 2:
-        return pd.DataFrame(), report.say("There are runs of one machine only.")
+        return pd.DataFrame(), report.say("Only one machine has runs with these weights and this profile.")
     rows, software = [], {}
     for slug, found in by_model(there):
         for name, run in found:

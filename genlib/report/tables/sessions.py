@@ -48,7 +48,7 @@ def another_day(report) -> str:
     if len(alone) == len(labels) > 1:
         return report.say("Each model was measured in one session, so whether another day would give the same is not known.")
     one_day = [labels[slug] for slug, row in report.rows.iterrows() if row["sessions"] > 1 and conditions.of_one_date(row)]
-    if len(one_day) == len(labels):
+    if one_day and len(alone + one_day) == len(labels) and len({conditions.days(row) for _, row in report.rows.iterrows()}) == 1:
         return report.say("All sessions are of one day, so whether another day would give the same is not known.")
     return " ".join([report.say(said, models=", ".join(models)) for said, models in {
         N_("Measured in one session, so that whether another day would give the same is not known: {models}."): alone,

@@ -79,7 +79,7 @@ def test_a_converted_folder_draws_the_same_pictures(G, tmp_path):
 
 
 def test_an_unknown_network_is_refused_with_a_list_of_the_known_ones():
-    with pytest.raises(ValueError, match="network is 'ffhq2048', which is no file or folder here, which may be meant for 'ffhq1024': use "
+    with pytest.raises(ValueError, match=r"network is 'ffhq2048', which is no file or folder here \(did you mean 'ffhq1024'\?\): use "
                                          "one of auto.*ffhq512"):
         stylegan2.load("ffhq2048")
 

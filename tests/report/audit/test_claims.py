@@ -110,6 +110,12 @@ def test_over_several_sessions_a_steady_time_is_one_of_their_means(tmp_path):
     assert "n = 3 × 3" in row["Evidence"] and "supported" not in row["Verdict"]
 
 
+def test_beside_a_published_verdict_that_runs_leave_open_stands_what_they_show(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0, 1.1, 0.8], settings=dict(steps=50, prompt=""))
+    row = Report(tmp_path).table("claims").data.set_index("Claim").loc["The time of Stable Diffusion is stable"]
+    assert row["Verdict"] == "supported" and row["Evidence"].startswith("The published times") and "by 16 % (95 %" in row["Evidence"]
+
+
 @pytest.mark.parametrize("made, truth, verdict", [
     (1.0, "stylegan2-ada", "supported"), (0.0, "stylegan2-ada", "contradicted"), (0.0, "stylegan2-ada-demo", "not tested")])
 def test_people_who_saw_published_weights_carry_that_faces_are_hard_to_tell_from_photographs(tmp_path, made, truth, verdict):

@@ -211,7 +211,7 @@ def test_only_some_tables_and_figures_are_written(report, tmp_path):
 @pytest.mark.parametrize("change, said", [
     (dict(number="III"), "the chapter's number is 'III': use a whole number, as in 3"),
     (dict(number="99999999999"), "the chapter's number is '99999999999'"), (dict(number="²"), "the chapter's number is '²'"),
-    (dict(only=["bar"]), "there is no table or figure 'bar' in this report, which may be meant for 'bars': use some of table:results")])
+    (dict(only=["bar"]), "there is no table or figure 'bar' in this report (did you mean 'bars'?): use some of table:results")])
 def test_a_wrong_number_or_name_is_said(report, tmp_path, change, said):
     with pytest.raises(ValueError, match=re.escape(said)):
         report.save_chapter(tmp_path / "out", **change)
