@@ -178,8 +178,16 @@ def loaded(*arguments):
 @pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}, {"KMP_BLOCKTIME": "200"}])
 def test_idle_threads_wait_soon_unless_the_user_has_said_how(given, monkeypatch):
     monkeypatch.setattr(os, "environ", dict(given))
-    let_idle_threads_wait()
+    let_idle_threads_wait("random")
     assert os.environ == (given or {"GOMP_SPINCOUNT": "1000"})
+
+
+@pytest.mark.parametrize("weights, variable, waits", [("demo", "random", False), ("auto", "", False), ("auto", "demo", False),
+                                                      ("auto", "random", True), ("published", "", True), ("a/folder", "", True)])
+def test_the_demos_threads_spin_since_waiting_would_slow_its_small_networks(weights, variable, waits, monkeypatch):
+    monkeypatch.setattr(os, "environ", {"GENLIB_WEIGHTS": variable})
+    let_idle_threads_wait(weights)
+    assert ("GOMP_SPINCOUNT" in os.environ) == waits
 
 
 WAITS = """
@@ -197,7 +205,7 @@ __main__.main(sys.argv[1:])
 @pytest.mark.parametrize("command", [["run", "--results", "x"], ["generate", "--model", "stylegan2", "--seeds", "1", "--out", "x"]])
 def test_run_and_generate_say_how_threads_wait_before_torch_starts(command, tmp_path):
     there = {name: value for name, value in os.environ.items() if name not in WAITING}
-    done = subprocess.run([sys.executable, "-c", WAITS, *command], capture_output=True, text=True, cwd=tmp_path,
+    done = subprocess.run([sys.executable, "-c", WAITS, *command, "--weights", "random"], capture_output=True, text=True, cwd=tmp_path,
                           env=there | {"PYTHONPATH": str(notebook.PROJECT)})
     assert done.stdout == "1000 False\n", done.stderr
 

@@ -89,13 +89,16 @@ def short(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def let_idle_threads_wait() -> None:
+def let_idle_threads_wait(weights: str) -> None:
     """Let OpenMP's threads wait soon instead of spinning, which takes the core that another program needs.
 
-    GNU's library, torch's on Linux, spins 300,000 times where nothing is set. To be called before torch is
-    imported.
+    GNU's library, torch's on Linux, spins 300,000 times where nothing is set. Not for the demo, whose small
+    networks wait so often that on a quiet machine it costs them a fifth; "auto" is the demo without a GPU,
+    and with one the processor's threads have little to do. To be called before torch is imported.
     """
-    if not any(name in os.environ for name in WAITING):
+    if weights == "auto":
+        weights = os.environ.get("GENLIB_WEIGHTS") or "demo"
+    if weights != "demo" and not any(name in os.environ for name in WAITING):
         os.environ["GOMP_SPINCOUNT"] = "1000"
 
 

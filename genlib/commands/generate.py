@@ -39,7 +39,7 @@ def add(commands):
 
 def run(options) -> int:
     """Draw the images into the folder; every process of a launch runs this."""
-    let_idle_threads_wait()
+    let_idle_threads_wait(options.weights)
     ask_for_huge_pages()
     from genlib.models.generate import generate
 

@@ -68,7 +68,7 @@ def notebooks() -> dict[int, str]:
 
 def run(options) -> int:
     """Execute the notebooks and keep the executed copies as .ipynb and .html."""
-    let_idle_threads_wait()  # the kernels inherit it
+    let_idle_threads_wait(options.weights)  # the kernels inherit it
     if options.profile == "tuned":
         ask_for_huge_pages()
     names, folder = [notebooks()[number] for number in options.only], _folder()
