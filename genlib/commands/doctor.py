@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -182,18 +183,26 @@ def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: s
                          "put it back into the cell of parameters") from None
 
 
+def _of_any(time_s: float, precision: str) -> float:
+    return time_s
+
+
 def notebooks_s(weights: str, parameters: Mapping[str, dict]) -> dict[str, float]:
     """Forecast of each notebook's time in seconds, by its parameters; without those whose images nobody can
-    count. weights: a word of `models.weights`."""
+    count. weights: a word of `models.weights`. Images in other precisions count like those in this machine's
+    own, since to measure its rates in them would take longer than the forecast is worth.
+    """
     from genlib import device
     from genlib.commands import forecast
     from genlib.models.weights import resolve
 
     dtype, found = device.pick_dtype(), {}
+    own = str(dtype).removeprefix("torch.")
     calls, each_s = forecast.calls(resolve(weights), dtype), forecast.operation_s(dtype)
     for name, values in parameters.items():
         entries = [entry for entry in EXPERIMENTS if entry.notebook == name]
-        column = {entry.slug: _image(forecast.of_image(entry, calls, values.get("STEPS", STEPS)), each_s)
+        images = {entry.slug: _image(forecast.of_image(entry, calls, values.get("STEPS", STEPS)), each_s)
                   for entry in entries if entry.parts}
-        found[name] = _whole_s(entries, column, str(dtype).removeprefix("torch."), values) if entries else AROUND_S
+        column = {slug: image._replace(time_s=partial(_of_any, image.time_s(own))) for slug, image in images.items()}
+        found[name] = _whole_s(entries, column, own, values) if entries else AROUND_S
     return {name: seconds for name, seconds in found.items() if seconds is not None}
