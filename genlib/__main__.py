@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(end="", flush=True)  # at the exit its failure could not be caught
         return status
     except BrokenPipeError:  # the reader has enough, as `head`
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # what is left there cannot be flushed
+        sys.stdout = open(os.devnull, "w", encoding="utf-8", newline="\n")  # what is left there cannot be flushed
         return 1
     except KeyboardInterrupt:
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)

@@ -75,7 +75,7 @@ def test_a_good_iteration_without_a_time_is_left_out_of_the_times(tmp_path):
     run.iterations[2].time_s = None
     run.save()
     everything(Report(tmp_path))
-    assert any("(Time: 4 of 5)" in doubt for doubt in Report(tmp_path).doubts())
+    assert any("“Time”: StyleGAN2-ADA (4 of 5)" in doubt for doubt in Report(tmp_path).doubts())
 
 
 def test_a_finished_run_without_iterations_is_no_run(tmp_path):
