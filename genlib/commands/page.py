@@ -17,7 +17,11 @@ TEMPLATE = """{%- extends 'index.html.j2' -%}
 {% block html_head_css %}<style>
 math { font-size: 1.15em; }
 .jp-Cell pre { white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; }
-@media print { .jp-OutputArea-output table { font-size: 7.5pt; } }
+@media print {
+  .jp-OutputArea-output table { font-size: 7.5pt; }
+  .jp-OutputArea-output :is(th, td) { padding: 0.2em 0.3em; }
+  .jp-OutputArea-output th { overflow-wrap: anywhere; }
+}
 </style>{% endblock %}"""
 THIN_SPACES = {"<mo>&#8289;</mo>": '<mo rspace="0.17em">&#8289;</mo>', "</munder>": '</munder><mspace width="0.17em"/>'}  # as TeX has
 FORMULA = re.compile(r'<tex class="(\$+)">(.*?)</tex>', re.DOTALL)  # what stands for one until `_with_mathml`
