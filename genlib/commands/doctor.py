@@ -3,7 +3,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -137,14 +136,16 @@ def _forecasts(dtype, free: int) -> list[str]:
     return [*lines, "", f"An image, {whole}memory at the peak; a forecast, on a quiet machine mostly within a factor of two."]
 
 
-def _image(work, each_s: float) -> _Image:
-    """The forecast for an image that takes this work, at this machine's rates in any precision."""
+def _image(work, each_s: float, measured: str = "") -> _Image:
+    """The forecast for an image that takes this work, at this machine's rates in any precision, or for all in
+    the one that is `measured`."""
     from genlib import device
     from genlib.commands import forecast
     from genlib.measure import machine_rates
 
     kind = device.pick().type
-    return _Image(lambda precision: forecast.time_s(work, machine_rates(precision)[0], each_s, kind), forecast.memory_bytes(work, kind))
+    return _Image(lambda precision: forecast.time_s(work, machine_rates(measured or precision)[0], each_s, kind),
+                  forecast.memory_bytes(work, kind))
 
 
 def _cell(entry: Experiment, column: Mapping[str, _Image], own: str, free: int) -> str:
@@ -183,10 +184,6 @@ def _whole_s(in_notebook: list[Experiment], column: Mapping[str, _Image], own: s
                          "put it back into the cell of parameters") from None
 
 
-def _of_any(time_s: float, precision: str) -> float:
-    return time_s
-
-
 def notebooks_s(weights: str, parameters: Mapping[str, dict]) -> dict[str, float]:
     """Forecast of each notebook's time in seconds, by its parameters; without those whose images nobody can
     count. weights: a word of `models.weights`. Images in other precisions count like those in this machine's
@@ -201,8 +198,7 @@ def notebooks_s(weights: str, parameters: Mapping[str, dict]) -> dict[str, float
     calls, each_s = forecast.calls(resolve(weights), dtype), forecast.operation_s(dtype)
     for name, values in parameters.items():
         entries = [entry for entry in EXPERIMENTS if entry.notebook == name]
-        images = {entry.slug: _image(forecast.of_image(entry, calls, values.get("STEPS", STEPS)), each_s)
+        column = {entry.slug: _image(forecast.of_image(entry, calls, values.get("STEPS", STEPS)), each_s, own)
                   for entry in entries if entry.parts}
-        column = {slug: image._replace(time_s=partial(_of_any, image.time_s(own))) for slug, image in images.items()}
         found[name] = _whole_s(entries, column, own, values) if entries else AROUND_S
     return {name: seconds for name, seconds in found.items() if seconds is not None}

@@ -3,6 +3,7 @@ import html
 import re
 from pathlib import Path
 
+from genlib import progress
 from genlib.files import write_atomically
 
 # JupyterLab's look without the scripts that its template takes from elsewhere: require.js, MathJax, mermaid.
@@ -35,7 +36,7 @@ def save(book, page: Path) -> None:
         exporter = HTMLExporter(raw_template=TEMPLATE, filters={"markdown2html": _to_html})
         body, _ = exporter.from_notebook_node(book, resources={"metadata": {"name": page.stem}})
     except Exception as error:
-        return print(f"no {page.name} ({type(error).__name__}: {error});", end=" ")
+        return progress.write(f"no {page.name} ({type(error).__name__}: {error})")
     write_atomically(page, _with_mathml(body).encode())
 
 

@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 
 from genlib import notebook, progress
 
 MEASURES = "measure."  # stands in the cells that measure
 LOADS = ".load("  # and this where a model is loaded, whose time is recorded too
-AS_LONG_AS = 10  # other cells takes one that measures, about
+AS_LONG_AS = 10  # a cell that measures counts like so many others
 LONGEST_S = 60  # that a forecast may take
 # Without collections, which find nothing and make imports a quarter longer.
 FORECAST = """import gc; gc.disable()
@@ -30,15 +30,18 @@ class Progress(progress.Task):
         """parameters: the values of each notebook that is to be executed, by its name; {} for no forecast."""
         super().__init__("notebooks")
         self.begin("", "", [])
-        self._forecast_s, self._took_s, self._foreseen_s, self._forecasting, self._beside = {}, 0.0, 0.0, None, None
+        self._forecast_s, self._took_s, self._foreseen_s, self._forecasting = {}, 0.0, 0.0, None
+        self._worker, self._beside = ThreadPoolExecutor(1), None
         if parameters:
             self._forecasting = subprocess.Popen([sys.executable, "-c", FORECAST, json.dumps([weights, parameters])], cwd=notebook.PROJECT,
                                                  stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
 
-    def __exit__(self, *error):
+    def __exit__(self, kind, *error):
         self._end_forecast()
-        self._end_beside()
-        super().__exit__(*error)
+        self._worker.shutdown()
+        super().__exit__(kind, *error)
+        if kind is None:
+            self._end_beside()
 
     def begin(self, name: str, title: str, later: list[str]) -> None:
         """A notebook, as it is called on the line, and the names of those that follow it."""
@@ -62,9 +65,10 @@ class Progress(progress.Task):
             self._cell_begun = progress.clock()
 
     def beside(self, work: Callable[[], None]) -> None:
-        """Do it while the next kernel starts and imports, which takes one core."""
-        self._beside = Thread(target=work)
-        self._beside.start()
+        """Do it while the next kernel starts and imports, which takes one core; what it raises is raised when
+        it is waited for."""
+        self._end_beside()
+        self._beside = self._worker.submit(work)
 
     def said(self, text: str) -> None:
         """A text that the notebook has printed; of its last line what stands before a colon is shown."""
@@ -87,7 +91,7 @@ class Progress(progress.Task):
 
     def _end_beside(self) -> None:
         if self._beside:
-            self._beside.join()
+            self._beside.result()
 
     def _read_forecast(self) -> None:
         if not self._forecasting:

@@ -111,6 +111,19 @@ def test_a_page_is_made_beside_the_next_imports_and_done_before_something_is_mea
     assert done, "nor does the command end before it"
 
 
+def test_what_goes_wrong_beside_ends_the_command_unless_something_else_has():
+    def full():
+        raise OSError("the disk is full")
+
+    for index in 3, 1:  # at the next cell that measures, and at the end
+        with pytest.raises(OSError, match="the disk is full"), Progress("demo", {}) as shown:
+            shown.beside(full)
+            shown.at(BOOK, index)
+    with pytest.raises(ValueError, match="a cell failed"), Progress("demo", {}) as shown:
+        shown.beside(full)
+        raise ValueError("a cell failed")
+
+
 def test_nothing_is_measured_or_loaded_beside_the_making_of_the_forecast(monkeypatch):
     monkeypatch.setattr(progress, "FORECAST", "import time; time.sleep(0.2); print('{}')")
     with Progress("demo", {"1_a": {}}) as shown:
