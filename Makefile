@@ -6,7 +6,7 @@ QUICK := -m "not slow"
 # A process a core, but no more than four: each takes 1.2 GB. Which tests share a process is said in tests/conftest.py. They start in the
 # order of the command line: the notebooks, which take longest, first.
 PYTEST := -m pytest -q -n logical --maxprocesses 4 --no-loadscope-reorder
-NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+NOTEBOOKS := --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks --ignore=notebooks/reference
 DEMO = GENLIB_WEIGHTS=demo GENLIB_RESULTS=$$(mktemp -d)  # for the notebooks; tests/conftest.py hides it from the tests
 
 .PHONY: run test test-all test-colab lint bench gpu fuzz colab clean
