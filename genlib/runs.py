@@ -257,6 +257,11 @@ def load(*folders, reference=None):
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(next(_rows(Run("", Machine(""), iterations=[Iteration()]), 1))))
 
 
+def _as_text(path) -> str:
+    """A path as UTF-8 can hold it: pandas may keep its texts in pyarrow, which takes no others."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def facts(run: Run) -> dict:
     """What is the same for all iterations of a run.
 
@@ -268,7 +273,7 @@ def facts(run: Run) -> dict:
     return dict(zip(KEY, run.key, strict=True)) | {
         "device": machine.device or machine.slug, "cores": machine.cores or machine.threads,
         "matmul_flops_per_s": machine.matmul_flops_per_s, "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s,
-        "started": run.started if run.start.year >= 1970 else "", "folder": str(run.folder), "origin": run.origin,
+        "started": run.started if run.start.year >= 1970 else "", "folder": _as_text(run.folder), "origin": _as_text(run.origin),
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()) or None,
         "weights_bytes": model and sum(model.bytes.values()) or None, "load_time_s": model and model.load_time_s,
