@@ -8,7 +8,7 @@ from genlib.files import write_atomically
 
 # JupyterLab's look without the scripts that its template takes from elsewhere: require.js, MathJax, mermaid.
 # Lines of code are broken, since neither the page nor paper could be moved along to show their ends,
-# and tables are printed small enough for Ukrainian ones to fit on A4.
+# and tables are printed small enough for Ukrainian ones to fit on A4: of many columns with heads that break.
 TEMPLATE = """{%- extends 'index.html.j2' -%}
 {% block html_head_js %}
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'">
@@ -21,7 +21,7 @@ math { font-size: 1.15em; }
 @media print {
   .jp-OutputArea-output table { font-size: 7.5pt; }
   .jp-OutputArea-output :is(th, td) { padding: 0.2em 0.3em; }
-  .jp-OutputArea-output th { overflow-wrap: anywhere; }
+  .jp-OutputArea-output tr:has(> :nth-child(10)) > th { overflow-wrap: anywhere; }
 }
 </style>{% endblock %}"""
 THIN_SPACES = {"<mo>&#8289;</mo>": '<mo rspace="0.17em">&#8289;</mo>', "</munder>": '</munder><mspace width="0.17em"/>'}  # as TeX has

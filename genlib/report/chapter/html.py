@@ -20,7 +20,7 @@ h1 {{ text-align: center; }}
 table {{ border-collapse: collapse; line-height: 1.2; font-size: 0.8em; }}
 caption {{ font-weight: normal !important; }}
 th, td {{ border: 1px solid; padding: 0.2em 0.3em; text-align: center; }}
-th {{ overflow-wrap: anywhere; }}
+tr:has(> :nth-child(10)) > th {{ overflow-wrap: anywhere; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #bbb; padding: 0.5em; line-height: 1.2; }}
 img {{ width: 100%; }}
 .figure {{ text-align: center; break-inside: avoid; }}
