@@ -267,7 +267,8 @@ def facts(run: Run) -> dict:
 
     KEY; device, cores and the machine's rates; start ("" for what is no date) and folder; origin, the results
     folder or archive that it is from; the instrument's warnings; first_image_s (the first warm-up's time);
-    flops_per_image, parameters, weights_bytes, load_time_s, download_time_s, ram_before_bytes; `quality.<name>`.
+    flops_per_image, parameters, weights_bytes, load_time_s, download_time_s, ram_before_bytes;
+    `quality.<name>`.
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {

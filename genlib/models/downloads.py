@@ -8,7 +8,7 @@ times_s: list[float] = []  # of each download, oldest first
 
 @contextmanager
 def timed() -> Iterator[None]:
-    """Count what the block takes as a download, also one that fails: whoever loads waits for it all the same."""
+    """Count what the block takes as a download, also one that fails: whoever loads waits for it too."""
     start = time.perf_counter()
     try:
         yield

@@ -13,8 +13,8 @@ from packaging.version import Version
 from tqdm.std import tqdm
 
 from genlib import device, progress
-from genlib.models import folder as folder_module
 from genlib.models import downloads, hashes, trouble
+from genlib.models import folder as folder_module
 from genlib.record import MB
 
 V1_4 = "CompVis/stable-diffusion-v1-4"

@@ -227,8 +227,8 @@ def _remove_leftovers(path: Path) -> None:
 
 @contextmanager
 def loading(info: ModelInfo):
-    """Fill in RSS before the model, and what loading took: time (device synchronised), that of downloads apart,
-    and the growth of RSS.
+    """Fill in RSS before the model, and what loading took: time (device synchronised; that of downloads
+    apart) and the growth of RSS.
 
     A model that was loaded is then one of `device.loaded`. Raises MemoryError, with what may help, if it does
     not fit.
