@@ -3,7 +3,6 @@ import base64
 import hashlib
 import io
 import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
@@ -12,11 +11,9 @@ from types import SimpleNamespace
 
 from PIL import Image, ImageOps
 
-from genlib.files import read_regular
 from genlib.lines import say as tell
+from genlib.quality import folder as folder_module
 
-FORMATS = ("JPEG", "PNG", "WEBP")  # of photographs
-PHOTOGRAPH_BYTES, PIXELS = 64 * 1024**2, 120_000_000  # a phone takes 108 million
 SECONDS = 10  # for a picture
 PAGE = Path(__file__).with_name("survey.html")
 
@@ -30,21 +27,12 @@ def photographs(folder: Path, side: int) -> Iterable[Image.Image]:
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in Random(0).sample(paths, len(paths)):
         try:
-            yield _photograph(path, side)
-        except Exception as error:  # of a damaged file: Pillow's decoders raise many kinds
-            reason = "it is no JPEG, PNG or WebP: save it as one" if isinstance(error, Image.UnidentifiedImageError) else error
-            tell(f"skipped {reason if str(path) in str(reason) else f'{path}: {reason}'}")
-
-
-def _photograph(path: Path, side: int) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures, which are refused below, and of odd metadata, which go
-        picture = Image.open(io.BytesIO(read_regular(path, PHOTOGRAPH_BYTES)), formats=FORMATS)
-        if min(picture.size) < side or picture.width * picture.height > PIXELS:
-            raise ValueError(f"it has {picture.width} x {picture.height} pixels: take one of at least {side} x {side}, at most {PIXELS:,}")
-        if picture.mode[0] in "IF":
-            raise ValueError("its greys have more than 8 bits, which would turn white: save it with 8")
-        return ImageOps.exif_transpose(picture).convert("RGB")
+            photograph = folder_module.picture(path)
+            if min(photograph.size) < side:
+                raise ValueError(f"{path}: it has {photograph.width} x {photograph.height} pixels: take one of at least {side} x {side}")
+            yield photograph
+        except (ValueError, OSError) as error:
+            tell(f"skipped {error if str(path) in str(error) else f'{path}: {error}'}")
 
 
 def alike(picture: Image.Image, side: int) -> bytes:
