@@ -113,8 +113,8 @@ def imports(path: Path) -> set[str]:
 WINGS = {  # and what their files may import
     "models": ("models", "device", "system", "runs", "record", "files", "progress", "spelling"),
     "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
-    "quality": ("quality", "runs", "record", "files", "lines"),
-    "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "locale", "files", "lines", "escape", "pictures",
+    "quality": ("quality", "runs", "record", "files", "lines", "scores", "pictures", "progress"),
+    "report": ("report", "runs", "scores", "sessions", "record", "remarks", "experiments", "locale", "files", "lines", "escape", "pictures",
                "spelling")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them
 FOLDERS = sorted(path.parent.name for path in (PROJECT / "genlib").glob("*/__init__.py"))
