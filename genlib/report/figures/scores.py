@@ -14,7 +14,7 @@ from genlib.report.tables.scores import against, label, settings, symbol
 
 STYLES = {"steps": "solid", "guidance_scale": "dashed", "truncation_psi": "dotted", "": "none"}
 BELOW, BESIDE = (dict(xytext=(0, -6), ha="center", va="top"), dict(xytext=(6, 0), ha="left", va="center"))  # a point, its value
-NAME, LETTERS = 60, 85  # letters of a line of a name in the legend, and of what stands above it
+NAME, LETTERS = 60, 95  # letters of a line of a name in the legend, and of what stands above it
 
 
 def cost_of_quality(report) -> tuple[Canvas, pd.DataFrame]:

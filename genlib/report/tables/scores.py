@@ -129,8 +129,9 @@ def _nearest(report, rows: pd.DataFrame, distance: str) -> list[str]:
     said = [report.say("{model} comes nearest to the pictures compared with ({against}) with {set}: {figures} on {device}.",
                        model=label(report, best), against=against(report, best), set=settings(report, best), device=best["device"],
                        figures=_figures(report, best, distance))]
-    return said + [report.say("The quickest set whose 95 % interval overlaps that one’s has {set}: {figures}.",
-                              set=settings(report, first), figures=_figures(report, first, distance))] * bool(first["time_s"] < best["time_s"])
+    quicker = report.say("The quickest set whose 95 % interval overlaps that one’s has {set}: {figures}.", set=settings(report, first),
+                         figures=_figures(report, first, distance))
+    return said + [quicker] * bool(first["time_s"] < best["time_s"])
 
 
 def _figures(report, row: pd.Series, distance: str) -> str:
