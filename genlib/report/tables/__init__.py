@@ -8,7 +8,7 @@ from zlib import crc32
 from genlib.locale import N_
 from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import common, comparison, growth, iterations, machines, sessions, survey
+from genlib.report.tables import common, comparison, growth, iterations, machines, scores, sessions, survey
 from genlib.report.tables.table import Table as Table
 
 
@@ -42,6 +42,7 @@ TABLES = [
     Kind("machines", N_("The machines side by side"), machines.machines),
     Kind("audit", N_("The published figures under audit"), audit.audit),
     Kind("claims", N_("The claims of the published comparison"), claims.claims),
+    Kind("scores", N_("Quality as a figure"), scores.quality),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey),
     Kind("cost", N_("Cost of many images"), comparison.cost),
     Kind("environment", N_("Machine and software"), machines.environment),
