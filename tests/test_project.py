@@ -113,7 +113,7 @@ def imports(path: Path) -> set[str]:
 WINGS = {  # and what their files may import
     "models": ("models", "device", "system", "runs", "record", "files", "progress", "spelling"),
     "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
-    "quality": ("quality", "runs", "record", "files", "lines"),
+    "quality": ("quality", "runs", "record", "files", "lines", "pictures"),
     "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "locale", "files", "lines", "escape", "pictures",
                "spelling")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them
