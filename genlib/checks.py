@@ -119,6 +119,7 @@ def _numbers(run: Run):
         if isinstance(value := getattr(machine, field.name), (int, float)):
             yield ("machine", field.name), value
     if model:
-        yield from ((("model", name), getattr(model, name)) for name in ("load_time_s", "ram_before_bytes", "load_ram_bytes"))
+        once = "load_time_s", "download_time_s", "ram_before_bytes", "load_ram_bytes"
+        yield from ((("model", name), getattr(model, name)) for name in once)
         for kind in "parameters", "bytes":
             yield from ((("model", kind, name), value) for name, value in getattr(model, kind).items())

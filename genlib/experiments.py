@@ -53,6 +53,7 @@ class Experiment:
     measured: str = ""  # what a call of it does, in the table of methods
     takes_text: bool = False
     variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
+    ways: tuple[str, ...] = ()  # variants that are methods of their own
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
     pictured_variant: str = ""  # the variant whose pictures are shown instead of the run's, which are all the same
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
@@ -136,6 +137,7 @@ STYLEGAN2_ADA = Experiment(
     thesis_label=N_("Generative Adversarial Networks"), notebook="3_stylegan2_ada",
     colour="#009E73", hatch="xx", marker="v", measured=N_("a picture from a latent"),  # colours: Okabe & Ito 2008
     variants={"style-mixing": N_("style mixing of two faces"), "interpolation": N_("halfway between two faces")},
+    ways=("style-mixing", "interpolation"),
     loops=(Loop("batch_size", N_("images in a batch")),
            Loop("resolution", N_("megapixels", "unit of a line"), is_side=True, renames_model=True)),
     published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB),  # averages only

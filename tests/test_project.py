@@ -114,8 +114,8 @@ WINGS = {  # and what their files may import
     "models": ("models", "device", "system", "runs", "record", "files", "progress", "spelling"),
     "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
     "quality": ("quality", "runs", "record", "files", "lines", "pictures"),
-    "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "locale", "files", "lines", "escape", "pictures",
-               "spelling")}
+    "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "licences", "locale", "files", "lines", "escape",
+               "pictures", "spelling")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them
 FOLDERS = sorted(path.parent.name for path in (PROJECT / "genlib").glob("*/__init__.py"))
 

@@ -8,7 +8,7 @@ from zlib import crc32
 from genlib.locale import N_
 from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import common, comparison, growth, iterations, machines, sessions, survey
+from genlib.report.tables import common, comparison, growth, iterations, machines, methods, sessions, survey
 from genlib.report.tables.table import Table as Table
 
 
@@ -40,6 +40,7 @@ TABLES = [
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),
     Kind("machines", N_("The machines side by side"), machines.machines),
+    Kind("methods", N_("Methods beside each other"), methods.methods),
     Kind("audit", N_("The published figures under audit"), audit.audit),
     Kind("claims", N_("The claims of the published comparison"), claims.claims),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey),
