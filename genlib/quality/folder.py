@@ -1,20 +1,17 @@
 """The pictures of a folder: those of a run's finished iterations, or all that lie in it and below."""
 import hashlib
-import io
 import os
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from genlib import runs
+from genlib import pictures, runs
 from genlib.files import read_regular
 
-FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-PICTURE_BYTES, PIXELS = 64 * 1024**2, 120_000_000  # a phone takes 108 million
+PIXELS = 120_000_000  # that are read
 CLOSEST = "closest.png"  # that scoring leaves there
 
 
@@ -29,8 +26,8 @@ class Folder:
         return len(self.files)
 
     def pictures(self, start: int = 0, end: int | None = None) -> list[Image.Image]:
-        """Some of them, as `picture` reads them."""
-        return [picture(self.path / file) for file in self.files[start:end]]
+        """Some of them, as `pictures.foreign` reads them."""
+        return [pictures.foreign(self.path / file, PIXELS) for file in self.files[start:end]]
 
     @property
     def seeds(self) -> list[int]:
@@ -47,7 +44,7 @@ def find(path) -> Folder:
     files = _of_run(path) if (path / "run.json").is_file() else _below(path)
     if not files:
         raise ValueError(f"{path} has no pictures: give a folder with files of the kinds {', '.join(SUFFIXES)}")
-    sums = sorted(hashlib.sha256(read_regular(path / file, PICTURE_BYTES)).hexdigest() for file in files)
+    sums = sorted(hashlib.sha256(read_regular(path / file, pictures.PICTURE_BYTES)).hexdigest() for file in files)
     return Folder(path, tuple(files), hashlib.sha256("\n".join(sums).encode()).hexdigest())
 
 
@@ -65,23 +62,3 @@ def _below(path: Path) -> list[str]:
                   if name.lower().endswith(SUFFIXES) and not name.startswith(".") and name != CLOSEST]
     return sorted(file for file in found if not (path / file).is_symlink())
 
-
-def picture(path: Path) -> Image.Image:
-    """A JPEG, PNG or WebP as a PIL image in memory, RGB, upright.
-
-    Raises ValueError, naming the file, for another kind, a damaged one, one of more than 120 million pixels,
-    and one whose greys have more than 8 bits.
-    """
-    data = read_regular(path, PICTURE_BYTES)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, which are refused below, and of odd metadata, which go
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > PIXELS:
-                raise ValueError(f"it has {image.width} x {image.height} pixels: take one of at most {PIXELS:,}")
-            if image.mode[0] in "IF":
-                raise ValueError("its greys have more than 8 bits, which would turn white: save it with 8")
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # of a damaged file: Pillow's decoders raise many kinds
-        reason = "it is no JPEG, PNG or WebP: save it as one" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise ValueError(f"{path}: {reason}") from None

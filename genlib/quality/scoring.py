@@ -5,7 +5,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from genlib import progress
 from genlib.quality import distances, drawn, features, memorised
-from genlib.quality.folder import CLOSEST, Folder, find, picture
+from genlib.quality.folder import CLOSEST, Folder, find
 from genlib.quality.metrics import psnr, ssim
 from genlib.scores import NETWORKS, Against, Figure, Scores, now
 
@@ -131,5 +131,6 @@ def _memorised(scores: Scores, here: Folder, training: Folder, network: str) -> 
         return
     scores.features[network] = features.load(network).what
     scores.memorised = memorised.of(made, known, here.files, training.files, training.path.resolve().name, network)
-    pairs = [(picture(here.path / own), picture(training.path / near), distance) for own, near, distance in scores.memorised.closest]
+    pairs = [(*(Folder(folder.path, (file,), "").pictures()[0] for folder, file in ((here, own), (training, near))), distance)
+             for own, near, distance in scores.memorised.closest]
     memorised.sheet(pairs).save(here.path / CLOSEST)

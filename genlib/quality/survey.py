@@ -12,8 +12,9 @@ from types import SimpleNamespace
 from PIL import Image, ImageOps
 
 from genlib.lines import say as tell
-from genlib.quality import folder as folder_module
+from genlib.pictures import foreign
 
+PIXELS = 120_000_000  # of a photograph; a phone takes 108 million
 SECONDS = 10  # for a picture
 PAGE = Path(__file__).with_name("survey.html")
 
@@ -21,18 +22,20 @@ PAGE = Path(__file__).with_name("survey.html")
 def photographs(folder: Path, side: int) -> Iterable[Image.Image]:
     """The photographs in a folder, upright, shuffled, so that the first of many are any of them.
 
-    A line names what is no JPEG, PNG or WebP, cannot be read, or is smaller than `side` pixels: enlarged, it
+    A line names what is no picture (see `pictures.foreign`), or is smaller than `side` pixels: enlarged, it
     would be known by that.
     """
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in Random(0).sample(paths, len(paths)):
         try:
-            photograph = folder_module.picture(path)
-            if min(photograph.size) < side:
-                raise ValueError(f"{path}: it has {photograph.width} x {photograph.height} pixels: take one of at least {side} x {side}")
-            yield photograph
+            picture = foreign(path, PIXELS)
         except (ValueError, OSError) as error:
             tell(f"skipped {error if str(path) in str(error) else f'{path}: {error}'}")
+            continue
+        if min(picture.size) >= side:
+            yield picture
+        else:
+            tell(f"skipped {path}: it has {picture.width} x {picture.height} pixels: take one of at least {side} x {side}")
 
 
 def alike(picture: Image.Image, side: int) -> bytes:
