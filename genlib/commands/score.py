@@ -1,4 +1,6 @@
 """genlib score: how good the pictures in folders are."""
+import os
+
 from genlib import scores
 from genlib.commands import a_path, short
 from genlib.commands.generate import prompts
@@ -26,6 +28,7 @@ def add(commands):
 
 def run(options) -> int:
     """Score each folder, and print its figures."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads beside torch's take longer for matrices of this size
     from genlib import quality
 
     for folder in options.folders:

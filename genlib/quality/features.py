@@ -7,6 +7,7 @@ networks never compare. Stable Diffusion v1 reads prompts by this same CLIP, whi
 import hashlib
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from genlib.quality import face_reader
 from genlib.quality.folder import Folder
 
 BATCH = 32  # pictures at once
+TIMEOUT_S = 10
 CLIP_MEAN, CLIP_SD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -105,13 +107,16 @@ def _from_hub(name: str, kind: type) -> torch.nn.Module:
 
 def _fetched(name: str, kind: type, **options):
     """From the Hub's cache, else from the Hub. Raises Missing."""
+    from huggingface_hub import HfApi
+
     id, revision, size = HUB[name]
-    for only_here in True, False:
-        try:
-            return kind.from_pretrained(id, revision=revision, local_files_only=only_here, **options)
-        except (OSError, ValueError) as error:
-            if not only_here:
-                raise Missing(f"{id} ({size}) is not in the Hub's cache and cannot be downloaded ({_short(error)}): connect once") from None
+    with suppress(OSError, ValueError):
+        return kind.from_pretrained(id, revision=revision, local_files_only=True, **options)
+    try:
+        HfApi().model_info(id, revision=revision, timeout=TIMEOUT_S)  # loading would try for a minute
+        return kind.from_pretrained(id, revision=revision, **options)
+    except Exception as error:  # of whichever HTTP library the Hub's client uses
+        raise Missing(f"{id} ({size}) is not in the Hub's cache and cannot be downloaded ({_short(error)}): connect once") from None
 
 
 def _short(error: Exception) -> str:
@@ -159,8 +164,10 @@ def have_faces(folder: Folder) -> np.ndarray:
     with progress.Task("faces", len(folder), "pictures") as task:
         for number in range(len(folder)):
             [picture] = folder.pictures(number, number + 1)
-            grey = np.asarray(ImageOps.contain(picture.convert("L"), (256, 256)))
-            found.append(bool(cascade.detect_multi_scale(img=grey, scale_factor=1.2, step_ratio=1, min_size=(48, 48), max_size=(256, 256))))
+            grey = picture.convert("L")
+            grey.thumbnail((256, 256))
+            found.append(bool(cascade.detect_multi_scale(np.asarray(grey), scale_factor=1.2, step_ratio=1, min_size=(48, 48),
+                                                         max_size=(256, 256))))
             task.update()
     return np.array(found)
 
