@@ -94,7 +94,8 @@ def cost(report) -> Cost | None:
     for network in scores.NETWORKS:
         for distances in ([*DISTANCES], ["frechet"], ["kid"]):
             names = [f"{distance}_{network}" for distance in distances]
-            there = rows[[set(names) <= found.figures.keys() and found.against is not None for found in rows["scores"]]]
+            having = [set(names) <= found.figures.keys() and found.against is not None for found in rows["scores"]]
+            there = rows[pd.Series(having, rows.index, dtype=bool)]
             alike = [(machine, found.against.sha256, found.features.get(network, ""))
                      for machine, found in zip(there["machine"], there["scores"], strict=True)]
             for (machine, *_), group in there.groupby(pd.Series(alike, there.index, dtype=object), sort=False):
