@@ -42,7 +42,7 @@ def _line(report, row: pd.Series) -> dict[str, str]:
     return {report.say(N_("Memory mode", "column")): cells.memory_mode(report, row["run"]) + cells.mark(row.to_frame().T),
             report.say(N_("Precision", "column")): row["dtype"],
             report.say(N_("Steps", "column")): report.rounded(row["steps"], 0),
-            report.say("Smallest card (GB)"): card if row["n"] else f"> {card}",
+            report.say("Smallest card (GB)"): card if row["n"] else report.say("more than {gb}", gb=card),
             cells.short_head(report, "vram_peak_bytes"): cells.figure(report, row["vram_peak_bytes"], READINGS["vram_peak_bytes"]),
             report.say("Time an image (s)"): time if row["n"] else cells.failure(report, row["run"])}
 
@@ -55,7 +55,7 @@ def _note(report, found: pd.DataFrame, decided: pd.DataFrame) -> str:
         f"{decided['device'].iloc[0]}; {report.say(weights)}.",
         report.say("Cards of {sizes} GB were imitated, the smallest first: PyTorch got as much of this device’s memory as such a card "
                    "would leave it. The times are this device’s and compare the modes, not the cards.", sizes=" … ".join(sizes)),
-        report.say("“>” marks what the largest card that was tried did not hold.") if len(held) < len(decided) else "",
+        report.say("Times of unlike numbers of steps do not compare.") if held["steps"].nunique() > 1 else "",
         report.say("{figures}, n = {n}.", figures=report.say(notes.ONLY_MEANS), n=cells.counts(held)) if len(held) else "",
         report.say("1 MB = 1024² bytes."), report.say("VRAM is the allocator’s peak."), notes.of_resumed(report, decided),
         doubt and report.say(doubt)]))
