@@ -67,7 +67,8 @@ class ModelInfo:
     dtype: str = "float32"
     parameters: dict[str, int] = field(default_factory=dict)  # by component
     bytes: dict[str, int] = field(default_factory=dict)  # of the weights, by component
-    load_time_s: float | None = None
+    load_time_s: float | None = None  # without the download
+    download_time_s: float | None = None  # of what was not there yet; None where nothing was downloaded, and in earlier records
     ram_before_bytes: int | None = None  # RSS right before it was loaded: of libraries, and of what `Run.loaded_before` left
     load_ram_bytes: int | None = None  # growth of RSS: mapped weights come in later, at the first image
     switches: dict[str, bool] = field(default_factory=dict)

@@ -267,7 +267,8 @@ def facts(run: Run) -> dict:
 
     KEY; device, cores and the machine's rates; start ("" for what is no date) and folder; origin, the results
     folder or archive that it is from; the instrument's warnings; first_image_s (the first warm-up's time);
-    flops_per_image, parameters, weights_bytes, load_time_s, ram_before_bytes; `quality.<name>`.
+    flops_per_image, parameters, weights_bytes, load_time_s, download_time_s, ram_before_bytes;
+    `quality.<name>`.
     """
     model, machine = run.model, run.machine
     return dict(zip(KEY, run.key, strict=True)) | {
@@ -277,6 +278,7 @@ def facts(run: Run) -> dict:
         "warnings": "; ".join(run.warnings), "first_image_s": run.warmup[0].time_s if run.warmup and not run.warmup[0].error else None,
         "flops_per_image": run.flops_per_image, "parameters": model and sum(model.parameters.values()) or None,
         "weights_bytes": model and sum(model.bytes.values()) or None, "load_time_s": model and model.load_time_s,
+        "download_time_s": model and model.download_time_s,
         "ram_before_bytes": model and model.ram_before_bytes,
     } | {f"quality.{name}": value for name, value in run.quality.items()}
 

@@ -89,6 +89,7 @@ _BAD = {  # values that may not stand at a place
     "machine.matmul_flops_per_s": [0, -1, INFINITE, HUGE], "machine.packages": [[], {"torch": 2}],
     "model": ["SD", []], "model.name": [None, 5, "\udfff"], "model.weights": ["turbo", None], "model.parameters": [{"unet": "1"}, []],
     "model.bytes": [{"unet": -1}, {"unet": HUGE}], "model.load_time_s": [-1, "2"],
+    "model.download_time_s": [-1, "2", HUGE],
     "model.ram_before_bytes": [-1, True, "5", 1.5, HUGE], "loaded_before": ["text", [5], {}, ["\ud800"]],
     "settings": [None, [], "steps"], "settings.steps": ["\ud800", HUGE, NAN, INFINITE],
     "quality": [[], {"a": "1"}, {"a": True}, {"a": HUGE}, {"a": None}], "flops_per_image": [-1, True, NAN, HUGE, "1"],

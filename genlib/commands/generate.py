@@ -10,7 +10,8 @@ from genlib.models import MODELS, SEEDS, STABLE_DIFFUSION, STYLEGAN2
 from genlib.record import MB
 
 ONLY_FOR = {  # options that one model takes
-    "truncation_psi": STYLEGAN2, "labels": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION}
+    "truncation_psi": STYLEGAN2, "labels": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION,
+    "guidance_scale": STABLE_DIFFUSION}
 PROMPTS_BYTES = 64 * MB
 UTF_32, UTF_16 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how such a file begins
 
@@ -29,6 +30,9 @@ def add(commands):
                              "line is an empty prompt (default: an empty prompt)")
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one, metavar="N", help=f"denoising steps of Stable Diffusion (default: {STEPS})")
+    parser.add_argument("--guidance-scale", type=a_number, metavar="SCALE",
+                        help="how closely Stable Diffusion follows its prompts; 1 is without guidance, in half the time (default: the "
+                             "model's own, v1-4: 7.5)")
     parser.add_argument("--truncation-psi", type=a_number, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 (Stable Diffusion), mixed (StyleGAN2) or auto, half "
                                                         "precision on GPUs alone (default: %(default)s)")

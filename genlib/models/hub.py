@@ -13,8 +13,8 @@ from packaging.version import Version
 from tqdm.std import tqdm
 
 from genlib import device, progress
+from genlib.models import downloads, hashes, trouble
 from genlib.models import folder as folder_module
-from genlib.models import hashes, trouble
 from genlib.record import MB
 
 V1_4 = "CompVis/stable-diffusion-v1-4"
@@ -105,7 +105,7 @@ class Model:
                 return there
             try:
                 patterns = [escape(name) for name in (*chosen, folder_module.INDEX)]
-                with progress.Task(f"downloads {self.id}", unit="MB") as task:
+                with downloads.timed(), progress.Task(f"downloads {self.id}", unit="MB") as task:
                     return Path(snapshot_download(self.id, revision=self.revision, allow_patterns=patterns, tqdm_class=_bars(task)))
             except Exception as error:  # as in _ask
                 self._answer = error

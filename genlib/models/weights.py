@@ -24,7 +24,7 @@ from huggingface_hub import constants
 
 from genlib import device, progress
 from genlib.files import read_regular, replacing, write_atomically
-from genlib.models import PROFILES, STABLE_DIFFUSION, STYLEGAN2, WEIGHTS, hub, trouble
+from genlib.models import PROFILES, STABLE_DIFFUSION, STYLEGAN2, WEIGHTS, downloads, hub, trouble
 from genlib.models.hashes import sha256
 from genlib.record import MB
 from genlib.runs import ModelInfo
@@ -207,7 +207,7 @@ def fetch(url: str, path: Path) -> None:
     with urllib.request.build_opener(_Redirects).open(request, timeout=60) as answer, replacing(path) as file:
         size = answer.length or 0  # None if it was not told
         done = 0
-        with progress.Task(f"downloads {path.name}", size / MB, "MB") as task:
+        with downloads.timed(), progress.Task(f"downloads {path.name}", size / MB, "MB") as task:
             while block := answer.read(2**20):
                 file.write(block)
                 done += len(block)
@@ -227,14 +227,15 @@ def _remove_leftovers(path: Path) -> None:
 
 @contextmanager
 def loading(info: ModelInfo):
-    """Fill in RSS before the model, and what loading took: time (device synchronised) and the growth of RSS.
+    """Fill in RSS before the model, and what loading took: time (device synchronised; that of downloads
+    apart) and the growth of RSS.
 
     A model that was loaded is then one of `device.loaded`. Raises MemoryError, with what may help, if it does
     not fit.
     """
     gc.collect()  # tuned networks refer to themselves, so a discarded one may still hold its memory
     _keep_libraries()
-    process = psutil.Process()
+    process, before = psutil.Process(), len(downloads.times_s)
     try:
         device.synchronize()  # sets up a GPU that was not in use yet, which takes RAM that is no model's
         info.ram_before_bytes, start = process.memory_info().rss, time.perf_counter()
@@ -248,7 +249,9 @@ def loading(info: ModelInfo):
                           f"{device.describe().device} ({free / 1024**3:.1f} GiB free): close other programs and notebooks, use "
                           "dtype='float16' on a GPU, or weights='demo'") from None
     device.synchronize()
-    info.load_time_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - info.ram_before_bytes
+    took_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - info.ram_before_bytes
+    waited_s = sum(downloads.times_s[before:])
+    info.load_time_s, info.download_time_s = took_s - waited_s, waited_s or None
     device.loaded.append(info)
 
 

@@ -134,6 +134,8 @@ def variant(report, run: Run) -> str:
     entry = experiments.find(run.experiment)
     if run.method == "thesis":
         return report.say("by the published method")
+    if run.method == "by-hand":
+        return report.say("clocked by hand")
     if run.variant in entry.variants:
         return report.say(entry.variants[run.variant])
     if run.model and run.variant.startswith(variant_of("precision")):

@@ -60,7 +60,7 @@ def _row(pool: list[Run]) -> dict:
     return row | {"time_s_median": readings(good, "time_s").median(), "time_s_cv": row["time_s_sd"] / row["time_s"],
                   "flops_per_s": work / row["time_s"],
                   "ram_above_bytes": float(pd.Series(map(ram_above, pool)).mean()),
-                  **{name: _mean_of(pool, name) for name in ("first_image_s", "load_time_s", "ram_before_bytes")}}
+                  **{name: _mean_of(pool, name) for name in ("first_image_s", "load_time_s", "download_time_s", "ram_before_bytes")}}
 
 
 def by_session(pool: list[Run], name: str) -> list[np.ndarray]:

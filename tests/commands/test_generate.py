@@ -16,7 +16,8 @@ from genlib.commands import generate
     (["--seeds", "0-1", "--prompts", "missing.txt"], "missing.txt cannot be read"),
     (["--seeds", "0-1", "--model", "gan"], "--model is 'gan': use one of "),
     (["--seeds", "0-1", "--truncation-psi", "nan"], "'nan' is no number"),
-    (["--seeds", "0-1", "--truncation-psi", "x"], "'x' is no number")])
+    (["--seeds", "0-1", "--truncation-psi", "x"], "'x' is no number"),
+    (["--seeds", "0-1", "--guidance-scale", "inf"], "'inf' is no number")])
 def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
     with pytest.raises(SystemExit) as exit:
         main(["generate", "--model", "stylegan2", "--out", str(tmp_path / "out"), *options])
@@ -24,6 +25,7 @@ def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
 
 
 @pytest.mark.parametrize("model, option, other", [("stylegan2", "--steps", "stable-diffusion"),
+                                                  ("stylegan2", "--guidance-scale", "stable-diffusion"),
                                                   ("stable-diffusion", "--truncation-psi", "stylegan2"),
                                                   ("stable-diffusion", "--labels", "stylegan2")])
 def test_an_option_of_the_other_model_is_refused(capsys, tmp_path, model, option, other):

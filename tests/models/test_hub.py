@@ -232,9 +232,9 @@ def test_the_autoencoder_alone_downloads_no_other_component(the_hub):
 
 
 def test_a_second_load_asks_the_hub_once_and_downloads_nothing(the_hub):
-    stable_diffusion.load(model_id=NAME)
+    assert stable_diffusion.load(model_id=NAME).info.download_time_s > 0
     the_hub.asked.clear(), the_hub.fetched.clear()
-    stable_diffusion.load(model_id=NAME)
+    assert stable_diffusion.load(model_id=NAME).info.download_time_s is None
     assert len(the_hub.asked) == 1 and the_hub.fetched == [] and the_hub.asked[0][2] is not None, "with a time limit"
 
 

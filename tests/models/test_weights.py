@@ -134,6 +134,15 @@ def server(monkeypatch, tmp_path):
     server.shutdown(), server.server_close()
 
 
+def test_the_time_of_a_download_is_kept_apart_from_loading_and_of_what_is_in_the_cache_there_is_none(server, monkeypatch):
+    clock = iter(range(100))  # a second at each look
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    for download_time_s, load_time_s in (1, 2), (None, 1):
+        with weights.loading(ModelInfo("a network", "published", "thesis", server.url)) as info:
+            weights.cached_download(f"{server.url}/a/network.pkl")
+        assert (info.download_time_s, info.load_time_s) == (download_time_s, load_time_s)
+
+
 def test_where_no_hash_is_published_later_reads_must_match_the_first_download(server):
     url = f"{server.url}/a/network.pkl"
     path, first = weights.cached_download(url)
