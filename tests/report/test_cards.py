@@ -5,6 +5,7 @@ import pytest
 from saved_runs import MB, save_run
 
 from genlib.locale import languages
+from genlib.record import NOT_FINITE
 from genlib.report import Report
 from genlib.report.tables import TABLES
 
@@ -37,6 +38,15 @@ def test_of_each_mode_the_smallest_card_that_held_it_counts_and_none_is_out_of_m
     note = Report(tmp_path).table("cards").note
     for part in "Tesla T4; published weights.", "Cards of 4 … 15 GB were imitated", "Means, n = 2.":
         assert part in note, part
+
+
+def test_a_card_that_runs_out_in_any_iteration_did_not_hold_the_mode_but_one_whose_picture_is_nothing_did(tmp_path):
+    for name, error in ("a", "out of memory: of late"), ("b", NOT_FINITE):
+        run = on_card(tmp_path, 4, [1.0, 1.0], name=name, seed=name)
+        run.iterations[1].error = error
+        run.save()
+    on_card(tmp_path, 6, [3.0, 3.0], name="a", seed="a")
+    assert sorted((row[3], row[-1]) for row in rows(tmp_path)) == [("4", "1.00"), ("6", "3.00")]
 
 
 def test_a_mode_is_named_by_what_it_does_and_its_time_is_that_of_an_image(tmp_path):
