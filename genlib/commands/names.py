@@ -4,7 +4,7 @@ import textwrap
 from pathlib import PurePosixPath
 
 from genlib import locale, models
-from genlib.experiments import EXPERIMENTS
+from genlib.experiments import EXPERIMENTS, STABLE_DIFFUSION
 from genlib.models import presets, switches
 from genlib.runs import variant_of
 
@@ -22,7 +22,8 @@ def lines() -> list[str]:
     experiments = {entry.slug: " · ".join(filter(None, [entry.label, entry.notebook])) for entry in EXPERIMENTS}
     variants = {f"{entry.slug}/{name}": said for entry in EXPERIMENTS for name, said in
                 [*entry.variants.items(), *((variant_of(loop.setting, "N"), f"with {loop.setting} = N") for loop in entry.loops),
-                 (variant_of("precision", "DTYPE"), "in another precision")]}
+                 (variant_of("precision", "DTYPE"), "in another precision"),
+                 *[(variant_of("card", "N-gb-MODE"), "in the memory of a card of N GB")] * (entry is STABLE_DIFFUSION)]}
     kinds = {
         "weights": models.WEIGHTS, "networks of StyleGAN2-ADA, named instead of weights, by NVIDIA's files":
             {name: PurePosixPath(file).name for name, file in presets.PRESETS.items()},

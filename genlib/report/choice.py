@@ -20,8 +20,11 @@ def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """The groups of runs for a report: first those with runs for Table 1, then own ones, then the newest."""
-    ours = rows[rows["method"] == "genlib"]
+    """The groups of runs for a report: first those with runs for Table 1, then own ones, then the newest.
+
+    What no model made is in none.
+    """
+    ours = rows[(rows["method"] == "genlib") & ~rows["experiment"].isin([entry.slug for entry in experiments.OTHER_METHODS])]
     ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
     ours = ours[ours["main"] | ~ours.groupby(SAME)["main"].transform("any").astype(bool)]  # a newer condition makes no group newer
     found = ours.groupby(SAME, as_index=False).agg(

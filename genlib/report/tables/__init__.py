@@ -8,7 +8,7 @@ from zlib import crc32
 from genlib.locale import N_
 from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import common, comparison, growth, iterations, machines, sessions, survey
+from genlib.report.tables import cards, common, comparison, growth, iterations, machines, methods, scores, sessions, survey
 from genlib.report.tables.table import Table as Table
 
 
@@ -39,9 +39,12 @@ TABLES = [
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),
+    Kind("cards", N_("What fits into which card"), cards.cards),
     Kind("machines", N_("The machines side by side"), machines.machines),
+    Kind("methods", N_("Methods beside each other"), methods.methods),
     Kind("audit", N_("The published figures under audit"), audit.audit),
     Kind("claims", N_("The claims of the published comparison"), claims.claims),
+    Kind("scores", N_("Quality as a figure"), scores.quality),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey),
     Kind("cost", N_("Cost of many images"), comparison.cost),
     Kind("environment", N_("Machine and software"), machines.environment),
