@@ -30,19 +30,16 @@ def load_pipeline(cls: type[DiffusionPipeline], model: hub.Model, parts: dict[st
     replaced = {name: byte_tokenizer() for name, part in parts.items() if _is_tokenizer(part) and not _is_there(model, name, part, dtype)}
     found = model.fetch({name: part for name, part in parts.items() if name not in replaced}, dtype, weights=False)
     networks = {name: part for name, part in parts.items() if folder.is_network(part)}
-
-    def built(name: str, place=None) -> torch.nn.Module:
-        with hub.explained(found / name, networks[name]):
-            return weights_module.seeded(partial(_network, networks[name], found / name, dtype), dtype, place)
-
-    weights_module.count(info, **{name: built(name, "meta") for name in networks})  # where a network takes no memory
+    # On torch's meta device a network takes no memory.
+    weights_module.count(info, **{name: build(part, found / name, dtype, "meta") for name, part in networks.items()})
     if sum(info.bytes.values()) > weights_module.free_bytes():  # Linux would kill the process
         raise MemoryError
     made = {}
     with progress.Task("byte", sum(info.bytes.values())) as task:
-        for task.part in networks:
-            made[task.part] = built(task.part)
-            task.update(info.bytes[task.part])
+        for name, part in networks.items():
+            task.part = name
+            made[name] = build(part, found / name, dtype)
+            task.update(info.bytes[name])
     with hub.explained(found, cls):
         return cls.from_pretrained(str(found), local_files_only=True, **made, **replaced, **options)
 
@@ -56,6 +53,15 @@ def _is_there(model: hub.Model, name: str, part: type, dtype: torch.dtype) -> bo
         return bool(model.fetch({name: part}, dtype, weights=False))
     except (FileNotFoundError, ConnectionError):
         return False
+
+
+def build(cls: type, settings: Path, dtype: torch.dtype, place=None) -> torch.nn.Module:
+    """A network with random values from its folder's config.json, on the device or `place`.
+
+    Raises ValueError for settings of which the library makes no network.
+    """
+    with hub.explained(settings, cls):
+        return weights_module.seeded(partial(_network, cls, settings, dtype), dtype, place)
 
 
 def _network(cls: type, settings: Path, dtype: torch.dtype) -> torch.nn.Module:

@@ -159,9 +159,8 @@ def _by_index(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffusio
         calls.check_class(model.name, kind)
         return UnCLIP if kind == "UnCLIPPipeline" else getattr(diffusers, kind)
 
-    if model.file and info.weights == "random":
-        raise ValueError(f"{model.name} is a single file, which holds no configurations to make a model with random weights from: give a "
-                         "model of the Hub or a folder in diffusers' layout")
+    if info.weights == "random":
+        model.check_has_settings()
     if model.file:
         pipe = single_file.load_pipeline(model.file, dtype, class_for)
     else:
