@@ -66,6 +66,17 @@ PIPELINES = {  # name: class, and of each part its library, class and configurat
         text_encoder=of_transformers("CLIPTextModel", **CLIP_L), tokenizer=of_transformers(CLIP_TOKENIZER),
         text_encoder_2=of_transformers("T5EncoderModel", **T5_XXL), tokenizer_2=of_transformers(T5_TOKENIZER),
         scheduler=of_diffusers(FLOW, shift=1.0))),
+    "qwen-image": ("QwenImagePipeline", dict(  # small: published it has 20 billion parameters and a text encoder of 8 billion
+        transformer=of_diffusers("QwenImageTransformer2DModel", patch_size=2, in_channels=16, out_channels=4, num_layers=1,
+                                 attention_head_dim=16, num_attention_heads=2, joint_attention_dim=16, axes_dims_rope=[8, 4, 4]),
+        vae=of_diffusers("AutoencoderKLQwenImage", base_dim=24, z_dim=4, dim_mult=[1, 2, 4], num_res_blocks=1, attn_scales=[],
+                         temperal_downsample=[False, True], latents_mean=[0.0] * 4, latents_std=[1.0] * 4),
+        text_encoder=of_transformers(
+            "Qwen2_5_VLForConditionalGeneration",
+            text_config=dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+                             vocab_size=514, rope_parameters=dict(mrope_section=[1, 1, 2], rope_type="default", rope_theta=1e6)),
+            vision_config=dict(depth=1, hidden_size=16, intermediate_size=16, num_heads=2, out_hidden_size=16)),
+        tokenizer=of_transformers("Qwen2Tokenizer"), scheduler=of_diffusers(FLOW))),
     "karlo": ("UnCLIPPipeline", dict(
         prior=of_diffusers("PriorTransformer", num_attention_heads=32, attention_head_dim=64, num_layers=20, embedding_dim=768),
         decoder=of_diffusers(

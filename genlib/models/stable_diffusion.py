@@ -12,14 +12,13 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
 from genlib import device, progress
-from genlib.models import calls, folder, forward, hub, images, random_weights, single_file, tuned, vae
+from genlib.models import calls, folder, forward, hub, images, random_weights, single_file, tuned, unclip, vae
 from genlib.models import weights as weights_module
 from genlib.models.calls import denoiser as denoiser
 from genlib.models.calls import guidance_scale as guidance_scale
 from genlib.models.calls import random_latents as random_latents
 from genlib.models.calls import start as start
 from genlib.models.calls import usual_steps as usual_steps
-from genlib.models.unclip import UnCLIP
 from genlib.runs import ModelInfo
 
 UNET_CONFIG = dict(
@@ -157,7 +156,10 @@ def _by_index(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffusio
         if kind == "StableDiffusionPipeline":
             return _class(info)
         calls.check_class(model.name, kind)
-        return UnCLIP if kind == "UnCLIPPipeline" else getattr(diffusers, kind)
+        if kind == "UnCLIPPipeline":
+            unclip.check_dtype(model.name, dtype)
+            return unclip.UnCLIP
+        return getattr(diffusers, kind)
 
     if info.weights == "random":
         model.check_has_settings()

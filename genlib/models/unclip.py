@@ -7,11 +7,19 @@ import numpy as np
 import torch
 from diffusers import UnCLIPPipeline
 
+from genlib import device
 from genlib.models import images
 
 LEAST_STEPS = 2  # its scheduler divides by the steps less one
 ENLARGING_STEPS = 7  # the pipeline's own number; the last of them is a network of its own
 PRIOR_GUIDANCE = 4.0
+
+
+def check_dtype(name: str, dtype: torch.dtype) -> None:
+    """Raises ValueError on a CPU in half precision, in which torch cannot enlarge the decoder's pictures."""
+    if device.pick().type == "cpu" and dtype != torch.float32:
+        raise ValueError(f"{name} enlarges its pictures in {str(dtype).removeprefix('torch.')}, which torch does on GPUs only: use "
+                         "dtype='float32'")
 
 
 class UnCLIP(UnCLIPPipeline):

@@ -86,7 +86,7 @@ def _kind(run: Run) -> tuple:
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
-    """A sentence for each row whose model is not the thesis's, but for those of a loop or sweep over models."""
+    """A sentence for each row whose model is not the thesis's, but for those that are set side by side."""
     said = {}
     for _, row in rows.iterrows():
         entry = experiments.find(row["experiment"])

@@ -11,7 +11,7 @@ from genlib.runs import variant_of
 
 
 def models(report) -> tuple[pd.DataFrame, str]:
-    """A row for each model tried on this machine in this profile, with any weights; the notebook's own first."""
+    """A row for each model tried on this machine in this profile, with any weights; the own first."""
     rows = _tried(report)
     if rows.empty:
         return pd.DataFrame(), report.say("no other model was tried; {setting} in {notebook} names them",
@@ -21,7 +21,7 @@ def models(report) -> tuple[pd.DataFrame, str]:
 
 
 def _tried(report) -> pd.DataFrame:
-    """The newest run of each model, precision and kind of weights; none without one that was tried as such."""
+    """The newest run of each model, precision and kind of weights; none where no other was tried."""
     own, every = report.summary.iloc[0], report.everything
     place = ["machine", "reference", "profile"]
     every = every[(every[place] == own[place]).all(axis=1) & (every["method"] == "genlib")
