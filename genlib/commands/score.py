@@ -6,6 +6,7 @@ from genlib.commands import a_path, short
 from genlib.commands.generate import prompts
 from genlib.lines import printable
 from genlib.locale import Language
+from genlib.locale.numbers import significant
 
 
 def add(commands):
@@ -14,12 +15,13 @@ def add(commands):
     parser.add_argument("folders", nargs="+", type=a_path, metavar="FOLDER",
                         help="of a run, of `genlib generate`, or any with JPEG, PNG or WebP files in it or below")
     parser.add_argument("--against", type=a_path, metavar="FOLDER",
-                        help="pictures that they should be like: for Fréchet distance, KID, precision and recall")
+                        help="pictures that they should be like: for Fréchet distance, KID, precision and recall (default: none)")
     parser.add_argument("--training", type=a_path, metavar="FOLDER",
-                        help="pictures that the model was trained on: are any near copies? leaves closest.png")
-    parser.add_argument("--prompts", type=prompts, metavar="FILE", help="a prompt a line, as for `genlib generate`: for CLIP score")
+                        help="pictures that the model was trained on: are any near copies? leaves closest.png (default: none)")
+    parser.add_argument("--prompts", type=prompts, metavar="FILE",
+                        help="a prompt a line, as for `genlib generate`: for CLIP score (default: none)")
     parser.add_argument("--pairs", type=a_path, metavar="FOLDER",
-                        help="the same pictures made in another way, by the same names: for PSNR, SSIM and LPIPS")
+                        help="the same pictures made in another way, by the same names: for PSNR, SSIM and LPIPS (default: none)")
     parser.add_argument("--networks", type=_names, metavar="NAMES",
                         help=f"between whose features distances are taken: some of {','.join(scores.NETWORKS)} (default: reader, which "
                              "knows drawn faces, for pictures of 64 x 64; for others dinov2,clip and, where it is installed, inception)")
@@ -53,7 +55,7 @@ def _lines(found: scores.Scores):
     say = Language("en").say
     for name, figure in found.figures.items():
         reading, network = scores.reading(name), scores.split(name)[1]
-        value, low, high = (f"{part / reading.scale:.3g}" for part in (figure.value, figure.low, figure.high))
+        value, low, high = (significant(part / reading.scale, 3, "en") for part in (figure.value, figure.low, figure.high))
         by = f" ({say(scores.NETWORKS[network])})" if network else ""
         yield f"{say(reading.label)}{by}: {value}{reading.unit and f' {reading.unit}'} ({low} to {high}; n = {figure.n})"
     if near := found.memorised:
