@@ -164,5 +164,6 @@ def _numbers(scores: Scores):
         for part, bounds in dict(value=usual, low=usual, high=(figure.low or usual[0], usual[1]), n=(max(1, figure.least), 10**9)).items():
             yield ("figures", name, part), getattr(figure, part), bounds
     if found := scores.memorised:
-        yield from [(("memorised", "pictures"), found.pictures, pictures),
-                    (("memorised", "closer_than_training"), found.closer_than_training, SHARE)]
+        usual = 0, checks.LARGEST
+        for name, bounds in dict(pictures=pictures, nearest_median=usual, training_nearest_median=usual, closer_than_training=SHARE).items():
+            yield ("memorised", name), getattr(found, name), bounds

@@ -37,7 +37,8 @@ WRONG = {
     "a share above 1": (("figures", "faces", "high"), 1.5), "a distance below 0": (("figures", "frechet_reader", "value"), -1),
     "an interval that ends before it begins": (("figures", "kid_reader", "high"), -0.5), "too few": (("figures", "faces", "n"), 9),
     "no such figure": (("figures", "beauty_dinov2"), dict(value=1, low=None, high=None, n=1, least=1)),
-    "a time below 0": (("drawn", "time_s"), -1), "no pictures": (("pictures",), 0), "a list": (("drawn",), []),
+    "a time below 0": (("drawn", "time_s"), -1), "a distance to nothing": (("memorised", "nearest_median"), -1),
+    "no pictures": (("pictures",), 0), "a list": (("drawn",), []),
     "a name as long as a book": (("folder",), "x" * 200_000), "half a letter": (("left_out", "faces"), "\ud800"),
     "an endless number": (("drawn", "settings", "psi"), 1e300), "many entries": (("memorised", "closest"), [["a", "b", 0.1]] * 10_001)}
 
