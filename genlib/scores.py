@@ -94,10 +94,19 @@ class Scores:
     schema: int = SCHEMA
 
     def save(self, folder) -> Path:
-        """Write scores.json into a folder, whole or not at all; return its path. OSError as `files`."""
+        """Write scores.json into a folder, whole or not at all; return its path.
+
+        Raises ValueError for what could not be read back, OSError if it cannot be written.
+        """
         path = Path(folder) / FILE
-        write_atomically(path, (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode(errors="replace"))
+        write_atomically(path, self.to_json().encode())
         return path
+
+    def to_json(self) -> str:
+        """The text of scores.json. Raises ValueError for what could not be read back."""
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        parse(text)
+        return text
 
 
 def now() -> str:
@@ -123,13 +132,19 @@ def read(path) -> Scores:
     Raises ValueError, in one sentence that names the file, if it is broken, incomplete or implausible, and
     OSError if it cannot be read.
     """
+    text = read_regular(Path(path), checks.RECORD_BYTES)
     try:
-        scores = checks.read_as(Scores, read_regular(Path(path), checks.RECORD_BYTES), SCHEMA, AGAIN)
-        for place, value, (low, high) in _numbers(scores):
-            if value is not None and not low <= value <= high:
-                raise checks.wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}", AGAIN)
+        return parse(text)
     except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path} cannot be read: {error}") from None
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def parse(text: str | bytes) -> Scores:
+    """The scores in the text of a scores.json. Raises ValueError as `read`, without the file."""
+    scores = checks.read_as(Scores, text, SCHEMA, AGAIN)
+    for place, value, (low, high) in _numbers(scores):
+        if value is not None and not low <= value <= high:
+            raise checks.wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}", AGAIN)
     return scores
 
 

@@ -25,7 +25,7 @@ def add(commands):
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image for each: 0-49999")
     parser.add_argument("--labels", help="labels of a StyleGAN2 with classes: one (3), several that seeds take in turn (0,3,5 or 0-4), "
                                          "or all (default: none, for a network without classes)")
-    parser.add_argument("--prompts", type=_prompts, metavar="FILE",
+    parser.add_argument("--prompts", type=prompts, metavar="FILE",
                         help="prompts for Stable Diffusion, one on a line: seed 0 takes the first, seed 1 the next, and so on; a blank "
                              "line is an empty prompt (default: an empty prompt)")
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
@@ -64,7 +64,7 @@ def _seeds(text: str) -> range:
     return range(ends[0], ends[1] + 1)
 
 
-def _prompts(text: str) -> list[str]:
+def prompts(text: str) -> list[str]:
     """The lines of a file, as an editor numbers them: those that \\n, \\r\\n or \\r ends, with blank ones."""
     try:
         data = read_regular(a_path(text), PROMPTS_BYTES)

@@ -22,11 +22,11 @@ def least(kind: str, features: int) -> int:
 
 
 def of_kinds(kinds, made: np.ndarray, real: np.ndarray, progress=lambda: None) -> dict[str, Figure]:
-    """The figures of these kinds (see FIGURES) by kind; `progress` is called behind each."""
+    """The figures of these kinds (see KINDS) by kind; `progress` is called behind each."""
     found = {}
     for kind in kinds:
         some = (made, real) if kind == "frechet" else (_some(made), _some(real))
-        found[kind] = _with_interval(kind, FIGURES[kind](*some), *map(len, some), least(kind, made.shape[1]))
+        found[kind] = _with_interval(kind, KINDS[kind](*some), *map(len, some), least(kind, made.shape[1]))
         progress()
     return found
 
@@ -82,7 +82,7 @@ def _kid(made, real):
 def precision(made: np.ndarray, real: np.ndarray) -> float:
     """The share of made pictures that a real one reaches: as far as it has its third nearest real neighbour.
 
-    Kynkäänniemi et al. 2019, arXiv:1904.06991. It depends on the number of pictures: compare sets of one size.
+    Kynkäänniemi et al. 2019, arXiv:1904.06991. Compare sets of one size: it depends on that.
     """
     return _precision(made, real)()
 
@@ -102,7 +102,7 @@ def _precision(made, real):
     return value
 
 
-FIGURES = {"frechet": _frechet, "kid": _kid, "precision": _precision, "recall": lambda made, real: _exchanged(_precision(real, made))}
+KINDS = {"frechet": _frechet, "kid": _kid, "precision": _precision, "recall": lambda made, real: _exchanged(_precision(real, made))}
 
 
 def _exchanged(value):

@@ -52,11 +52,11 @@ def test_prompts_are_refused_for_stylegan2_and_an_empty_file_anywhere(capsys, tm
 def test_the_lines_of_prompts_are_those_that_an_editor_numbers(tmp_path, mark, encoding, end):
     prompts = ["обличчя", "", "a\u2028b\u2029c", "d\x0be\x0cf\x85g\x1ch", " ", "the last"]
     (tmp_path / "p.txt").write_bytes(mark + end.join(prompts).encode(encoding))
-    assert generate._prompts(tmp_path / "p.txt") == prompts
+    assert generate.prompts(tmp_path / "p.txt") == prompts
     (tmp_path / "p.txt").write_bytes(mark + (end.join(prompts) + end).encode(encoding))
-    assert generate._prompts(tmp_path / "p.txt") == prompts, "the end of the last line begins no further one"
+    assert generate.prompts(tmp_path / "p.txt") == prompts, "the end of the last line begins no further one"
     (tmp_path / "p.txt").write_bytes(mark + (end.join(prompts) + end + end).encode(encoding))
-    assert generate._prompts(tmp_path / "p.txt") == [*prompts, ""]
+    assert generate.prompts(tmp_path / "p.txt") == [*prompts, ""]
 
 
 @pytest.mark.parametrize("content, complaint", [
@@ -67,15 +67,15 @@ def test_a_file_that_is_no_list_of_prompts_is_refused(tmp_path, monkeypatch, con
     monkeypatch.setattr(generate, "PROMPTS_BYTES", 1000)
     (tmp_path / "p.txt").write_bytes(content)
     with pytest.raises(argparse.ArgumentTypeError, match=complaint):
-        generate._prompts(str(tmp_path / "p.txt"))
+        generate.prompts(str(tmp_path / "p.txt"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes")
 def test_prompts_may_lie_behind_a_link_and_are_no_folder_and_no_pipe(tmp_path):
     (tmp_path / "p.txt").write_text("a face\n")
     (tmp_path / "link").symlink_to("p.txt")
-    assert generate._prompts(str(tmp_path / "link")) == ["a face"]
+    assert generate.prompts(str(tmp_path / "link")) == ["a face"]
     os.mkfifo(tmp_path / "pipe")
     for name in "", "pipe":
         with pytest.raises(argparse.ArgumentTypeError, match="is no regular file"):
-            generate._prompts(str(tmp_path / name))
+            generate.prompts(str(tmp_path / name))

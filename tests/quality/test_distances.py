@@ -65,7 +65,7 @@ def test_an_interval_holds_the_figure_and_narrows_with_the_pictures():
     widths = {}
     for n in 100, 1600:
         made, real = random.randn(n, D) + 0.5, random.randn(n, D)
-        for kind, figure in distances.of_kinds(distances.FIGURES, made, real).items():
+        for kind, figure in distances.of_kinds(distances.KINDS, made, real).items():
             assert figure.low <= figure.value <= figure.high and figure.n == n, kind
             widths.setdefault(kind, []).append(figure.high - figure.low)
     assert all(0 < late < 0.5 * early for early, late in widths.values()), widths
