@@ -1,6 +1,7 @@
 """genlib cards: which card holds Stable Diffusion in which mode, tried on cards imitated on this GPU."""
 import argparse
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from genlib.commands import a_path, at_least_one, short, usual_results, whole
 from genlib.experiments import STABLE_DIFFUSION, STEPS
@@ -61,7 +62,7 @@ def tries(word: str, steps: int, cards_gb: tuple[int, ...], results) -> Iterator
             if device.computes_in(mode.dtype):
                 for size in there:
                     yield (done := try_on(size, mode, word, steps, results))
-                    if done.good:
+                    if not any(iteration.out_of_memory for iteration in done.iterations):
                         break
             else:
                 progress.write(f"{mode.name}: left out, {device.processor()} has no instructions for {mode.dtype}")
@@ -69,9 +70,7 @@ def tries(word: str, steps: int, cards_gb: tuple[int, ...], results) -> Iterator
 
 
 def try_on(card_gb: int, mode, word: str, steps: int, results) -> Run:
-    """The run of a mode on one card, which the model is loaded on too if it is to lie there whole."""
-    from contextlib import nullcontext
-
+    """The run of a mode on one card, where the model is loaded too if it is to lie there whole."""
     from genlib import device, measure
     from genlib.measure import card
     from genlib.models import modes

@@ -27,8 +27,7 @@ def add(commands):
     parser.add_argument("--times", type=a_path, required=True, metavar="CSV",
                         help="file with the columns file and time_s: a picture's name, and the seconds that it took; of several at once "
                              "each takes its share")
-    parser.add_argument("--results", type=a_path, default=usual_results(), metavar="DIR",
-                        help="folder of the runs (default: GENLIB_RESULTS in the environment, else results)")
+    parser.add_argument("--results", type=a_path, metavar="DIR", help="folder of the runs (default: GENLIB_RESULTS, else results)")
     return parser
 
 
@@ -40,10 +39,10 @@ def run(options) -> int:
     """
     if not options.folder.is_dir():
         raise ValueError(f"{options.folder} is no folder: give the folder that the pictures are in")
-    times = _times(options.times)
+    times, results = _times(options.times), options.results or usual_results()
     made = runs.Run(_slug(options.experiment), runs.Machine("unknown"), method="by-hand")
-    _check(options.folder, times, options.times, options.results.joinpath(*runs.group_of(made)))
-    kept = runs.begin(made, options.results, iterations=0)  # not to go on with pictures of a command that was interrupted
+    _check(options.folder, times, options.times, results.joinpath(*runs.group_of(made)))
+    kept = runs.begin(made, results, iterations=0)  # not to go on with pictures of a command that was interrupted
     for number, (name, time_s) in enumerate(times.items(), 1):
         images = kept.save_images([pictures.foreign(options.folder / name)], f"iteration_{number}")
         kept.iterations.append(runs.Iteration(time_s=time_s, images=images))

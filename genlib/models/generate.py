@@ -145,9 +145,8 @@ def _stable_diffusion(weights: str, prompts: list[str], batch: int, steps: int, 
     scale = stable_diffusion.guidance_scale(pipe) if scale is None else scale
 
     def draw(seeds):
-        latents = torch.cat([stable_diffusion.random_latents(pipe, seed=seed) for seed in seeds])
         asked = [prompts[seed % len(prompts)] for seed in seeds]
-        return pipe(prompt=asked, latents=latents, guidance_scale=scale, num_inference_steps=steps).images
+        return pipe(prompt=asked, **stable_diffusion.start(pipe, seeds)(), guidance_scale=scale, num_inference_steps=steps).images
 
     text = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
     return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text,

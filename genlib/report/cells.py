@@ -140,6 +140,8 @@ def variant(report, run: Run) -> str:
         return report.say(entry.variants[run.variant])
     if run.model and run.variant.startswith(variant_of("precision")):
         return escape.plain(run.model.dtype)
+    if run.model and run.variant.startswith(variant_of("model")):
+        return escape.plain(run.model.name)
     if run.variant.startswith(variant_of("card")):
         return report.say("card of {gb} GB: {mode}", gb=card_gb(report, run), mode=memory_mode(report, run))
     loop = next((loop for loop in entry.loops if run.variant.startswith(variant_of(loop.setting))), None)

@@ -64,7 +64,8 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     """
     wanted = groups(rows)
     if wanted.empty:
-        raise ValueError("there are no finished runs in what was given: run notebooks 1 to 3 first, or give the folder of their results")
+        raise ValueError("there are no finished runs of models in what was given: run notebooks 1 to 3 first, or give the folder of their "
+                         "results")
     for name, value in ("weights", weights), ("profile", profile):
         wanted = wanted[wanted[name] == value] if value else wanted
     named = machines(rows, asked)

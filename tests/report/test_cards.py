@@ -5,6 +5,7 @@ import pytest
 from saved_runs import MB, save_run
 
 from genlib.locale import languages
+from genlib.record import NOT_FINITE
 from genlib.report import Report
 from genlib.report.tables import TABLES
 
@@ -33,10 +34,19 @@ def test_of_each_mode_the_smallest_card_that_held_it_counts_and_none_is_out_of_m
     for gb in 4, 15:
         on_card(tmp_path, gb, [], name="float32", dtype="float32")
     assert rows(tmp_path) == [["all on the card", "float16", "50", "6", "2700", "2.50"],
-                              ["all on the card", "float32", "50", "> 15", "—", "out of memory"]]
+                              ["all on the card", "float32", "50", "more than 15", "—", "out of memory"]]
     note = Report(tmp_path).table("cards").note
-    for part in "Tesla T4; published weights.", "Cards of 4 … 15 GB were imitated", "“>” marks", "Means, n = 2.":
+    for part in "Tesla T4; published weights.", "Cards of 4 … 15 GB were imitated", "Means, n = 2.":
         assert part in note, part
+
+
+def test_a_card_that_runs_out_in_any_iteration_did_not_hold_the_mode_but_one_whose_picture_is_nothing_did(tmp_path):
+    for name, error in ("a", "out of memory: of late"), ("b", NOT_FINITE):
+        run = on_card(tmp_path, 4, [1.0, 1.0], name=name, seed=name)
+        run.iterations[1].error = error
+        run.save()
+    on_card(tmp_path, 6, [3.0, 3.0], name="a", seed="a")
+    assert sorted((row[3], row[-1]) for row in rows(tmp_path)) == [("4", "1.00"), ("6", "3.00")]
 
 
 def test_a_mode_is_named_by_what_it_does_and_its_time_is_that_of_an_image(tmp_path):
@@ -48,6 +58,7 @@ def test_a_mode_is_named_by_what_it_does_and_its_time_is_that_of_an_image(tmp_pa
         ("all on the card, batch of 4 images, VAE slicing", "50", "2.00"), ("all on the card, 1024 px, VAE tiling", "50", "8.00"),
         ("network by network, the others in RAM, optimised (the same pictures)", "50", "8.00"),
         ("layer by layer, the others in RAM", "5", "8.00")]
+    assert "Times of unlike numbers of steps do not compare." in Report(tmp_path).table("cards").note
 
 
 def test_sessions_on_one_card_are_one_row_and_a_model_of_its_own_size_is_told_from_a_larger_picture(tmp_path):

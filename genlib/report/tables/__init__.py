@@ -8,7 +8,7 @@ from zlib import crc32
 from genlib.locale import N_
 from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import cards, common, comparison, growth, iterations, machines, methods, scores, sessions, survey
+from genlib.report.tables import cards, common, comparison, growth, iterations, machines, methods, models, scores, sessions, survey
 from genlib.report.tables.table import Table as Table
 
 
@@ -39,6 +39,7 @@ TABLES = [
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),
+    Kind("models", N_("Models side by side"), models.models),
     Kind("cards", N_("What fits into which card"), cards.cards),
     Kind("machines", N_("The machines side by side"), machines.machines),
     Kind("methods", N_("Methods beside each other"), methods.methods),

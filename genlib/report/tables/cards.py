@@ -19,20 +19,21 @@ def cards(report) -> tuple[pd.DataFrame, str]:
 
 
 def _tried(report) -> pd.DataFrame:
-    """The runs of modes on cards, with the card's bytes and, as text, the mode; the newest last."""
+    """The runs of modes on cards, newest last: their mode as text, the card's bytes, whether it `held`."""
     own, every = report.summary.iloc[0], report.everything
     place = ["machine", "reference", "weights"]
     rows = every[(every[place] == own[place]).all(axis=1) & (every["method"] == "genlib")
                  & every["variant"].str.startswith(variant_of("card"))].sort_values("when", kind="stable")
     rows = rows.assign(unlike="", card=[as_number(run.settings.get("card_bytes")) for run in rows["run"]],
-                       mode=[settings_but(run, "card_bytes") for run in rows["run"]])
+                       mode=[settings_but(run, "card_bytes") for run in rows["run"]],
+                       held=[not any(i.out_of_memory for run in runs for i in run.iterations) for runs in rows["runs"]])
     return rows[rows["card"] > 0]
 
 
 def _decides(tries: pd.DataFrame) -> pd.Series:
     """The newest run on the smallest card that held a mode; where none did, on the largest."""
     newest = tries.sort_values("card", kind="stable").drop_duplicates("card", keep="last")
-    held = newest[newest["n"] > 0]
+    held = newest[newest["held"]]
     return held.iloc[0] if len(held) else newest.iloc[-1]
 
 
@@ -42,9 +43,9 @@ def _line(report, row: pd.Series) -> dict[str, str]:
     return {report.say(N_("Memory mode", "column")): cells.memory_mode(report, row["run"]) + cells.mark(row.to_frame().T),
             report.say(N_("Precision", "column")): row["dtype"],
             report.say(N_("Steps", "column")): report.rounded(row["steps"], 0),
-            report.say("Smallest card (GB)"): card if row["n"] else f"> {card}",
+            report.say("Smallest card (GB)"): card if row["held"] else report.say("more than {gb}", gb=card),
             cells.short_head(report, "vram_peak_bytes"): cells.figure(report, row["vram_peak_bytes"], READINGS["vram_peak_bytes"]),
-            report.say("Time an image (s)"): time if row["n"] else cells.failure(report, row["run"])}
+            report.say("Time an image (s)"): time if row["held"] and row["n"] else cells.failure(report, row["run"])}
 
 
 def _note(report, found: pd.DataFrame, decided: pd.DataFrame) -> str:
@@ -55,7 +56,7 @@ def _note(report, found: pd.DataFrame, decided: pd.DataFrame) -> str:
         f"{decided['device'].iloc[0]}; {report.say(weights)}.",
         report.say("Cards of {sizes} GB were imitated, the smallest first: PyTorch got as much of this device’s memory as such a card "
                    "would leave it. The times are this device’s and compare the modes, not the cards.", sizes=" … ".join(sizes)),
-        report.say("“>” marks what the largest card that was tried did not hold.") if len(held) < len(decided) else "",
+        report.say("Times of unlike numbers of steps do not compare.") if held["steps"].nunique() > 1 else "",
         report.say("{figures}, n = {n}.", figures=report.say(notes.ONLY_MEANS), n=cells.counts(held)) if len(held) else "",
         report.say("1 MB = 1024² bytes."), report.say("VRAM is the allocator’s peak."), notes.of_resumed(report, decided),
         doubt and report.say(doubt)]))

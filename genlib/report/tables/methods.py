@@ -20,7 +20,7 @@ def methods(report) -> tuple[pd.DataFrame, str]:
     drawn, clocked = _drawn(report), _newest(report.everything[report.everything["method"] == "by-hand"])
     if not models or not (ways or len(drawn) or len(clocked)):
         return pd.DataFrame(), report.say(
-            "There is no other method than those of the main table: notebook 3 measures some, and `genlib record` takes those of services.")
+            "There is no other method than those of the main table: notebook 3 measures some, and “genlib record” takes those of services.")
     others = [row for rows in (drawn, clocked) for _, row in rows.iterrows()]
     services = ", ".join(cells.with_steps(report, slug) for slug in clocked["experiment"])
     note = [notes.note(report, pd.DataFrame(models)), report.say(
