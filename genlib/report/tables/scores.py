@@ -113,7 +113,7 @@ def symbol(report, setting: str, value: float) -> str:
 
 
 def with_interval(report, figure: scores.Figure, reading) -> str:
-    """A figure with its interval, all with the decimals that show the reading's digits of the figure; of % one."""
+    """A figure with its interval, both with as many decimals: by the reading's digits; a share has one."""
     value, *ends = (None if part is None else part / reading.scale for part in (figure.value, figure.low, figure.high))
     decimals = 1 if reading.unit == PERCENT else decimals_of(value, reading.digits or 3)
     text, *limits = (MISSING if part is None else report.rounded(part, decimals) for part in (value, *ends))
@@ -133,7 +133,8 @@ def _nearest(report, rows: pd.DataFrame, distance: str) -> list[str]:
     limit = best[distance].high
     reaching = rows[[limit is not None and figure.low is not None and figure.low <= limit for figure in rows[distance]]]
     first = best if reaching.empty else reaching.sort_values("time_s").iloc[0]
-    said = [report.say("{model} comes nearest to the pictures of {against} with {set}: {figures} on {device}.", model=label(report, best), against=against(report, best), set=settings(report, best), device=best["device"],
+    said = [report.say("{model} comes nearest to the pictures of {against} with {set}: {figures} on {device}.", model=label(report, best),
+                       against=against(report, best), set=settings(report, best), device=best["device"],
                        figures=_figures(report, best, distance))]
     quicker = report.say("The quickest set whose 95 % interval overlaps that one’s has {set}: {figures}.", set=settings(report, first),
                          figures=_figures(report, first, distance))
