@@ -14,7 +14,7 @@ from genlib.report.tables.scores import against, label, settings, symbol
 
 STYLES = {"steps": "solid", "guidance_scale": "dashed", "truncation_psi": "dotted", "": "none"}
 PLACES = {  # of the value of what was varied, about its point
-    "steps": dict(xytext=(0, -6), ha="center", va="top"), "guidance_scale": dict(xytext=(-6, 0), ha="right", va="center"),
+    "steps": dict(xytext=(3, -4), ha="left", va="top"), "guidance_scale": dict(xytext=(-6, 0), ha="right", va="center"),
     "truncation_psi": dict(xytext=(6, 0), ha="left", va="center")}
 NAME, LETTERS = 60, 95  # letters of a line of a name in the legend, and of what stands above it
 
