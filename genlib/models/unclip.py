@@ -16,7 +16,7 @@ PRIOR_GUIDANCE = 4.0
 
 
 class NotOnCPUs(ValueError, NotImplementedError):
-    """A precision that torch does not compute in there: a wrong argument, which `measure.sweep` passes over."""
+    """A precision that torch does not compute in there; `measure.sweep` passes over it."""
 
 
 def check_dtype(name: str, dtype: torch.dtype) -> None:
