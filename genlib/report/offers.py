@@ -25,16 +25,17 @@ class Offer(NamedTuple):
 
 
 def of_each_profile(report, slug: str) -> list[pd.Series]:
-    """The row of an experiment in Table 1, then the newest like it in each other profile."""
+    """The row of an experiment in Table 1, then the newest like it in each other profile, with a time."""
     row, same = report.rows.loc[slug], [name for name in ALIKE if name != "profile"]
     rows = _alike(report.everything, row, same, "seed")
     others = rows[(rows["variant"] == "") & (rows["profile"] != row["profile"])].sort_values("when", kind="stable")
-    return [row, *(other for _, other in others.drop_duplicates("profile", keep="last").iterrows())]
+    found = [row, *(other for _, other in others.drop_duplicates("profile", keep="last").iterrows())]
+    return [one for one in found if pd.notna(one["time_s"])]
 
 
 def best(report, slug: str) -> Offer | None:
     """The fastest of an experiment's measured profiles and batches; None if no run succeeded."""
-    found = [offer for row in of_each_profile(report, slug) if row["n"] for offer in _of_profile(report, row)]
+    found = [offer for row in of_each_profile(report, slug) for offer in _of_profile(report, row)]
     return min(found, key=lambda offer: offer.time_s, default=None)
 
 

@@ -14,7 +14,8 @@ ROWS = {"Variational Autoencoders", "Generative Adversarial Networks"}  # of Tab
 NAMES = {
     "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA", "PNDM",  # of models and measures
     "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "C",  # that stand in tables and formulas
-    *"GPUtil PyTorch genlib make gpu survey nvidia-smi run.json float16 float32 dtype='float32'".split(),  # of programs and files
+    "p50", "p95",  # of percentiles
+    *"GPUtil PyTorch Python genlib make gpu survey nvidia-smi run.json float16 float32 dtype='float32'".split(),  # of programs and files
     "NVIDIA", "T4", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
     "JavaScript", "Chrome", "Firefox", "Safari", "Enter",  # of browsers, and of a key
     *"CreativeML Open RAIL-M Source Code License".split()}

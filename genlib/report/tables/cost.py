@@ -94,7 +94,7 @@ def _rounded_up(devices: int, digits: int) -> int:
 
 def service(report) -> tuple[pd.DataFrame, str]:
     """How long a caller waits for one image, and for the first one; whether it may earn money."""
-    found = [row for slug in report.rows.index for row in offers.of_each_profile(report, slug) if row["n"]]
+    found = [row for slug in report.rows.index for row in offers.of_each_profile(report, slug)]
     if not found:
         return nothing(report)
     used = offers.with_conditions(report, found)

@@ -38,7 +38,7 @@ class Judged(NamedTuple):
 
 def judged(report, slugs) -> list[Judged]:
     """Each of these experiments, in each profile that was measured, where an iteration succeeded."""
-    rows = [row for slug in slugs for row in offers.of_each_profile(report, slug) if row["n"]]
+    rows = [row for slug in slugs for row in offers.of_each_profile(report, slug)]
     several = len({row["profile"] for row in rows}) > 1
     return [Judged(row, cells.profile(report, row["profile"]) if several else "", _by_limit(report, row)) for row in rows]
 
