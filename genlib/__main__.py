@@ -10,11 +10,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from genlib import escape, notebook
-from genlib.commands import convert, doctor, generate, report, run, runs, survey, table
+from genlib.commands import cards, convert, doctor, generate, record, report, run, runs, score, survey, table
 from genlib.spelling import meant
 
 NAMELESS = {MemoryError: "the memory is used up: close other programs, or take smaller weights or a smaller batch"}  # said by none
-COMMANDS = [run, table, report, survey, runs, convert, generate, doctor]  # in the order of --help
+COMMANDS = [run, table, report, survey, record, runs, convert, generate, score, cards, doctor]  # in the order of --help
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,6 +27,19 @@ def parse(text: str | bytes, remedy: str = "delete it or measure again") -> Run:
     Raises ValueError, in one sentence that names the field, if the record is broken, incomplete, implausible,
     or of an older or newer genlib; `remedy` ends it where a field is wrong.
     """
+    run = read_as(Run, text, SCHEMA, remedy, NOT_WRITTEN)
+    for place, value in _numbers(run):
+        low, high = RANGES.get(place[-1], USUAL)
+        if value is not None and not low <= value <= high:
+            raise wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}", remedy)
+    return run
+
+
+def read_as(kind: type, text: str | bytes, schema: int, remedy: str, left_out: tuple[str, ...] = ()):
+    """The record of a dataclass in a text in JSON: its types, lengths and sizes checked, without some fields.
+
+    Raises ValueError as `parse`.
+    """
     from pydantic import ValidationError
 
     try:
@@ -34,34 +47,30 @@ def parse(text: str | bytes, remedy: str = "delete it or measure again") -> Run:
     except (ValueError, RecursionError) as error:
         reason = printable(str(error), 200)
         raise ValueError(f"it is not valid JSON ({reason}); it was cut off or edited: delete it or restore it") from None
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        remedy = "update genlib" if isinstance(schema, int) and schema > SCHEMA else "measure again with this genlib"
-        raise ValueError(f"its schema is {printable(repr(schema), 40)}, and this genlib reads {SCHEMA}: {remedy}")
-    record = {name: value for name, value in record.items() if name not in NOT_WRITTEN}
+    found = record.get("schema") if isinstance(record, dict) else None
+    if found != schema:
+        remedy = "update genlib" if isinstance(found, int) and found > schema else "measure again with this genlib"
+        raise ValueError(f"its schema is {printable(repr(found), 40)}, and this genlib reads {schema}: {remedy}")
+    record = {name: value for name, value in record.items() if name not in left_out}
     if fault := _fault(record, ()):
-        raise _wrong(*fault, remedy)
+        raise wrong(*fault, remedy)
     try:
-        run = reader().validate_json(json.dumps(record), strict=True)  # strict: neither true nor "1" is a number
+        return reader(kind).validate_json(json.dumps(record), strict=True)  # strict: neither true nor "1" is a number
     except ValidationError as error:
         first = error.errors()[0]
-        raise _wrong(first["loc"], f"{first['msg']}, and it is {printable(repr(first['input']), 60)}", remedy) from None
-    for place, value in _numbers(run):
-        low, high = RANGES.get(place[-1], USUAL)
-        if value is not None and not low <= value <= high:
-            raise _wrong(place, f"it is {value:g}, and must lie between {low:g} and {high:g}", remedy)
-    return run
+        raise wrong(first["loc"], f"{first['msg']}, and it is {printable(repr(first['input']), 60)}", remedy) from None
 
 
 @cache
-def reader():
-    """What reads a record; making it takes ten times as long as reading one, and 8 MB."""
+def reader(kind: type):
+    """What reads a dataclass's records; making it takes ten times as long as reading one, and 8 MB."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Run)
+    return TypeAdapter(kind)
 
 
-def _wrong(place, why: str, remedy: str) -> ValueError:
+def wrong(place, why: str, remedy: str) -> ValueError:
+    """What is raised for a field that is wrong."""
     return ValueError(f"its {printable('.'.join(map(str, place)), 100)} is wrong ({printable(why, 300)}): {remedy}")
 
 

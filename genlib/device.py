@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -75,6 +76,21 @@ def synchronize() -> None:
         torch.cuda.synchronize()
     elif torch.backends.mps.is_available():
         torch.mps.synchronize()
+
+
+def moment():
+    """Now, as `seconds` takes it; on a CUDA GPU when its work so far is done, which is not waited for."""
+    if torch.cuda.is_available():
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+    synchronize()
+    return time.perf_counter()
+
+
+def seconds(begun, ended) -> float:
+    """From one `moment` to another, whose work is done."""
+    return ended - begun if isinstance(begun, float) else begun.elapsed_time(ended) / 1000
 
 
 def allocated_bytes() -> int:

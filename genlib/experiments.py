@@ -50,8 +50,10 @@ class Experiment:
     hatch: str = "\\\\"
     marker: str = "s"
     table: str = "results"  # its main table: "results" is Table 1
+    measured: str = ""  # what a call of it does, in the table of methods
     takes_text: bool = False
     variants: Mapping[str, str] = field(default_factory=dict)  # what its variants are called, but those of loops and precisions
+    ways: tuple[str, ...] = ()  # variants that are methods of their own
     prompted_variant: str = ""  # the variant that is drawn from a prompt, where the run itself is not
     pictured_variant: str = ""  # the variant whose pictures are shown instead of the run's, which are all the same
     contains: str = ""  # the experiment whose whole call is a part of this one's, so that conclusions do not rank both
@@ -94,12 +96,13 @@ def _round_trips(p: Mapping) -> float:
 
 
 def _images_of_stylegan2(p: Mapping) -> float:
-    return 10 + 2 * p["ITERATIONS"] + 4 * sum(p["BATCHES_TRIED"]) + 4 * len(p["PRECISIONS_TRIED"]) + 9
+    of_two_faces = 2 * (1 + p["ITERATIONS"]) + 4
+    return 10 + 2 * p["ITERATIONS"] + of_two_faces + 4 * sum(p["BATCHES_TRIED"]) + 4 * len(p["PRECISIONS_TRIED"]) + 9
 
 
 STABLE_DIFFUSION = Experiment(
     "stable-diffusion", label=N_("Stable Diffusion"), family=N_("diffusion model"), notebook="1_stable_diffusion",
-    colour="#0072B2", hatch="", marker="o", takes_text=True, prompted_variant="face-prompt",
+    colour="#0072B2", hatch="", marker="o", measured=N_("a picture from a latent"), takes_text=True, prompted_variant="face-prompt",
     variants={"face-prompt": N_("with a prompt"), "guidance-1": N_("without guidance")},
     loops=(Loop("steps", N_("steps", "unit of a line")), Loop("batch_size", N_("images in a batch"))),
     published=Published(
@@ -111,7 +114,7 @@ STABLE_DIFFUSION = Experiment(
 VAE_AS_IN_THESIS = Experiment(
     "vae-as-in-thesis", label=N_("VAE (+SD)"), family=N_("variational autoencoder"),
     thesis_label=N_("Variational Autoencoders"), notebook="2_vae_round_trip",
-    colour="#E69F00", hatch="//", marker="s", contains=STABLE_DIFFUSION.slug,
+    colour="#E69F00", hatch="//", marker="s", measured=N_("a face from a prompt, encoded and decoded"), contains=STABLE_DIFFUSION.slug,
     published=Published(
         dict(time_s=7.96, vram_peak_bytes=1136 * MB, ram_bytes=3917 * MB),
         read_otherwise=frozenset({"vram_peak_bytes"}),  # GPUtil: the whole device, read once after the iteration
@@ -122,7 +125,7 @@ VAE_AS_IN_THESIS = Experiment(
 
 VAE_ROUND_TRIP = Experiment(
     "vae-round-trip", label=N_("VAE alone"), family=N_("variational autoencoder"), notebook="2_vae_round_trip",
-    colour="#CC79A7", hatch="..", marker="D", own_ram=False, steps_of_originals=True,
+    colour="#CC79A7", hatch="..", marker="D", measured=N_("a picture, encoded and decoded"), own_ram=False, steps_of_originals=True,
     pictured_variant="faces", loops_from=("", "photograph"),
     variants={"photograph": N_("of a photograph"), "faces": N_("of faces")},
     loops=(Loop("size", N_("megapixels", "unit of a line"), is_side=True), Loop("batch_size", N_("images in a batch"))),
@@ -132,7 +135,9 @@ VAE_ROUND_TRIP = Experiment(
 STYLEGAN2_ADA = Experiment(
     "stylegan2-ada", label=N_("StyleGAN2-ADA", "model"), family=N_("generative adversarial network"),
     thesis_label=N_("Generative Adversarial Networks"), notebook="3_stylegan2_ada",
-    colour="#009E73", hatch="xx", marker="v",  # colours: Okabe & Ito 2008
+    colour="#009E73", hatch="xx", marker="v", measured=N_("a picture from a latent"),  # colours: Okabe & Ito 2008
+    variants={"style-mixing": N_("style mixing of two faces"), "interpolation": N_("halfway between two faces")},
+    ways=("style-mixing", "interpolation"),
     loops=(Loop("batch_size", N_("images in a batch")),
            Loop("resolution", N_("megapixels", "unit of a line"), is_side=True, renames_model=True)),
     published=Published(dict(time_s=0.15, vram_peak_bytes=400 * MB, ram_bytes=260 * MB),  # averages only
@@ -143,8 +148,14 @@ STYLEGAN2_ADA = Experiment(
     images=_images_of_stylegan2)
 
 EXPERIMENTS = [STABLE_DIFFUSION, VAE_AS_IN_THESIS, VAE_ROUND_TRIP, STYLEGAN2_ADA]  # in the thesis's order
+OTHER_METHODS = [  # in the table of methods alone: what draws without a model, and services, which `genlib record` takes
+    Experiment("drawn-faces", label=N_("Drawn faces"), family=N_("procedural graphics"), notebook=STYLEGAN2_ADA.notebook, table="methods",
+               measured=N_("a face drawn by rules from a seed")),
+    Experiment("dall-e-2", label="DALL-E 2", family=STABLE_DIFFUSION.family, table="methods"),
+    Experiment("midjourney", label="MidJourney", table="methods"),  # which tells nobody what it is
+    Experiment("runway", label="Runway", family=STABLE_DIFFUSION.family, table="methods")]
 
 
 def find(slug: str) -> Experiment:
     """The entry of a slug; for one without an entry, one that shows its runs under the slug itself."""
-    return next((entry for entry in EXPERIMENTS if entry.slug == slug), Experiment(slug, label=slug))
+    return next((entry for entry in EXPERIMENTS + OTHER_METHODS if entry.slug == slug), Experiment(slug, label=slug))

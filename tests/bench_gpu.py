@@ -7,7 +7,7 @@
        thesis's 5619.66 MB?
     4  StyleGAN2 at 512 px in batches of 1 and 16, and at 1024 px
     5  plain diffusers compared with the tuned profile, in turn: time, VRAM, whether the picture is the same
-    6  Stable Diffusion on cards of 4 to 15 GB, imitated on this one: see bench_cards.py
+    6  Stable Diffusion on cards of 4 to 15 GB, imitated on this one, as genlib cards does
     7  from how many images on compiling pays, if any of nine minutes is left
 
 It needs no network, no Jupyter, and beside torch and numpy only what tests/gpu.txt lists. The report,
@@ -33,11 +33,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # genlib need not be installed
 
-import bench_cards
 from bench_tuned import PROMPT, denoise, free, in_turn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genlib import device, measure, quality, runs
+from genlib.commands import cards
 from genlib.experiments import STABLE_DIFFUSION
 from genlib.models import images, stable_diffusion, stylegan2, tuned
 from genlib.record import SAME_DB
@@ -275,6 +275,17 @@ def compiling(weights: str, steps: int, rounds: int, left_s: float) -> list[str]
             f"{same:.1f} dB). It pays {pays}; the switch `compile` is on from {tuned.COMPILE_PAYS_FROM} on."]
 
 
+def on_cards(results: Path, weights: str, steps: int, keep) -> list[str]:
+    """Which card holds each memory mode, as a table; `keep()` after each try."""
+    if device.pick().type != "cuda":
+        return ["Not measured: no GPU."]
+    folders = []
+    for run in cards.tries(weights, steps, cards.CARDS_GB, results):
+        folders.append(run.folder)
+        keep()
+    return str(cards.table(folders)).splitlines()
+
+
 def gpu_tests() -> list[str]:
     # Only files with such tests: others import Jupyter or python-docx, which may be missing, and
     # pytest would stop.
@@ -307,7 +318,7 @@ def main() -> None:
                  "VRAM of v1-4, and the thesis's figure": partial(vram_conditions, results, options.weights, options.steps),
                  "StyleGAN2": partial(faces, options.weights, options.rounds),
                  "Plain and tuned": partial(diffusion, options.weights, options.steps, options.rounds),
-                 "Cards": partial(bench_cards.cards, results, options.weights, options.steps, keep),
+                 "Cards": partial(on_cards, results, options.weights, options.steps, keep),
                  "Compiling": lambda: compiling(options.weights, options.steps, options.rounds, 60 * MINUTES - time.perf_counter() + start)}
         for title, part in parts.items():
             free()

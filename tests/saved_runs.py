@@ -1,11 +1,14 @@
-"""Runs as notebooks 1 to 3 leave them, and answers of people, made up for the tests of what reads them."""
+"""Runs as notebooks 1 to 3 leave them, scored sets and answers of people, made up for tests."""
 import numpy as np
 from PIL import Image
 
 from genlib import runs
 from genlib.experiments import find
+from genlib.scores import Against, Drawn, Figure, Scores
 
 MB = 1024**2
+AGAINST = Against("held-out", 500, "a" * 64)
+DEMO = dict(weights="demo", profile="tuned", dtype="float32", machine="tesla-t4", device="Tesla T4")
 ANSWERS_HEAD = "person,number,picture,truth,answer,quality,seconds"
 
 
@@ -39,3 +42,29 @@ def save_answers(folder, shares: dict[str, float], people: int, pictures: int = 
                 for place, (kind, share) in enumerate(shares.items()) for i in range(pictures)]
         text = "\n".join([ANSWERS_HEAD, *(",".join(map(str, row)) for row in rows), ""])
         (folder / "survey" / f"answers-{code}.csv").write_text(text)
+
+
+def save_set(folder, name, distance, time_s, *, against=AGAINST, network="reader", revision="r1", spread=1.0, settings=None, figures=None,
+             scored="2026-11-01T00:00:00+00:00", **drawn):
+    """A scored set of a model, by its Fréchet distance with an interval of `spread` to each side."""
+    known = dict(experiment="stable-diffusion", model="Stable Diffusion demo", timed=300) | DEMO | drawn
+    if figures is None:
+        figures = {f"frechet_{network}": Figure(distance, distance - spread, distance + spread, 300, 100),
+                   f"kid_{network}": Figure(distance / 1000, distance / 1100, distance / 900, 300, 100)}
+    place = folder / "sets" / name
+    place.mkdir(parents=True, exist_ok=True)
+    found = Scores(name, 300, scored, Drawn(settings=settings or {}, time_s=time_s, **known), against, {network: revision}, figures)
+    found.save(place)
+    return found
+
+
+def save_sets(folder):
+    """Stable Diffusion by steps and guidance, StyleGAN2 by psi, as `generate` draws them."""
+    for steps, distance in {5: 40.0, 10: 22.0, 20: 12.0, 50: 10.5}.items():
+        save_set(folder, f"sd-steps-{steps}", distance, 0.01 * steps, settings=dict(steps=steps, guidance_scale=3.0))
+    for scale, distance in {1.0: 25.0, 6.0: 14.0}.items():
+        save_set(folder, f"sd-guidance-{scale:g}", distance, 0.3 if scale == 1 else 0.51, settings=dict(steps=50, guidance_scale=scale))
+    for psi, distance in {0.3: 60.0, 0.7: 20.0, 1.0: 9.0}.items():
+        save_set(folder, f"sg-psi-{psi:g}", distance, 0.004, settings=dict(truncation_psi=psi, noise_mode="const"),
+                 experiment="stylegan2-ada", model="StyleGAN2-ADA 64 px")
+    return folder

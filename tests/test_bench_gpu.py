@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import bench_gpu
 import pytest
+import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from saved_runs import save_run
 
 from genlib.models import tuned
 from genlib.runs import Iteration
@@ -138,6 +140,16 @@ def test_whether_compiling_pays_is_said_where_there_is_a_gpu_and_time(monkeypatc
         [line] = bench_gpu.compiling("demo", 1, 1, left_s=500)
         assert line.startswith("Compiling takes 80 s; ") and f"It pays {pays}; " in line
     assert loads == [1, tuned.COMPILE_PAYS_FROM] * 2
+
+
+def test_what_fits_into_which_card_is_a_table_and_each_run_is_kept_at_once(tmp_path, monkeypatch):
+    assert bench_gpu.on_cards(tmp_path, "demo", 1, list) == ["Not measured: no GPU."]
+    tried = [save_run(tmp_path, "stable-diffusion", [2.0], variant=f"card-{gb}-gb", settings=dict(card_bytes=gb * 2**30)) for gb in (6, 4)]
+    kept = []
+    monkeypatch.setattr(bench_gpu.device, "pick", lambda: torch.device("cuda"))
+    monkeypatch.setattr(bench_gpu.cards, "tries", lambda weights, steps, sizes, results: iter(tried))
+    lines = bench_gpu.on_cards(tmp_path, "random", 50, lambda: kept.append(len(kept)))
+    assert kept == [0, 1] and [line for line in lines if line.startswith("| all on the card | float16 | — | 4 |")]
 
 
 def test_a_part_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):

@@ -14,6 +14,31 @@ from genlib import device, measure, runs, system
 from genlib.record import WAITING
 
 
+class Event:
+    """A stand-in for a CUDA event: the device gets to it a second after it was recorded."""
+    now_ms = 0.0
+
+    def __init__(self, enable_timing):
+        assert enable_timing, "else it tells no time"
+
+    def record(self):
+        Event.now_ms += 1000
+        self.ms = Event.now_ms
+
+    def elapsed_time(self, later):
+        return later.ms - self.ms
+
+
+def test_between_two_moments_are_seconds_and_a_gpu_is_not_waited_for(monkeypatch):
+    begun = device.moment()
+    assert 0 <= device.seconds(begun, device.moment()) < 60
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: pytest.fail("it waited"))
+    begun = device.moment()
+    assert device.seconds(begun, device.moment()) == 1
+
+
 def named(monkeypatch, name: bytes):
     """A processor of this name, as the kernel tells it."""
     read = Path.read_text

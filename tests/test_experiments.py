@@ -11,7 +11,7 @@ from saved_runs import MB, save_run
 
 import genlib
 from genlib import runs
-from genlib.experiments import EXPERIMENTS, STABLE_DIFFUSION, STEPS, VAE_AS_IN_THESIS, Experiment, Loop, find
+from genlib.experiments import EXPERIMENTS, OTHER_METHODS, STABLE_DIFFUSION, STEPS, VAE_AS_IN_THESIS, Experiment, Loop, find
 from genlib.locale import N_
 from genlib.record import TABLE1
 from genlib.report import Report
@@ -93,20 +93,23 @@ def test_a_run_without_an_entry_is_shown_under_its_slug_and_a_line_says_so(tmp_p
 
 
 def test_no_two_entries_share_a_slug_a_label_or_a_look():
-    for values in ([e.slug for e in EXPERIMENTS], [e.label for e in EXPERIMENTS], [e.colour for e in EXPERIMENTS],
+    every = EXPERIMENTS + OTHER_METHODS
+    for values in ([e.slug for e in every], [e.label for e in every], [e.colour for e in EXPERIMENTS],
                    [e.hatch for e in EXPERIMENTS], [e.marker for e in EXPERIMENTS]):
         assert len(set(values)) == len(values)
 
 
 def test_the_main_table_of_each_entry_is_one_that_a_report_makes():
-    assert {entry.table for entry in EXPERIMENTS} <= {kind.name for kind in TABLES}
+    assert {entry.table for entry in EXPERIMENTS + OTHER_METHODS} <= {kind.name for kind in TABLES}
+    assert {entry.table for entry in OTHER_METHODS} == {"methods"} and all(entry.measured for entry in EXPERIMENTS)
+    assert all(set(entry.ways) <= set(entry.variants) for entry in EXPERIMENTS)
 
 
 def test_a_slug_is_written_in_at_most_two_files_of_the_package():
     """Its entry and its loader: everything else goes through the entries."""
     files = {path: {node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)}
              for path in PACKAGE.rglob("*.py")}
-    for entry in EXPERIMENTS:
+    for entry in EXPERIMENTS + OTHER_METHODS:
         writing = [path.name for path, constants in files.items() if entry.slug in constants]
         assert "experiments.py" in writing and len(writing) <= 2, (entry.slug, writing)
 

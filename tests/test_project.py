@@ -113,9 +113,9 @@ def imports(path: Path) -> set[str]:
 WINGS = {  # and what their files may import
     "models": ("models", "device", "system", "runs", "record", "files", "progress", "spelling"),
     "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
-    "quality": ("quality", "runs", "record", "files", "lines"),
-    "report": ("report", "runs", "sessions", "record", "remarks", "experiments", "licences", "locale", "files", "lines", "escape",
-               "pictures", "spelling")}
+    "quality": ("quality", "runs", "record", "device", "files", "lines", "pictures", "progress", "scores"),
+    "report": ("report", "runs", "scores", "sessions", "record", "remarks", "experiments", "licences", "locale", "files", "lines",
+               "escape", "pictures", "spelling")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them
 FOLDERS = sorted(path.parent.name for path in (PROJECT / "genlib").glob("*/__init__.py"))
 

@@ -1,54 +1,39 @@
 """The judge of the demo models: it tells whether a picture is a face and reads its attributes.
 
-    python training/classifier.py      # 5 minutes on two cores; writes tests/data/face_classifier.safetensors
+    python training/classifier.py      # 5 minutes on two cores; writes genlib/quality/face_reader.safetensors
 
 It is trained only on drawn faces. They are slightly blurred and noised, so that it reads what is drawn
 instead of recognising the pen.
 """
-from pathlib import Path
-
 import faces
 import numpy as np
 import torch
 import torch.nn.functional as F
 from loop import DEVICE, Training
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 from train_vae import pictures_of
+
+from genlib.quality import face_reader
+from genlib.quality.face_reader import FaceReader
 
 VALUES = dict(gender=list(faces.STYLES), skin=list(faces.SKIN), hair=list(faces.HAIR), style=["long", "curly", "bun", "short", "bald"],
               eyes=list(faces.EYES), background=list(faces.BACKGROUND), light=list(faces.LIGHT), glasses=[False, True],
               beard=[False, True], smile=[False, True], is_face=[False, True])
-FILE = Path(__file__).parent.parent / "tests" / "data" / "face_classifier.safetensors"
 STEPS, BATCH, NOT_FACES, FACES = 2000, 96, 32, 20_000
 
 
-class Classifier(nn.Module):
-    """Pictures [N, 3, 64, 64] in [-1, 1] -> `features` [N, 128] -> the logits of all attributes."""
-
-    def __init__(self):
-        super().__init__()
-        channels = [3, 16, 32, 48, 64]
-        self.convolutions = nn.Sequential(*(
-            layer for a, b in zip(channels, channels[1:], strict=False)
-            for layer in (nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.Conv2d(b, b, 3, padding=1),
-                          nn.BatchNorm2d(b), nn.ReLU())))
-        self.dense = nn.Linear(64 * 16, 128)
-        self.heads = nn.Linear(128, sum(map(len, VALUES.values())))
-
-    def features(self, x: Tensor) -> Tensor:
-        return F.relu(self.dense(self.convolutions(x).flatten(1)))
+class Classifier(FaceReader):
+    """As genlib's, with its logits by attribute."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Logits [N, number of values] by attribute."""
-        return dict(zip(VALUES, self.heads(self.features(x)).split([len(values) for values in VALUES.values()], dim=1), strict=True))
+        return dict(zip(VALUES, super().forward(x).split([len(values) for values in VALUES.values()], dim=1), strict=True))
 
 
 def load() -> Classifier:
     """The trained classifier, on the CPU in float32."""
-    model = Classifier()
-    model.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in load_file(FILE).items()})
-    return model.eval().requires_grad_(False)
+    return face_reader.load(Classifier)
 
 
 @torch.inference_mode()
@@ -91,7 +76,7 @@ def targets(drawn: list[faces.Face]) -> dict[str, Tensor]:
 
 def main() -> None:
     torch.manual_seed(0)
-    model = Classifier()
+    model = Classifier(sum(map(len, VALUES.values())))
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, STEPS)
     training = Training("classifier", dict(classifier=model), dict(adam=optimizer, schedule=schedule), decay={})
@@ -113,8 +98,7 @@ def main() -> None:
         return dict(loss=loss.item(), is_face=is_face.item())
 
     training.run(STEPS, one_step)
-    FILE.parent.mkdir(exist_ok=True)
-    save_file({name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}, FILE)
+    save_file({name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}, face_reader.FILE)
     print(f"{training.seconds / 60:.1f} minutes; right on faces held out:", accuracies(load()))
 
 

@@ -1,5 +1,4 @@
 """How good the demo models are on held-out faces: what model_card.py and the tests measure."""
-import warnings
 from collections import Counter
 
 import classifier
@@ -7,12 +6,12 @@ import faces
 import numpy as np
 import torch
 from PIL import Image
-from torchmetrics.image.kid import KernelInceptionDistance
 from tqdm import tqdm
 from train_vae import HELD_OUT, pictures_of
 
-from genlib import quality
+from genlib import quality, scores
 from genlib.models import images, stable_diffusion, vae
+from genlib.quality import distances, memorised
 
 SCORES = {"glasses": lambda face: face.glasses, "red or black hair": lambda face: face.hair in ("red", "black") and face.style != "bald",
           "smile": lambda face: face.smile}  # by score, the faces whose prompt asks for it
@@ -78,18 +77,20 @@ def share_of_faces(judge, pictures: np.ndarray) -> float:
 
 
 def kernel_distance(judge, real: np.ndarray, made: np.ndarray) -> float:
-    """KID (Binkowski et al. 2018, arXiv:1801.01401) of the classifier's features: 0 where equal."""
-    class Features(torch.nn.Module):
-        def forward(self, x):
-            return judge.features(x)
+    """KID of the classifier's features: 0 where equal."""
+    return distances.kid(features(judge, made), features(judge, real))
 
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*save all extracted features in buffer")
-        distance = KernelInceptionDistance(feature=Features(), subsets=50, subset_size=min(100, len(made)))
-    for pictures, is_real in (real, True), (made, False):
-        distance.update(pictures_of(pictures, slice(None)).cpu(), real=is_real)
-    return float(distance.compute()[0])
+
+@torch.inference_mode()
+def features(judge, pictures: np.ndarray) -> np.ndarray:
+    """What the classifier reads attributes from, [N, 128]."""
+    return np.concatenate([judge.features(pictures_of(pictures, slice(i, i + 500)).cpu()).numpy() for i in range(0, len(pictures), 500)])
+
+
+def nearest(judge, made: np.ndarray, training: np.ndarray) -> scores.Memorised:
+    """How near pictures come to those of the training, by their numbers."""
+    numbers = [list(map(str, range(len(pictures)))) for pictures in (made, training)]
+    return memorised.of(features(judge, made), features(judge, training), *numbers, "drawn faces", "reader")
 
 
 def noise(count: int) -> np.ndarray:

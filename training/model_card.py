@@ -15,34 +15,40 @@ import matplotlib.pyplot as plt
 import numpy as np
 from loop import CHECKPOINTS, TRAINED
 from PIL import Image, ImageDraw
-from train_vae import HELD_OUT
+from train_vae import FACES, HELD_OUT
 
 from genlib import device
 from genlib.models import stable_diffusion, stylegan2, vae
 from genlib.models.weights import DEMO
+from genlib.quality import memorised
 
 COUNT, MANY = 200, 1000  # pictures behind each figure; and behind StyleGAN2's, which draws them in no time
 NAMES = {"vae": "Autoencoder", "stable_diffusion": "Stable Diffusion", "stylegan2": "StyleGAN2"}
 
 
-def measured() -> tuple[dict, dict]:
-    """The figures by name, and 25 pictures of each model."""
+def measured() -> tuple[dict, dict, Image.Image]:
+    """The figures by name, 25 pictures of each model, and those that come closest to training faces."""
     judge, pipe, autoencoder, G = classifier.load(), stable_diffusion.load("demo"), vae.load("demo"), stylegan2.load("demo")
     asked, real = evaluate.held_out(COUNT), faces.batch(range(HELD_OUT, HELD_OUT + MANY))
     prompted = evaluate.from_prompts(pipe, [faces.caption(face) for face in asked])
     unprompted = evaluate.from_prompts(pipe, [""] * COUNT)
     made, typical = (evaluate.from_generator(G, MANY, psi) for psi in (1.0, 0.7))
     backs = evaluate.reconstructions(autoencoder, real[:COUNT])
+    training = faces.batch(range(FACES))
     others, noise = faces.batch(range(HELD_OUT + MANY, HELD_OUT + 2 * MANY)), evaluate.noise(MANY)
     of_noise = evaluate.kernel_distance(judge, others, noise)
     figures = dict(psnr_db=evaluate.mean_psnr(real[:COUNT], backs), follows=evaluate.follows(judge, prompted, asked),
                    noise_faces=evaluate.share_of_faces(judge, noise), kid_noise=of_noise, classifier=classifier.accuracies(judge))
     for name, pictures in {"prompted": prompted, "unprompted": unprompted, "psi 1": made, "psi 0.7": typical, "held out": others}.items():
         figures[name] = dict(faces=evaluate.share_of_faces(judge, pictures), kid=evaluate.kernel_distance(judge, real, pictures),
-                             spread=evaluate.spread(judge, pictures, real))
+                             spread=evaluate.spread(judge, pictures, real), nearest=evaluate.nearest(judge, pictures, training))
+    pairs = [(Image.fromarray(pictures[int(own)]), Image.fromarray(training[int(near)]), distance)
+             for name, pictures in {"prompted": prompted, "psi 1": made}.items()
+             for own, near, distance in figures[name]["nearest"].closest[:4]]
     walls = np.stack([real[:25], backs[:25]], axis=1).reshape(-1, 64, 64, 3)[:26]
-    return figures, {"Autoencoder: faces held out, each beside what comes back": walls[:24],
-                     "Stable Diffusion with prompts": prompted[:25], "Stable Diffusion without": unprompted[:25], "StyleGAN2": made[:25]}
+    samples = {"Autoencoder: faces held out, each beside what comes back": walls[:24],
+               "Stable Diffusion with prompts": prompted[:25], "Stable Diffusion without": unprompted[:25], "StyleGAN2": made[:25]}
+    return figures, samples, memorised.sheet(pairs)
 
 
 def sheet(groups: dict[str, np.ndarray], columns: int = 13) -> Image.Image:
@@ -94,11 +100,14 @@ def card(figures: dict, seconds: dict) -> str:
     for name, title in {"prompted": "Stable Diffusion with prompts", "unprompted": "Stable Diffusion without",
                         "psi 1": "StyleGAN2, truncation ψ = 1", "psi 0.7": "StyleGAN2, truncation ψ = 0.7",
                         "held out": "(drawn faces, for comparison)"}.items():
-        found = figures[name]
+        found, near = figures[name], figures[name]["nearest"]
         attribute, distance = worst(((k, v) for k, v in found["spread"].items() if k != "kinds"), key=lambda item: item[1])
         rows += [(f"{title}: taken for faces", percent(found["faces"]), "≥ 90 %" + " (missed)" * (found["faces"] < 0.9)),
                  (f"{title}: KID over that of noise", percent(found["kid"] / figures["kid_noise"]),
                   "< 10 %" + " (missed)" * (found["kid"] >= 0.1 * figures["kid_noise"])),
+                 (f"{title}: nearer to a training face than 99 % of these are to others", percent(near.closer_than_training), ""),
+                 (f"{title}: median distance to the nearest training face, over that among these",
+                  f"{near.nearest_median / near.training_nearest_median:.2f}", ""),
                  (f"{title}: largest shift of an attribute's shares ({attribute}), total variation", f"{distance:.3f}", ""),
                  (f"{title}: different kinds of face, over as many drawn ones", percent(found["spread"]["kinds"]), "")]
     rows += [("noise taken for faces", percent(figures["noise_faces"]), "0")]
@@ -150,18 +159,27 @@ Loading takes {loads} (pipeline, autoencoder, generator); five images of each {f
 A part of StyleGAN2's discriminator stands on features of another network that reads attributes (`training/reader.py`): it is not the
 classifier, but learned the same task of the same faces, so StyleGAN2's KID flatters it beside Stable Diffusion's.
 
+## Memorised or made
+
+![The closest pairs](closest.png)
+
+For each of four pictures of Stable Diffusion with prompts (above) and of StyleGAN2 (below), those that come nearest to a face of the
+training, that face is shown at the right, with the distance of the classifier's features. The faces have few attributes, so that new
+ones come near old ones too: the drawn faces of held-out seeds, in the table above, say how near a face comes by chance.
+
 What they cannot do: anything but such faces. A prompt's other words are spelt in bytes that no training saw. The licence is the project's.
 """
 
 
 def main() -> None:
-    figures, samples = measured()
+    figures, samples, closest = measured()
+    closest.save(DEMO / "closest.png", optimize=True)
     sheet(samples).save(DEMO / "samples.png", optimize=True)
     for file in CHECKPOINTS.glob("*.json"):
         if file.stem in NAMES:
             losses(file.stem, json.loads(file.read_text())["history"]).savefig(DEMO / f"losses_{file.stem}.png", dpi=100)
     (DEMO / "README.md").write_text(card(figures, times()))
-    print(json.dumps(figures, indent=1))
+    print(json.dumps(figures, indent=1, default=vars))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from genlib.models import MODELS, SEEDS, STABLE_DIFFUSION, STYLEGAN2
 from genlib.record import MB
 
 ONLY_FOR = {  # options that one model takes
-    "truncation_psi": STYLEGAN2, "labels": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION}
+    "truncation_psi": STYLEGAN2, "labels": STYLEGAN2, "prompts": STABLE_DIFFUSION, "steps": STABLE_DIFFUSION,
+    "guidance_scale": STABLE_DIFFUSION}
 PROMPTS_BYTES = 64 * MB
 UTF_32, UTF_16 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how such a file begins
 
@@ -24,11 +25,14 @@ def add(commands):
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="FIRST-LAST", help="an image for each: 0-49999")
     parser.add_argument("--labels", help="labels of a StyleGAN2 with classes: one (3), several that seeds take in turn (0,3,5 or 0-4), "
                                          "or all (default: none, for a network without classes)")
-    parser.add_argument("--prompts", type=_prompts, metavar="FILE",
+    parser.add_argument("--prompts", type=prompts, metavar="FILE",
                         help="prompts for Stable Diffusion, one on a line: seed 0 takes the first, seed 1 the next, and so on; a blank "
                              "line is an empty prompt (default: an empty prompt)")
     parser.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="images drawn at once (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one, metavar="N", help=f"denoising steps of Stable Diffusion (default: {STEPS})")
+    parser.add_argument("--guidance-scale", type=a_number, metavar="SCALE",
+                        help="how closely Stable Diffusion follows its prompts; 1 is without guidance, in half the time (default: the "
+                             "model's own, v1-4: 7.5)")
     parser.add_argument("--truncation-psi", type=a_number, metavar="PSI", help="truncation of StyleGAN2 (default: 0.7)")
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 (Stable Diffusion), mixed (StyleGAN2) or auto, half "
                                                         "precision on GPUs alone (default: %(default)s)")
@@ -60,7 +64,7 @@ def _seeds(text: str) -> range:
     return range(ends[0], ends[1] + 1)
 
 
-def _prompts(text: str) -> list[str]:
+def prompts(text: str) -> list[str]:
     """The lines of a file, as an editor numbers them: those that \\n, \\r\\n or \\r ends, with blank ones."""
     try:
         data = read_regular(a_path(text), PROMPTS_BYTES)

@@ -21,7 +21,7 @@ from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, OUT_OF_MEMORY, TABLE
 from genlib.remarks import NO_DRIVER, NO_QUALITY
 
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-checks.reader()  # made with the imports: as a run begins, its memory would count as the model's
+checks.reader(runs.Run)  # made with the imports: as a run begins, its memory would count as the model's
 
 
 def repeat(generate, *, experiment: str, model: runs.ModelInfo | None = None, settings: dict | None = None, iterations: int = 5,

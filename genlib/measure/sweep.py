@@ -1,5 +1,6 @@
 """One run for each value of a setting: how cost grows with steps, batch size, precision or resolution."""
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 from genlib import device, progress, runs
@@ -14,8 +15,10 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
 
     `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
     model: a condition's call is let go before the next one is made, so that every peak is that of one model.
-    A condition is left out with a printed line where it does not fit into memory, or where `make` raises an
-    OSError for a model that cannot be had: no network, no such file, a full disk. Others are raised.
+    Where a condition's model does not fit into memory, and the error has the model's info (as the loaders'
+    have), the run is one iteration that says so. Without that info, or where `make` raises an OSError for a
+    model that cannot be had (no network, no such file, a full disk), the condition is left out with a
+    printed line. Other errors are raised.
 
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
@@ -28,7 +31,12 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
             variant = runs.variant_of(setting, condition)
             task.part = f"{variant} ({task.done + 1} of {len(each)})"
             try:
-                call, model, settings = make(condition)
+                try:
+                    call, model, settings = make(condition)
+                except MemoryError as error:
+                    if (model := getattr(error, "info", None)) is None:
+                        raise
+                    call, settings = partial(_fail, str(error)), {}
                 measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
                                              warmup=warmup, variant=variant, quality=quality, results=results)
             except Exception as error:
@@ -38,3 +46,8 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
                 progress.write(f"{variant}: left out. {first_line(error)}")
             task.update()
     return measured
+
+
+def _fail(why: str) -> None:
+    """The call of a model that could not be loaded; a new error, which keeps none of its parts in memory."""
+    raise MemoryError(why)

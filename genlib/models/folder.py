@@ -54,6 +54,9 @@ def components(index: dict, pipeline: type) -> dict[str, type | None]:
         module = {"diffusers": diffusers, "transformers": transformers}.get(str(library))
         if module is None and isinstance(library, str) and library.isidentifier():
             module = getattr(diffusers.pipelines, library, None)  # as of the safety checker
+            moved = getattr(diffusers.pipelines.deprecated, library, None)
+            if module is None and isinstance(moved, ModuleType):  # as unCLIP's, whose published index still has the former place
+                setattr(diffusers.pipelines, library, module := moved)  # for diffusers itself, which does not find it either
         if not isinstance(module, ModuleType) or not isinstance(kind, str):
             raise ValueError(f"{INDEX} says that {name} is {value!r}, a class of neither diffusers nor transformers: {NO_CODE}")
         cls = getattr(module, kind, None)

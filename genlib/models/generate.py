@@ -28,13 +28,14 @@ WAITING = 4  # how many batches, beyond one a thread, may wait to be saved: with
 
 
 def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list[str] | None = None, labels: str | None = None,
-             batch: int = 1, steps: int = 50, truncation_psi: float = 0.7, dtype: str = "auto") -> int:
+             batch: int = 1, steps: int = 50, guidance_scale: float | None = None, truncation_psi: float = 0.7, dtype: str = "auto") -> int:
     """Draw the pictures of `seeds` that `out` lacks, in the tuned profile; return how many were drawn in all.
 
     Every process of a launch makes this call; on several hosts, `out` is a folder that they share.
     model: STYLEGAN2 (`weights` is the network of `stylegan2.load`, z comes from RandomState(seed)) or
     STABLE_DIFFUSION (`weights` is a weights word or a model_id, and seed s takes line s of `prompts`,
     starting over after the last line; without prompts, an empty one).
+    guidance_scale: of Stable Diffusion; None for the model's own.
     labels: the labels of a conditional network, as `labels_module.parse` reads them; seeds take them in turn.
     dtype: the precision, as the loaders take it.
     Raises ValueError when `out` holds pictures of other settings or another launch is filling it, when labels
@@ -53,7 +54,8 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     compiled = broadcast_object_list([state.is_main_process and _compiled(out, there, len(seeds))])[0]
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
-                          _stable_diffusion(weights, prompts or [""], batch, steps, dtype, compiled))
+                          _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled))
+    machine = device.describe()
     todo = []
     if state.is_main_process:
         if not claimed:  # made only now, so that what could not be loaded leaves no folder behind
@@ -61,13 +63,15 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
             there = out_folder.drawn(out)  # another launch may have begun and ended meanwhile
         todo = out_folder.missing(seeds, batch, out, there)
         out_folder.keep_settings(out, settings | dict(batch=batch), there)
+        out_folder.keep_machine(out, machine)
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
         if blank := sum(not prompt.strip() for prompt in prompts or []):
             print(f"{blank} of the {len(prompts)} lines of prompts {'are' if blank > 1 else 'is'} blank, which is an empty prompt")
     todo, start = broadcast_object_list([todo])[0], time.perf_counter()
     try:
-        _draw_and_save(draw, todo[state.process_index :: state.num_processes], batch, settings.get("labels", []), out, state)
+        _draw_and_save(draw, todo[state.process_index :: state.num_processes], batch, settings.get("labels", []), out, state,
+                       machine.slug)
     except RuntimeError as error:
         if not device.is_out_of_memory(error):
             raise
@@ -132,18 +136,17 @@ def _stylegan2(weights: str, labels: str | None, psi: float, dtype: str):
     return draw, _settings(G.info, truncation_psi=psi, noise_mode="const", **dict(labels=wanted) if wanted else {})
 
 
-def _stable_diffusion(weights: str, prompts: list[str], batch: int, steps: int, dtype: str, compiled: bool):
+def _stable_diffusion(weights: str, prompts: list[str], batch: int, steps: int, scale: float | None, dtype: str, compiled: bool):
     """A function from seeds to PIL pictures; and the settings."""
     word = weights in WORDS
     pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned", dtype=dtype,
                                  without=_decided_by_timing(compiled), expected_batch=batch,
                                  expected_images=tuned.COMPILE_PAYS_FROM if compiled else 1)
-    scale = stable_diffusion.guidance_scale(pipe)
+    scale = stable_diffusion.guidance_scale(pipe) if scale is None else scale
 
     def draw(seeds):
-        latents = torch.cat([stable_diffusion.random_latents(pipe, seed=seed) for seed in seeds])
         asked = [prompts[seed % len(prompts)] for seed in seeds]
-        return pipe(prompt=asked, latents=latents, guidance_scale=scale, num_inference_steps=steps).images
+        return pipe(prompt=asked, **stable_diffusion.start(pipe, seeds)(), guidance_scale=scale, num_inference_steps=steps).images
 
     text = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
     return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text,
@@ -181,20 +184,25 @@ def _threads() -> int:
     return min(most, max(least, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
-def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int], out: Path, state: PartialState) -> None:
-    """Draw batch after batch, while threads fetch, encode and write: the device never waits for the disk."""
+def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int], out: Path, state: PartialState, machine: str) -> None:
+    """Draw batch after batch, while threads fetch, encode and write: the device never waits for the disk.
+
+    A batch is timed but for the process's first, and where processes share a CPU none is.
+    """
     waiting, threads = set(), _threads()
+    alone = state.num_processes == 1 or device.pick().type != "cpu"
     with explain_storage(out), open_to_append(out / f"manifest-{state.process_index}.jsonl") as manifest, \
             ThreadPoolExecutor(max(threads, 1)) as savers, \
             progress.Task("", sum(map(len, batches)), "images") as task:
         manifest.write("\n")  # in case a kill cut off the last line
-        for missing in batches:
-            first = missing[0] // batch * batch
+        for number, missing in enumerate(batches):
+            first, begun = missing[0] // batch * batch, device.moment()
             pictures = draw(list(range(first, first + batch)))
+            timed = (begun, device.moment(), machine) if alone and number else None
             if threads:
-                waiting.add(savers.submit(_save, pictures, first, missing, wanted, out, manifest))
+                waiting.add(savers.submit(_save, pictures, first, missing, wanted, out, manifest, timed))
             else:
-                _save(pictures, first, missing, wanted, out, manifest)
+                _save(pictures, first, missing, wanted, out, manifest, timed)
             if len(waiting) > threads + WAITING:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -204,9 +212,13 @@ def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int]
             future.result()
 
 
-def _save(pictures, first: int, missing: list[int], wanted: list[int], out: Path, manifest) -> None:
-    """Write the missing pictures of the batch from seed `first` on. wanted: labels, as `choose` returns."""
+def _save(pictures, first: int, missing: list[int], wanted: list[int], out: Path, manifest, timed: tuple | None) -> None:
+    """Write the missing pictures of the batch from seed `first` on.
+
+    wanted: labels, as `choose` returns. timed: when drawing began and ended, and on which machine.
+    """
     pictures = images.from_levels(*pictures) if isinstance(pictures, tuple) else pictures
+    time = dict(time_s=device.seconds(*timed[:2]) / len(pictures), machine=timed[2]) if timed else {}
     for seed in missing:
         label = dict(label=wanted[seed % len(wanted)]) if wanted else {}
-        out_folder.save(pictures[seed - first], seed, out, manifest, label)
+        out_folder.save(pictures[seed - first], seed, out, manifest, label | time)

@@ -47,6 +47,12 @@ class Model:
             return hashes.remembered_sha256(self.file)
         return hashes.sha256_of_all(self._files, self.local) if self.local else None
 
+    def check_has_settings(self) -> None:
+        """Raises ValueError for a single file: random weights are made from the settings that it lacks."""
+        if self.file:
+            raise ValueError(f"{self.name} is a single file, which holds no settings to make a model with random weights from: give a "
+                             "folder in diffusers' layout or a model of the Hub")
+
     def index(self) -> dict:
         """The pipeline's model_index.json. Raises what `fetch` raises."""
         if self.local:

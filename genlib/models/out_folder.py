@@ -2,8 +2,10 @@
 
     <out>/settings.json               what all its pictures have in common
     <out>/00042/seed00042017.png      a thousand to a folder
-    <out>/manifest.jsonl              a line a picture: seed, file, sha256, and the label that a conditional
-                                      network drew (while it runs, a part a process)
+    <out>/machine.json                what the newest launch ran on, as a run's record describes it
+    <out>/manifest.jsonl              a line a picture: seed, file, sha256, the label that a conditional
+                                      network drew, and the seconds that an image of its batch took, with
+                                      the machine (while it runs, a part a process)
 """
 import hashlib
 import io
@@ -11,6 +13,7 @@ import json
 import re
 import stat
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path, PureWindowsPath
 
@@ -19,11 +22,12 @@ from PIL import Image
 from genlib.files import explain_storage, hold, nearest, read_regular, replacing_unsynced, write_atomically
 from genlib.models import SEEDS
 from genlib.models.trouble import without_secrets
-from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE
+from genlib.record import BLACKENED, DOUBT, MB, NOT_FINITE, Machine
 
 PNG_LEVEL = 1  # of zlib's 9: takes a third of the default's time, for files a tenth larger
 SETTINGS_BYTES, MANIFEST_BYTES, LINE_BYTES = 1 * MB, 256 * MB, 1000  # the most that is read: two million pictures
-KINDS = dict(label=int, blackened=bool)  # what a line may have beside seed, file and sha256
+TIME_S = 1e9  # no image takes as long
+KINDS = dict(label=int, blackened=bool, time_s=float, machine=str)  # what a line may have beside seed, file and sha256
 
 
 def claim(out: Path, make: bool) -> bool:
@@ -85,6 +89,8 @@ def _line(text: bytes) -> dict | None:
     more = {key: line[key] for key in KINDS if key in line}
     if not re.fullmatch("[0-9a-f]{64}", str(line.get("sha256"))) or any(type(value) is not KINDS[key] for key, value in more.items()):
         return None
+    if not 0 < more.get("time_s", 1) < TIME_S or not re.fullmatch("[a-z0-9-]{1,200}", more.get("machine", "-")):
+        return None
     return dict(seed=seed, file=line["file"], sha256=line["sha256"]) | more
 
 
@@ -134,6 +140,11 @@ def keep_settings(out: Path, now: dict, there: dict[int, dict]) -> None:
         if one != other:
             raise ValueError(f"{out} holds pictures with {key if key in now else _short(key)} {_short(one)}, not {_short(other)}: "
                              "choose another --out")
+
+
+def keep_machine(out: Path, machine: Machine) -> None:
+    """Write machine.json: pictures do not depend on the machine, so another one may go on with a folder."""
+    write_atomically(out / "machine.json", json.dumps(asdict(machine), indent=1).encode())
 
 
 def _short(value) -> str:

@@ -1,21 +1,24 @@
-"""Stable Diffusion: load the pipeline; draw its latents.
+"""Stable Diffusion and other text-to-image models of diffusers: load the pipeline.
 
 Rombach et al. 2022 (arXiv:2112.10752). The full size is that of CompVis/stable-diffusion-v1-4.
 """
 from contextlib import contextmanager
 from functools import wraps
-from inspect import signature
 
 import diffusers
 import torch
 from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
 from genlib import device, progress
-from genlib.models import folder, forward, hub, images, single_file, tuned, vae
+from genlib.models import calls, folder, forward, hub, images, random_weights, single_file, tuned, unclip, vae
 from genlib.models import weights as weights_module
+from genlib.models.calls import denoiser as denoiser
+from genlib.models.calls import guidance_scale as guidance_scale
+from genlib.models.calls import random_latents as random_latents
+from genlib.models.calls import start as start
+from genlib.models.calls import usual_steps as usual_steps
 from genlib.runs import ModelInfo
 
 UNET_CONFIG = dict(
@@ -31,8 +34,6 @@ CHECKER_CONFIG = dict(  # ViT-L/14
     projection_dim=768, text_config={"hidden_size": 768},
     vision_config=dict(
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14, image_size=224))
-ANOTHER = "use a text-to-image model such as v1-5, SDXL or Stable Diffusion 3"
-DEMO_GUIDANCE_SCALE = 3.0  # with more, the small network's colours burn out
 
 
 class _Pipeline(StableDiffusionPipeline):
@@ -89,8 +90,10 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
 
     weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or `model_id`).
     dtype: see `device.pick_dtype`.
-    model_id: any text-to-image model of diffusers that starts from a prompt and latents (v1-5, SDXL, Turbo,
-    Stable unCLIP, SD3 ...), by its name on the Hub or as a local folder in the Hub's layout.
+    model_id: any text-to-image model of diffusers (v1-5, SDXL, Turbo, SD3, PixArt, FLUX, Qwen-Image, unCLIP
+    ...), by its name on the Hub or as a local folder in the Hub's layout. `weights` "random" then makes it
+    from its configurations alone, and no weights are downloaded; with any other word they are its own.
+    `start` gives what it draws from.
     safety_checker: whether flagged pictures are turned black (608 MB in float16; the demo has no checker).
     expected_images, expected_batch: how many pictures will be drawn in all, and how many at once: in the
     tuned profile this decides what is worth preparing.
@@ -101,7 +104,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     of another kind.
     """
     weights_module.check_profile(profile)
-    word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
+    word, dtype = weights_module.resolve(weights, model_id), device.pick_dtype(dtype)
     if safety_checker and word == "demo":
         raise ValueError("safety_checker is True, but the demo weights have none: use weights 'random' or 'published'")
     info, model = weights_module.of_stable_diffusion(word, profile, dtype, model_id)
@@ -109,7 +112,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     kind = "StableDiffusionPipeline" if not model_id or model.file else model.index()["_class_name"]
     tuned.choose(info, switches(dtype, kind == "StableDiffusionPipeline", expected_images), without)
     with weights_module.loading(info):
-        pipe = build(info, dtype) if model is None else _pretrained(info, dtype, model)
+        pipe = build(info, dtype) if model is None else _by_index(info, dtype, model)
         pipe = pipe.to(device.pick())
         pipe.progress_bar = progress.steps  # the library's own bar would be drawn inside the timed region
         pipe.info = info
@@ -143,17 +146,23 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
         pipe._said = True  # keeps the line about skipped guidance for the first picture that somebody asks for
         with progress.Task("compiles its networks" if on["compile"] else "records its networks"):
             for prompt in "", "a face":
-                pipe(prompt=[prompt] * batch, latents=random_latents(pipe, batch_size=batch), num_inference_steps=1)
+                pipe(prompt=[prompt] * batch, **start(pipe, range(batch))(), num_inference_steps=1)
         pipe._said = False
 
 
-def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> DiffusionPipeline:
+def _by_index(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> DiffusionPipeline:
+    """The pipeline that a model's files tell of."""
     def class_for(kind: str) -> type[DiffusionPipeline]:
         if kind == "StableDiffusionPipeline":
             return _class(info)
-        _check_class(model.name, kind)
+        calls.check_class(model.name, kind)
+        if kind == "UnCLIPPipeline":
+            unclip.check_dtype(model.name, dtype)
+            return unclip.UnCLIP
         return getattr(diffusers, kind)
 
+    if info.weights == "random":
+        model.check_has_settings()
     if model.file:
         pipe = single_file.load_pipeline(model.file, dtype, class_for)
     else:
@@ -163,8 +172,12 @@ def _pretrained(info: ModelInfo, dtype: torch.dtype, model: hub.Model) -> Diffus
         if not info.switches["safety_checker"] and "safety_checker" in index:
             parts.pop("safety_checker", None)
             options = dict(safety_checker=None, requires_safety_checker=False)
-        pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
-    _settle_size(model.name, pipe)
+        if info.weights == "random":
+            pipe = random_weights.load_pipeline(cls, model, parts, info, dtype, **options)
+        else:
+            pipe = hub.load_pipeline(cls, model.fetch(parts, dtype), parts, dtype, **options)
+    if calls.takes_latents(pipe):
+        _settle_size(model.name, pipe)
     return pipe
 
 
@@ -173,39 +186,20 @@ def _settle_size(name: str, pipe: DiffusionPipeline) -> None:
 
     Raises ValueError if the size is not known, or not square in such a pipeline.
     """
-    height, width = latent_size(pipe)
+    height, width = calls.latent_size(pipe)
     if isinstance(denoiser(pipe).config.sample_size, int) or hasattr(pipe, "_is_unet_config_sample_size_int"):
         return
     if height != width:
         raise ValueError(f"{name} is a {type(pipe).__name__} of sample_size {[height, width]}, and this pipeline of diffusers draws "
-                         f"squares unless told otherwise: write one number there, or {ANOTHER}")
+                         f"squares unless told otherwise: write one number there, or {calls.ANOTHER}")
     denoiser(pipe).register_to_config(sample_size=height)
     if hasattr(pipe, "default_sample_size"):
         pipe.default_sample_size = height
 
 
-def _check_class(name: str, kind: str) -> None:
-    """Raises ValueError for a pipeline that is unknown or does not draw from prompt and latents."""
-    cls = getattr(diffusers, kind, None)
-    if not isinstance(cls, type) or not issubclass(cls, DiffusionPipeline):
-        raise ValueError(f"{name} is a {kind}, which diffusers {diffusers.__version__} does not have: update diffusers, or {ANOTHER}")
-    taken = list(signature(cls.__call__).parameters)[1:]
-    reason = ("does not start from latents" if "latents" not in taken else
-              "needs more than a prompt" if taken[0] != "prompt" or "image" in taken else
-              "takes a part from another model" if cls._load_connected_pipes else
-              "packs its latents into a sequence" if hasattr(cls, "_pack_latents") else None)
-    if reason:
-        raise ValueError(f"{name} is a {kind}, which {reason}: {ANOTHER}")
-
-
-def denoiser(pipe: DiffusionPipeline) -> torch.nn.Module | None:
-    """The network that predicts the noise: `unet`, or in newer models `transformer`."""
-    return getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-
-
 def build(info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
     """A pipeline of the published size with random weights."""
-    tokenizer = byte_tokenizer()
+    tokenizer = random_weights.byte_tokenizer()
     text = CLIPTextConfig(**TEXT_CONFIG, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
                           pad_token_id=tokenizer.pad_token_id)
     checker = feature_extractor = None
@@ -220,44 +214,3 @@ def build(info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
 
 def _class(info: ModelInfo) -> type[StableDiffusionPipeline]:
     return _Pipeline if any(info.switches[name] for name in _Pipeline.SWITCHES) else StableDiffusionPipeline
-
-
-def byte_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer that needs no download: two tokens a byte (one ends a word) and two special tokens."""
-    letters = list(bytes_to_unicode().values())  # a printable one for each byte (Radford et al. 2019)
-    words = letters + [f"{letter}</w>" for letter in letters] + ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
-
-
-def guidance_scale(pipe: DiffusionPipeline) -> float:
-    """The guidance scale for prompts: the pipeline's default (v1: 7.5, as in the thesis), demo 3, Turbo 0."""
-    if "turbo" in pipe.info.name.lower():
-        return 0.0  # distilled to draw without guidance, which would spoil its pictures
-    return DEMO_GUIDANCE_SCALE if pipe.info.weights == "demo" else signature(pipe.__call__).parameters["guidance_scale"].default
-
-
-def latent_size(pipe: DiffusionPipeline) -> tuple[int, int]:
-    """Height and width of the latents, as the UNet or transformer has them in `sample_size`: a number or two.
-
-    Raises ValueError if it has none, or one that is not usable.
-    """
-    network = denoiser(pipe)
-    if "sample_size" not in getattr(network, "config", {}):
-        raise ValueError(f"this model is a {type(pipe).__name__}, whose latents' size is not told by a UNet or transformer: {ANOTHER}")
-    size = network.config.sample_size
-    both = list(size) if isinstance(size, (list, tuple)) else [size, size]
-    if len(both) != 2 or any(type(side) is not int or side < 1 for side in both):
-        raise ValueError(f"the config.json of the {type(network).__name__} has the sample_size {size!r}, so the size of its pictures is "
-                         "not known: write the latents' size there, as 64 for 512 px or [64, 96] for 512 x 768")
-    return both[0], both[1]
-
-
-def random_latents(pipe, seed: int = 0, batch_size: int = 1) -> torch.Tensor:
-    """Latents [N, C, h, w], N(0, 1), for the pipeline's picture size, in the UNet's dtype, on its device.
-
-    For v1: [N, 4, H/8, W/8]. Drawn on the CPU, so that a seed gives the same picture on every device. The
-    pipeline scales them itself.
-    """
-    network = denoiser(pipe)
-    shape = (batch_size, network.config.in_channels, *latent_size(pipe))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(network.device, network.dtype)

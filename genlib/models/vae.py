@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from genlib import device
-from genlib.models import forward, hub, single_file, tuned
+from genlib.models import forward, hub, random_weights, single_file, tuned
 from genlib.models import weights as weights_module
 
 V1_CONFIG = dict(
@@ -25,12 +25,12 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
     safetensors files, MemoryError where it does not fit, ValueError for an unknown word.
     """
     weights_module.check_profile(profile)
-    word, dtype = weights_module.resolve("published" if model_id else weights), device.pick_dtype(dtype)
+    word, dtype = weights_module.resolve(weights, model_id), device.pick_dtype(dtype)
     info, model = weights_module.of_stable_diffusion(word, profile, dtype, model_id)
     info.name = f"VAE of {info.name}"
     tuned.choose(info, tuned.good("vae", tuned.Case()), without)
     with weights_module.loading(info):
-        autoencoder = (build(dtype) if model is None else _pretrained(model, dtype)).to(device.pick())
+        autoencoder = (build(dtype) if model is None else _by_files(model, word, dtype)).to(device.pick())
         tune(autoencoder, info.switches)
     weights_module.count(info, vae=autoencoder)
     info.sha256 = model and model_id and model.sha256()  # not while the time of loading is taken
@@ -38,8 +38,11 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
     return autoencoder
 
 
-def _pretrained(model: hub.Model, dtype: torch.dtype) -> AutoencoderKL:
-    if model.file:
+def _by_files(model: hub.Model, word: str, dtype: torch.dtype) -> AutoencoderKL:
+    if word == "random":
+        model.check_has_settings()
+        autoencoder = random_weights.build(AutoencoderKL, model.fetch({"vae": AutoencoderKL}, dtype, weights=False) / "vae", dtype)
+    elif model.file:
         autoencoder = single_file.load_autoencoder(model.file, dtype)
     else:
         autoencoder = hub.load_part(AutoencoderKL, model.fetch({"vae": AutoencoderKL}, dtype), "vae", dtype)

@@ -22,7 +22,7 @@ import torch
 import transformers
 from huggingface_hub import constants
 
-from genlib import device, progress
+from genlib import device, progress, system
 from genlib.files import read_regular, replacing, write_atomically
 from genlib.models import PROFILES, STABLE_DIFFUSION, STYLEGAN2, WEIGHTS, downloads, hub, trouble
 from genlib.models.hashes import sha256
@@ -35,8 +35,10 @@ DEMO = Path(__file__).parent / "demo"  # small models, made by training/; its RE
 DEMO_STABLE_DIFFUSION, DEMO_STYLEGAN2 = DEMO / STABLE_DIFFUSION, DEMO / STYLEGAN2
 
 
-def resolve(weights: str) -> str:
+def resolve(weights: str, model_id=None) -> str:
     """Decide what a weights word means: "demo", "random" or "published".
+
+    Of a model by its `model_id` there are no demo weights: its own are meant by any word but "random".
 
     "auto" is what the environment variable GENLIB_WEIGHTS says; without it, published where there is a GPU
     and the models can be had (from the Hub or its cache), else demo. A printed line says which, and why.
@@ -47,6 +49,8 @@ def resolve(weights: str) -> str:
         weights, source = os.environ["GENLIB_WEIGHTS"], "the environment variable GENLIB_WEIGHTS"
     if weights not in WORDS:
         raise ValueError(f"{source} is {weights!r}{meant(weights, WORDS)}: use one of {', '.join(WORDS)}")
+    if model_id:
+        return "random" if weights == "random" else "published"
     if weights != "auto":
         return weights
     word, reason = _choose()
@@ -103,9 +107,9 @@ def without_bars():
 
 
 def of_stable_diffusion(word: str, profile: str, dtype: torch.dtype, model_id) -> tuple[ModelInfo, hub.Model | None]:
-    """What is known of a Stable Diffusion before it is loaded, and its files: None for random weights."""
-    model = None if word == "random" else hub.Model(DEMO_STABLE_DIFFUSION if word == "demo" else model_id or hub.V1_4)
-    source = {"random": "seed 0", "demo": "genlib/models/demo"}.get(word) or model.source
+    """What is known of a Stable Diffusion before it is loaded, and its files: None for random v1-4."""
+    model = hub.Model(model_id or (DEMO_STABLE_DIFFUSION if word == "demo" else hub.V1_4)) if model_id or word != "random" else None
+    source = "genlib/models/demo" if word == "demo" else model.source if model else "seed 0"
     info = ModelInfo(model.name if model_id else "Stable Diffusion v1-4", word, profile, source, dtype=str(dtype).removeprefix("torch."))
     info.revision = model.revision if model else None
     return info, model
@@ -231,7 +235,7 @@ def loading(info: ModelInfo):
     apart) and the growth of RSS.
 
     A model that was loaded is then one of `device.loaded`. Raises MemoryError, with what may help, if it does
-    not fit.
+    not fit; its `info` is the model's, with the sizes as far as they are known.
     """
     gc.collect()  # tuned networks refer to themselves, so a discarded one may still hold its memory
     _keep_libraries()
@@ -244,15 +248,26 @@ def loading(info: ModelInfo):
     except Exception as error:
         if not device.is_out_of_memory(error):
             raise
-        free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
-        raise MemoryError(f"{info.name} with {info.weights} weights in {info.dtype} does not fit into the memory of "
-                          f"{device.describe().device} ({free / 1024**3:.1f} GiB free): close other programs and notebooks, use "
-                          "dtype='float16' on a GPU, or weights='demo'") from None
+        size = f" ({sum(info.bytes.values()) / 1024**3:.1f} GiB)" if info.bytes else ""
+        failed = MemoryError(f"{info.name} with {info.weights} weights in {info.dtype}{size} does not fit into the memory of "
+                             f"{device.describe().device} ({free_bytes() / 1024**3:.1f} GiB free): close other programs and notebooks, "
+                             "use dtype='float16' on a GPU, or weights='demo'")
+        failed.info = info  # `measure.sweep` keeps a line of it
+        raise failed from None
     device.synchronize()
     took_s, info.load_ram_bytes = time.perf_counter() - start, process.memory_info().rss - info.ram_before_bytes
     waited_s = sum(downloads.times_s[before:])
     info.load_time_s, info.download_time_s = took_s - waited_s, waited_s or None
     device.loaded.append(info)
+
+
+def free_bytes() -> float:
+    """How much memory there is for a model: of the GPU, else what the machine or the container has left."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    limit = system.limit("memory.max")
+    own = float("inf") if limit is None else limit - psutil.Process().memory_info().rss
+    return min(own, psutil.virtual_memory().available)
 
 
 @cache
@@ -271,13 +286,13 @@ def count(info: ModelInfo, **components: torch.nn.Module) -> None:
         info.bytes[name] = sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
 
 
-def seeded(build, dtype: torch.dtype) -> torch.nn.Module:
-    """The module that `build` makes, on the device, in this dtype, its initial values drawn from seed 0."""
+def seeded(build, dtype: torch.dtype, place=None) -> torch.nn.Module:
+    """The module that `build` makes in this dtype, its values drawn from seed 0; on the device or `place`."""
     default = torch.get_default_dtype()
     cuda = [device.pick()] if device.pick().type == "cuda" else []
     try:
         torch.set_default_dtype(dtype)  # made in its final dtype: a copy in float32 would need twice the memory or more
-        with torch.random.fork_rng(devices=cuda), torch.device(device.pick()):
+        with torch.random.fork_rng(devices=cuda), torch.device(place or device.pick()):
             torch.manual_seed(0)
             return build().eval().requires_grad_(False)
     finally:

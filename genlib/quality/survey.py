@@ -3,7 +3,6 @@ import base64
 import hashlib
 import io
 import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
 from pathlib import Path
@@ -12,11 +11,10 @@ from types import SimpleNamespace
 
 from PIL import Image, ImageOps
 
-from genlib.files import read_regular
 from genlib.lines import say as tell
+from genlib.pictures import foreign
 
-FORMATS = ("JPEG", "PNG", "WEBP")  # of photographs
-PHOTOGRAPH_BYTES, PIXELS = 64 * 1024**2, 120_000_000  # a phone takes 108 million
+PIXELS = 120_000_000  # of a photograph; a phone takes 108 million
 SECONDS = 10  # for a picture
 PAGE = Path(__file__).with_name("survey.html")
 
@@ -24,27 +22,20 @@ PAGE = Path(__file__).with_name("survey.html")
 def photographs(folder: Path, side: int) -> Iterable[Image.Image]:
     """The photographs in a folder, upright, shuffled, so that the first of many are any of them.
 
-    A line names what is no JPEG, PNG or WebP, cannot be read, or is smaller than `side` pixels: enlarged, it
+    A line names what is no picture (see `pictures.foreign`), or is smaller than `side` pixels: enlarged, it
     would be known by that.
     """
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in Random(0).sample(paths, len(paths)):
         try:
-            yield _photograph(path, side)
-        except Exception as error:  # of a damaged file: Pillow's decoders raise many kinds
-            reason = "it is no JPEG, PNG or WebP: save it as one" if isinstance(error, Image.UnidentifiedImageError) else error
-            tell(f"skipped {reason if str(path) in str(reason) else f'{path}: {reason}'}")
-
-
-def _photograph(path: Path, side: int) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures, which are refused below, and of odd metadata, which go
-        picture = Image.open(io.BytesIO(read_regular(path, PHOTOGRAPH_BYTES)), formats=FORMATS)
-        if min(picture.size) < side or picture.width * picture.height > PIXELS:
-            raise ValueError(f"it has {picture.width} x {picture.height} pixels: take one of at least {side} x {side}, at most {PIXELS:,}")
-        if picture.mode[0] in "IF":
-            raise ValueError("its greys have more than 8 bits, which would turn white: save it with 8")
-        return ImageOps.exif_transpose(picture).convert("RGB")
+            picture = foreign(path, PIXELS)
+        except (ValueError, OSError) as error:
+            tell(f"skipped {error if str(path) in str(error) else f'{path}: {error}'}")
+            continue
+        if min(picture.size) >= side:
+            yield picture
+        else:
+            tell(f"skipped {path}: it has {picture.width} x {picture.height} pixels: take one of at least {side} x {side}")
 
 
 def alike(picture: Image.Image, side: int) -> bytes:

@@ -5,13 +5,17 @@ from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, is_missing, span
 from genlib.record import READINGS, Reading, Run
+from genlib.report.summary import as_number
 from genlib.runs import variant_of
 
 MODEL, READING = N_("Model", "column"), N_("Reading", "column")
 PUBLISHED, RATIO = N_("published", "column"), N_("ratio", "column")
+GB = 1024**3  # of a card's memory
 RESUMED = "*"  # behind the name of what was interrupted and taken up again
 UNLIKE = "†"  # and of what was measured under other conditions than most rows of Table 1
 PROFILES = {"thesis": N_("without optimisations"), "tuned": N_("optimised (the same pictures)"), "none": ""}
+OFFLOADS = {  # where the networks lie while another one works
+    "": N_("all on the card"), "model": N_("network by network, the others in RAM"), "sequential": N_("layer by layer, the others in RAM")}
 WEIGHTS = {  # what they are called, and what has to be said of their figures
     "demo": (N_("demonstration weights"),
              N_("Models with demonstration weights are small: their figures say nothing of the published ones.")),
@@ -130,10 +134,16 @@ def variant(report, run: Run) -> str:
     entry = experiments.find(run.experiment)
     if run.method == "thesis":
         return report.say("by the published method")
+    if run.method == "by-hand":
+        return report.say("clocked by hand")
     if run.variant in entry.variants:
         return report.say(entry.variants[run.variant])
     if run.model and run.variant.startswith(variant_of("precision")):
         return escape.plain(run.model.dtype)
+    if run.model and run.variant.startswith(variant_of("model")):
+        return escape.plain(run.model.name)
+    if run.variant.startswith(variant_of("card")):
+        return report.say("card of {gb} GB: {mode}", gb=card_gb(report, run), mode=memory_mode(report, run))
     loop = next((loop for loop in entry.loops if run.variant.startswith(variant_of(loop.setting))), None)
     value = loop and run.settings.get(loop.setting)
     if not isinstance(value, int):
@@ -141,6 +151,24 @@ def variant(report, run: Run) -> str:
     if loop.setting == "steps":
         return steps_text(report, [value])
     return report.say("{side} px", side=value) if loop.is_side else report.count("batch of {n} image", "batch of {n} images", value)
+
+
+def card_gb(report, run: Run) -> str:
+    """The memory of the card that a run had to do with; a dash where its record does not say it."""
+    return report.significant(as_number(run.settings.get("card_bytes")) / GB, 1)
+
+
+def memory_mode(report, run: Run) -> str:
+    """How a model lies in memory and what it draws at once, in words."""
+    settings, offload = run.settings, str(run.settings.get("offload", ""))
+    batch, side = (as_number(settings.get(name)) for name in ("batch_size", "size"))
+    return ", ".join(filter(None, [
+        report.say(OFFLOADS[offload]) if offload in OFFLOADS else escape.plain(offload),
+        profile(report, run.profile) if run.profile != "thesis" else "",
+        report.count("batch of {n} image", "batch of {n} images", int(batch)) if batch > 1 else "",
+        report.say("{side} px", side=int(side)) if side > 0 else "",
+        report.say("VAE slicing") if settings.get("vae_slicing") is True else "",
+        report.say("VAE tiling") if settings.get("vae_tiling") is True else ""]))
 
 
 def profile(report, name: str) -> str:

@@ -20,8 +20,11 @@ def main_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """The groups of runs for a report: first those with runs for Table 1, then own ones, then the newest."""
-    ours = rows[rows["method"] == "genlib"]
+    """The groups of runs for a report: first those with runs for Table 1, then own ones, then the newest.
+
+    What no model made is in none.
+    """
+    ours = rows[(rows["method"] == "genlib") & ~rows["experiment"].isin([entry.slug for entry in experiments.OTHER_METHODS])]
     ours = ours.assign(main=ours["folder"].isin(main_rows(rows)["folder"]))
     ours = ours[ours["main"] | ~ours.groupby(SAME)["main"].transform("any").astype(bool)]  # a newer condition makes no group newer
     found = ours.groupby(SAME, as_index=False).agg(
@@ -61,7 +64,8 @@ def choose(rows: pd.DataFrame, asked: str, weights: str, profile: str) -> pd.Dat
     """
     wanted = groups(rows)
     if wanted.empty:
-        raise ValueError("there are no finished runs in what was given: run notebooks 1 to 3 first, or give the folder of their results")
+        raise ValueError("there are no finished runs of models in what was given: run notebooks 1 to 3 first, or give the folder of their "
+                         "results")
     for name, value in ("weights", weights), ("profile", profile):
         wanted = wanted[wanted[name] == value] if value else wanted
     named = machines(rows, asked)

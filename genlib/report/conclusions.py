@@ -8,6 +8,7 @@ from genlib.record import MB, ONCE, QUALITIES, READINGS
 from genlib.report import cells, notes, offers, statistics
 from genlib.report.summary import by_session
 from genlib.report.tables import decision
+from genlib.report.tables.scores import cost_of_quality
 from genlib.report.tables.sessions import another_day
 
 LEAST_TIMES, LEAST_DISTANCES = 3, 4  # for a test of spread: of a session, and from the medians of all sessions
@@ -44,7 +45,7 @@ def conclude(report) -> list[str]:
         ranked = [report.say("The runs differ in their number of steps, so that nothing is ranked: {models}.", models=names)]
     else:
         ranked = [*_fastest(report, runs), *_smallest(report, runs), *_more_stable(report, runs)]
-    return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_quality(report, runs),
+    return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_quality(report, runs), *cost_of_quality(report),
             *_for_limits(report, runs), *_by_text(report, runs), _limits(report, runs)]
 
 

@@ -87,12 +87,12 @@ def _kind(run: Run) -> tuple:
 
 
 def _of_other_models(report, rows: pd.DataFrame) -> list[str]:
-    """A sentence for each row whose model is not the thesis's, but for those of a loop over models."""
+    """A sentence for each row whose model is not the thesis's, but for those that are set side by side."""
     said = {}
     for _, row in rows.iterrows():
         entry = experiments.find(row["experiment"])
-        loops = tuple(variant_of(loop.setting) for loop in entry.loops if loop.renames_model)
-        if entry.is_other_model(row) and not row["variant"].startswith(loops):
+        over_models = variant_of("model"), *(variant_of(loop.setting) for loop in entry.loops if loop.renames_model)
+        if entry.is_other_model(row) and not row["variant"].startswith(over_models):
             said[report.say("The row of {experiment} is of the model {model}.", experiment=report.text(entry.label),
                             model=row["model"])] = None
     return list(said)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from genlib import escape, experiments, runs
 from genlib.locale import Language, Message
-from genlib.report import choice, conclusions, conditions, survey, warnings
+from genlib.report import choice, conclusions, conditions, scores, survey, warnings
 from genlib.report import prices as prices_module
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
@@ -64,7 +64,7 @@ class Report:
         self.prices = prices_module.read(prices) if prices else {}
         self._first_number, self._made = str(number).strip(), {}
         number_after(self._first_number, 0)  # refused at once
-        self._folders = [results] if isinstance(results, (str, PathLike)) else list(results)
+        self._folders, self._reference = [results] if isinstance(results, (str, PathLike)) else list(results), reference
         found = runs.finished(*self._folders, reference=reference)
         counted = runs.counted(found)
         self.sessions = _without_hidden_letters(summarize(counted))
@@ -93,6 +93,11 @@ class Report:
     def answers(self) -> pd.DataFrame:
         """What people answered: the CSVs in the folder `survey` of the results, by `survey.read`."""
         return survey.read(path for folder in self._folders for path in sorted(Path(folder, "survey").glob("*.csv")))
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Every set of pictures that `genlib score` has scored, by `scores.read`."""
+        return scores.read(self._folders, self._reference, (run for runs in self.sessions["runs"] for run in runs))
 
     def price_of(self, device: str) -> float | None:
         """The price of an hour of a device; None if it is not known."""

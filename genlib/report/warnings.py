@@ -10,7 +10,7 @@ from genlib.locale import N_
 from genlib.record import MB, MEGABYTES, NOT_FINITE, READINGS, SHOWN
 from genlib.report import cells, choice, notes
 from genlib.report.summary import readings
-from genlib.runs import Run
+from genlib.runs import Run, variant_of
 
 DRIFT, DRIFT_P = 0.03, 0.01  # from the first iteration to the last, over the mean; chance of it without any drift
 OUTLIER, OUTLIER_P = 0.1, 0.01  # share of the median; chance that Grubbs's test finds one among normal times
@@ -92,10 +92,12 @@ def of_sessions(report, runs: list[Run]) -> list[Doubt]:
 
 
 def _failed(report, run: Run) -> list[Doubt]:
-    """Iterations that are not in the averages, by why they failed."""
+    """Iterations that are not in the averages, by why they failed; that a card is too small is a finding."""
     out, not_finite = sum(i.out_of_memory for i in run.iterations), sum(i.error == NOT_FINITE for i in run.iterations)
+    on_purpose = run.variant.startswith(variant_of("card"))
     causes = [
-        (out, report.say("Iterations ran out of memory and are not in the averages"), report.say("A smaller batch or float16 needs less.")),
+        (out * (not on_purpose), report.say("Iterations ran out of memory and are not in the averages"),
+         report.say("A smaller batch or float16 needs less.")),
         (not_finite, report.say("Iterations gave pictures with values that are NaN or infinite and are not in the averages"),
          report.say("dtype='float32' helps where those of half precision grow too large.")),
         (len(run.iterations) - len(run.good) - out - not_finite, report.say("Iterations failed and are not in the averages"),

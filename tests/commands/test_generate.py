@@ -16,7 +16,8 @@ from genlib.commands import generate
     (["--seeds", "0-1", "--prompts", "missing.txt"], "missing.txt cannot be read"),
     (["--seeds", "0-1", "--model", "gan"], "--model is 'gan': use one of "),
     (["--seeds", "0-1", "--truncation-psi", "nan"], "'nan' is no number"),
-    (["--seeds", "0-1", "--truncation-psi", "x"], "'x' is no number")])
+    (["--seeds", "0-1", "--truncation-psi", "x"], "'x' is no number"),
+    (["--seeds", "0-1", "--guidance-scale", "inf"], "'inf' is no number")])
 def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
     with pytest.raises(SystemExit) as exit:
         main(["generate", "--model", "stylegan2", "--out", str(tmp_path / "out"), *options])
@@ -24,6 +25,7 @@ def test_a_wrong_option_is_one_sentence(capsys, tmp_path, options, complaint):
 
 
 @pytest.mark.parametrize("model, option, other", [("stylegan2", "--steps", "stable-diffusion"),
+                                                  ("stylegan2", "--guidance-scale", "stable-diffusion"),
                                                   ("stable-diffusion", "--truncation-psi", "stylegan2"),
                                                   ("stable-diffusion", "--labels", "stylegan2")])
 def test_an_option_of_the_other_model_is_refused(capsys, tmp_path, model, option, other):
@@ -50,11 +52,11 @@ def test_prompts_are_refused_for_stylegan2_and_an_empty_file_anywhere(capsys, tm
 def test_the_lines_of_prompts_are_those_that_an_editor_numbers(tmp_path, mark, encoding, end):
     prompts = ["обличчя", "", "a\u2028b\u2029c", "d\x0be\x0cf\x85g\x1ch", " ", "the last"]
     (tmp_path / "p.txt").write_bytes(mark + end.join(prompts).encode(encoding))
-    assert generate._prompts(tmp_path / "p.txt") == prompts
+    assert generate.prompts(tmp_path / "p.txt") == prompts
     (tmp_path / "p.txt").write_bytes(mark + (end.join(prompts) + end).encode(encoding))
-    assert generate._prompts(tmp_path / "p.txt") == prompts, "the end of the last line begins no further one"
+    assert generate.prompts(tmp_path / "p.txt") == prompts, "the end of the last line begins no further one"
     (tmp_path / "p.txt").write_bytes(mark + (end.join(prompts) + end + end).encode(encoding))
-    assert generate._prompts(tmp_path / "p.txt") == [*prompts, ""]
+    assert generate.prompts(tmp_path / "p.txt") == [*prompts, ""]
 
 
 @pytest.mark.parametrize("content, complaint", [
@@ -65,15 +67,15 @@ def test_a_file_that_is_no_list_of_prompts_is_refused(tmp_path, monkeypatch, con
     monkeypatch.setattr(generate, "PROMPTS_BYTES", 1000)
     (tmp_path / "p.txt").write_bytes(content)
     with pytest.raises(argparse.ArgumentTypeError, match=complaint):
-        generate._prompts(str(tmp_path / "p.txt"))
+        generate.prompts(str(tmp_path / "p.txt"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes")
 def test_prompts_may_lie_behind_a_link_and_are_no_folder_and_no_pipe(tmp_path):
     (tmp_path / "p.txt").write_text("a face\n")
     (tmp_path / "link").symlink_to("p.txt")
-    assert generate._prompts(str(tmp_path / "link")) == ["a face"]
+    assert generate.prompts(str(tmp_path / "link")) == ["a face"]
     os.mkfifo(tmp_path / "pipe")
     for name in "", "pipe":
         with pytest.raises(argparse.ArgumentTypeError, match="is no regular file"):
-            generate._prompts(str(tmp_path / name))
+            generate.prompts(str(tmp_path / name))

@@ -8,7 +8,7 @@ import pytest
 from genlib import device, locale
 from genlib.__main__ import main
 from genlib.commands import names
-from genlib.experiments import EXPERIMENTS
+from genlib.experiments import EXPERIMENTS, OTHER_METHODS
 from genlib.models import MODELS, PROFILES, WEIGHTS, presets, switches
 from genlib.models.stylegan2.load import DTYPES
 from genlib.report.figures import FIGURES
@@ -18,7 +18,7 @@ from genlib.report.tables import OF_EACH, TABLES
 
 DEFINED = {
     "weights": WEIGHTS, "profiles": PROFILES, "dtypes": {*device.DTYPES, *DTYPES}, "models": MODELS,
-    "networks": presets.PRESETS, "experiments": [entry.slug for entry in EXPERIMENTS],
+    "networks": presets.PRESETS, "experiments": [entry.slug for entry in EXPERIMENTS + OTHER_METHODS],
     "variants": [f"{entry.slug}/{name}" for entry in EXPERIMENTS for name in [*entry.variants, "precision-DTYPE"]],
     "switches": [switch.name for switch in switches.SWITCHES],
     "tables": [kind.name for kind in TABLES] + [f"{kind.name}-EXPERIMENT" for kind in OF_EACH], "figures": [kind.name for kind in FIGURES],

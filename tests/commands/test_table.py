@@ -34,7 +34,7 @@ def test_table_is_printed_and_written_without_a_notebook(results, tmp_path, caps
     assert written(tmp_path / "out") == [f"{name}.{kind}" for name in sorted(FILES) for kind in ("csv", "docx", "md", "tex")]
     (tmp_path / "empty").mkdir()
     for given, complaint in (["nothing"], "nothing is not here: give folders"), ([".", "away.zip"], "away.zip is not here"), (
-            ["empty"], "there are no finished runs in what was given"):
+            ["empty"], "there are no finished runs of models in what was given"):
         assert main(["table", *(str(tmp_path / name) for name in given), "--out", str(tmp_path / "out2")]) == 1
         assert complaint in capsys.readouterr().err and not (tmp_path / "out2").exists()
 

@@ -12,10 +12,12 @@ EXPLAINED = {  # what those headings' MB are
     "1 MB = 1024² bytes.", "The listing divides by 1024³ and prints MB: {given} of these units are {mb} MB."}
 ROWS = {"Variational Autoencoders", "Generative Adversarial Networks"}  # of Table 1, which keep the thesis's names
 NAMES = {
-    "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PSNR", "SSIM", "CLIP-IQA", "PNDM",  # of models and measures
-    "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "C",  # that stand in tables and formulas
+    "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PNDM", "CLIP", "CLIP-IQA",  # of models
+    "PSNR", "SSIM", "KID", "LPIPS",  # of measures
+    "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "g", "C",  # that stand in tables and formulas
     "p50", "p95",  # of percentiles
-    *"GPUtil PyTorch Python genlib make gpu survey nvidia-smi run.json float16 float32 dtype='float32'".split(),  # of programs and files
+    *"GPUtil PyTorch Python genlib make gpu cards survey record score nvidia-smi".split(),  # of programs
+    *"run.json float16 float32 dtype='float32'".split(),
     "NVIDIA", "T4", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
     "JavaScript", "Chrome", "Firefox", "Safari", "Enter",  # of browsers, and of a key
     *"CreativeML Open RAIL-M Source Code License".split()}

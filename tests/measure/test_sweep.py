@@ -96,6 +96,21 @@ def test_a_call_that_runs_out_of_memory_is_a_run_that_says_so_and_the_next_is_me
     assert {n: run.iterations[0].error for n, run in measured.items()} == {8: "out of memory: no more", 4: None}
 
 
+def test_a_model_that_does_not_fit_is_a_run_that_says_so_if_the_error_knows_the_model(tmp_path):
+    def make(condition):
+        model, gone = runs.ModelInfo(condition, "random", "thesis", "seed 0", bytes=dict(unet=8)), Model()
+        alive.add(gone)
+        error = MemoryError(f"{condition} does not fit")
+        error.info = model
+        raise error
+
+    alive = weakref.WeakSet()
+    [(_, run)] = sweep(["flux"], make, tmp_path, setting="model").items()
+    assert (run.variant, run.model.name, run.model.bytes) == ("model-flux", "flux", dict(unet=8)) and not alive
+    assert [i.error for i in run.iterations] == ["out of memory: flux does not fit"] and run.finished
+    assert runs.read(run.folder / "run.json") == run
+
+
 def test_another_error_is_raised_and_the_conditions_before_it_stay(tmp_path):
     def make(n):
         if n == 4:

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from PIL import Image
 
 from genlib import __main__ as commands
-from genlib import progress, record
+from genlib import device, progress, record
 from genlib.models import generate, images, out_folder, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -38,8 +38,9 @@ def finish(process):
     return printed
 
 
-def lines(out):
-    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+def lines(out, but=()):
+    read = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in but} for line in read]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_each_seed_has_its_picture_under_its_name_and_its_line(alone):
     for line in lines(alone):
         assert line["file"] == f"00000/seed{line['seed']:08}.png"
         assert hashlib.sha256((alone / line["file"]).read_bytes()).hexdigest() == line["sha256"]
-    assert sorted(path.name for path in alone.iterdir()) == ["00000", "manifest.jsonl", "settings.json"]
+    assert sorted(path.name for path in alone.iterdir()) == ["00000", "machine.json", "manifest.jsonl", "settings.json"]
     assert len({line["sha256"] for line in lines(alone)}) == 40
 
 
@@ -73,7 +74,7 @@ def test_a_seeds_picture_is_what_the_model_draws_from_it(alone):
 def test_two_processes_share_the_work_and_draw_the_same_pictures(alone, tmp_path, launcher):
     printed = finish(start(launcher, tmp_path))
     assert "2 processes of 1 threads" in printed and "40 pictures in" in printed
-    assert lines(tmp_path) == lines(alone)
+    assert lines(tmp_path) == lines(alone, but=("time_s", "machine")), "but no times, since processes that share a CPU slow each other"
 
 
 @pytest.mark.slow
@@ -104,6 +105,16 @@ def test_after_a_kill_only_missing_pictures_are_drawn_and_they_are_the_same(tmp_
         assert hashlib.sha256((tmp_path / line["file"]).read_bytes()).hexdigest() == line["sha256"]
     kept = [path for path, changed in before.items() if path.stat().st_mtime_ns == changed]
     assert len(kept) >= len(before) - 2, "all but those whose line was not written yet"
+
+
+def test_all_but_the_first_batch_of_a_process_have_the_time_an_image_and_the_machine_is_described(alone):
+    machine, found = json.loads((alone / "machine.json").read_text()), lines(alone)
+    assert machine["device"] and machine["threads"] == 1 and machine["packages"]["torch"] == torch.__version__
+    assert not any("time_s" in line or "machine" in line for line in found[:4]), "the first one warms up"
+    assert {line["machine"] for line in found[4:]} == {machine["slug"]}
+    for first in range(4, 40, 4):
+        times = {line["time_s"] for line in found[first:first + 4]}
+        assert len(times) == 1 and 0 < times.pop() < 60, "of a batch each image has its share"
 
 
 # --- in this process, with a quick model
@@ -223,6 +234,38 @@ def test_processes_wait_for_each_other_as_long_as_it_takes(quick, tmp_path, monk
     monkeypatch.setattr(generate, "PartialState", lambda timeout=None, **options: waits.append(timeout) or PartialState(**options))
     generate.generate("stylegan2", "demo", range(2), tmp_path)
     assert waits[0].days >= 7, "by default GPUs' processes are stopped when the first has waited 10 minutes for the last"
+
+
+def test_a_time_is_that_of_drawing_without_saving_divided_among_the_batch(quick, tmp_path, monkeypatch):
+    """A clock that counts the seconds that drawing takes, and is put forward while a picture is saved."""
+    now, save = [0.0], out_folder.save
+    monkeypatch.setattr(device, "moment", lambda: now[0])
+    monkeypatch.setattr(out_folder, "save", lambda *arguments: now.append(now.pop() + 100) or save(*arguments))
+    drawer = generate._stylegan2
+
+    def slow(seeds):
+        now[0] += 3
+        return drawer("", None, 1, "auto")[0](seeds)
+
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (slow, drawer(*arguments)[1]))
+    generate.generate("stylegan2", "demo", range(5), tmp_path, batch=2)
+    assert [line.get("time_s") for line in lines(tmp_path)] == [None, None, 1.5, 1.5, 1.5]
+
+
+def test_another_machine_may_go_on_with_a_folder_and_each_time_names_its_own(quick, tmp_path, monkeypatch):
+    for count, slug in (4, "here"), (8, "there"):
+        monkeypatch.setattr(device, "describe", lambda slug=slug: record.Machine(slug))
+        generate.generate("stylegan2", "demo", range(count), tmp_path)
+    assert [line.get("machine") for line in lines(tmp_path)] == [None, *["here"] * 3, None, *["there"] * 3]
+    assert json.loads((tmp_path / "machine.json").read_text())["slug"] == "there"
+
+
+@pytest.mark.parametrize("more", [dict(time_s=0.0), dict(time_s=float("nan")), dict(time_s=1e30), dict(time_s="1"), dict(machine="<b>")])
+def test_a_line_of_the_manifest_with_an_odd_time_or_machine_names_no_picture(quick, tmp_path, more, capsys):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    edited = [line | more if line["seed"] else line for line in lines(tmp_path)]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in edited))
+    assert list(out_folder.drawn(tmp_path)) == [0] and "1 line of the manifest passed over" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("processes", [2, 3])
@@ -418,7 +461,18 @@ def test_seed_s_takes_line_s_of_the_prompts_and_its_own_latent(tmp_path, monkeyp
     assert asked == [dict(model_id=None, profile="tuned", dtype="auto", without=["cudnn_attention"], expected_batch=1,
                           expected_images=1)], "no timing decides it"
     settings = json.loads((tmp_path / "settings.json").read_text())
-    assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64
+    assert settings["prompts"] == 2 and len(settings["prompts_sha256"]) == 64 and settings["guidance_scale"] == 3.0
+    PartialState._reset_state()
+
+
+def test_a_guidance_scale_of_ones_own_is_drawn_with_and_kept_in_the_settings(tmp_path, monkeypatch):
+    pipe = stable_diffusion.load("demo")
+    monkeypatch.setattr(stable_diffusion, "load", lambda *arguments, **options: pipe)
+    generate.generate("stable-diffusion", "demo", range(1), tmp_path, prompts=["a man"], steps=2, guidance_scale=0.0)
+    [expected] = pipe(prompt="a man", latents=stable_diffusion.random_latents(pipe), guidance_scale=0.0, num_inference_steps=2).images
+    drawn = np.asarray(Image.open(tmp_path / "00000" / "seed00000000.png")).astype(int)
+    assert np.abs(drawn - np.asarray(expected)).max() <= 1
+    assert json.loads((tmp_path / "settings.json").read_text())["guidance_scale"] == 0
     PartialState._reset_state()
 
 

@@ -249,8 +249,8 @@ def test_a_model_of_the_hub_without_safetensors_is_refused_before_a_download(the
 
 def test_a_model_of_another_kind_is_refused_by_its_index_before_a_download(the_hub, folders, tmp_path):
     the_hub.folder = shutil.copytree(folders / "plain", tmp_path / "flux")
-    (the_hub.folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    with pytest.raises(ValueError, match="is a FluxPipeline, which packs its latents"):
+    (the_hub.folder / "model_index.json").write_text('{"_class_name": "FluxFillPipeline"}')
+    with pytest.raises(ValueError, match="is a FluxFillPipeline, which needs more than a prompt"):
         stable_diffusion.load(model_id=NAME)
     (the_hub.folder / "model_index.json").unlink()
     with pytest.raises(FileNotFoundError, match="has no model_index.json"):

@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from genlib import progress
-from genlib.models import hub, images, stable_diffusion, vae
+from genlib.models import calls, hub, images, random_weights, stable_diffusion, vae
 from genlib.runs import ModelInfo
 
 
@@ -99,7 +99,7 @@ def test_a_prompt_changes_the_picture_and_guidance_changes_it_only_then(pipe):
 
 
 def test_the_tokenizer_needs_no_download_and_loses_nothing():
-    tokenizer = stable_diffusion.byte_tokenizer()
+    tokenizer = random_weights.byte_tokenizer()
     text = "a smiling face, with glasses"
     tokens = tokenizer(text, padding="max_length", max_length=77, truncation=True)
     assert len(tokens.input_ids) == 77 and tokens.input_ids[0] == tokenizer.bos_token_id and max(tokens.input_ids) == 513
@@ -261,10 +261,10 @@ def test_a_turbo_draws_without_guidance(sdxl_folder, tmp_path):
 
 
 @pytest.mark.parametrize("name, reason", [
-    ("UnCLIPPipeline", "does not start from latents"), ("StableUnCLIPImg2ImgPipeline", "needs more than a prompt"),
-    ("StableDiffusionInpaintPipeline", "needs more than a prompt"), ("KandinskyV22Pipeline", "needs more than a prompt"),
-    ("FluxPipeline", "packs its latents")])
-def test_a_model_that_needs_more_than_a_prompt_and_latents_is_refused_by_its_index_alone(tmp_path, name, reason):
+    ("StableUnCLIPImg2ImgPipeline", "needs more than a prompt"), ("FluxControlPipeline", "needs more than a prompt"),
+    ("StableDiffusionInpaintPipeline", "needs more than a prompt"), ("KandinskyV22Pipeline", "takes no prompt"),
+    ("LTXPipeline", "draws no single pictures"), ("StableAudioPipeline", "draws no single pictures")])
+def test_a_model_that_does_not_draw_pictures_from_a_prompt_alone_is_refused_by_its_index(tmp_path, name, reason):
     (tmp_path / "model_index.json").write_text(f'{{"_class_name": "{name}", "_diffusers_version": "0.39.0"}}')
     with pytest.raises(ValueError, match=f"is a {name}, which {reason}.*: use a text-to-image model"):
         stable_diffusion.load(model_id=tmp_path)
@@ -275,10 +275,10 @@ def test_a_folder_without_an_index_is_not_said_to_have_bin_files(tmp_path):
         stable_diffusion.load(model_id=tmp_path)
 
 
-def test_a_pipeline_that_does_not_start_from_latents_is_refused(pipe, tmp_path):
+def test_a_pipeline_that_takes_no_prompt_is_refused(pipe, tmp_path):
     DDPMPipeline(UNet2DModel(sample_size=8, block_out_channels=(32,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",)),
                  DDPMScheduler()).save_pretrained(tmp_path / "ddpm")
-    with pytest.raises(ValueError, match="ddpm is a DDPMPipeline, which does not start from latents"):
+    with pytest.raises(ValueError, match="ddpm is a DDPMPipeline, which takes no prompt"):
         stable_diffusion.load(model_id=tmp_path / "ddpm")
 
 
@@ -331,7 +331,7 @@ def resized(hub_folder, sdxl_folder, tmp_path):
 @pytest.mark.parametrize("size, picture", [([8, 8], (64, 64)), ([8, 12], (96, 64)), ([16, 8], (64, 128)), (12, (96, 96))])
 def test_a_sample_size_that_is_a_list_need_not_be_square(resized, profile, size, picture):
     loaded = stable_diffusion.load(model_id=resized(size), profile=profile)
-    height, width = stable_diffusion.latent_size(loaded)
+    height, width = calls.latent_size(loaded)
     assert stable_diffusion.random_latents(loaded, batch_size=2).shape == (2, 4, height, width) == (2, 4, picture[1] // 8, picture[0] // 8)
     assert draw(loaded).size == picture == loaded(prompt="", num_inference_steps=1).images[0].size, "with our latents or its own"
 

@@ -43,7 +43,7 @@ def test_unlike_runs_are_never_averaged(tmp_path, change):
 
 
 def test_no_runs_are_a_clear_sentence(tmp_path):
-    with pytest.raises(ValueError, match="there are no finished runs in what was given: run notebooks 1 to 3 first"):
+    with pytest.raises(ValueError, match="there are no finished runs of models in what was given: run notebooks 1 to 3 first"):
         Report(tmp_path)
 
 

@@ -23,6 +23,7 @@ from genlib.locale import languages
 from genlib.report import Report
 from genlib.report.formats import to_csv, to_latex
 from genlib.report.tables import TABLES
+from genlib.scores import Against, Drawn, Figure, Scores
 
 NASTY = [
     *TEXTS.values(), "</style><style>*{display:none}</style>", "<iframe src=javascript:alert(1)>", "<a href='javascript:alert(1)'>a</a>",
@@ -78,11 +79,18 @@ def run_of(text, folder, experiment, variant="", method="genlib"):
     return run
 
 
+def scored_of(text):
+    """Scores that have the text in every field that may hold one."""
+    drawn = Drawn(*[text] * 9, {"steps": 50, text: text}, 1.0, 3)
+    return Scores(text, 3, text, drawn, Against(text, 3, text), {"reader": text}, {"kid_reader": Figure(1, 0, 2, 3, 3)}, {text: text})
+
+
 @pytest.fixture(scope="module", params=["=", "\n# "])
 def reports(request, tmp_path_factory):
     """Reports, in each language, of runs that have in every field one text, of all in NASTY."""
     text, folder = request.param + " ".join(RECORDED), tmp_path_factory.mktemp("run")
     Image.new("RGB", (8, 8)).save(folder / "a.png")
+    scored_of(text).save(folder)
     names = [("stable-diffusion", ""), ("vae-as-in-thesis", ""), (text, ""), ("Reading", ""), ("stable-diffusion", text),
              *(("stylegan2-ada", f"batch-{n}{text}") for n in range(3)), ("stylegan2-ada", f"precision-{text}")]
     found = [run_of(text, folder, *name) for name in names] + [run_of(text, folder, "stylegan2-ada", "", method=text)]

@@ -12,6 +12,7 @@ from genlib.locale.numbers import MISSING
 from genlib.record import MB, Run
 from genlib.report import cells
 from genlib.report.audit.verdicts import CONFIRMED, DISTURBED, NOT_REPRODUCED, REFUTED, REPRODUCED, SOUND, UNSOUND
+from genlib.runs import variant_of
 
 SAME, SAME_VRAM = 0.1, 0.01  # how far a reproduced figure may be off: memory depends little on the card, a time does wholly
 CASES = {("float16", False), ("float16", True), ("float32", False)}  # precision, safety checker; both together are too much
@@ -30,6 +31,7 @@ class Here:
     def __init__(self, report):
         self.report, runs = report, report.summary.sort_values("when", kind="stable")  # the newest of a kind is asked
         runs = runs[[not find(row["experiment"]).is_other_model(row) for _, row in runs.iterrows()]]  # others prove nothing
+        runs = runs[~runs["variant"].str.startswith(variant_of("card"))]  # nor does what was short of memory
         steps = runs["steps"].fillna(STEPS)
         loops = runs["variant"].str.match("(steps|batch)-")  # which vary the steps on purpose
         self.runs, self.left_out = runs[steps == STEPS], runs[(steps != STEPS) & ~loops]

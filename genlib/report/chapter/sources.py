@@ -51,6 +51,17 @@ PAPERS = {
         "Karras T., Aittala M., Hellsten J., Laine S., Lehtinen J., Aila T.",
         "Training Generative Adversarial Networks with Limited Data", NEURIPS, 2020, "Vol. 33. P. 12104–12114",
         url="https://arxiv.org/abs/2006.06676"),
+    "ho2020": Paper(
+        "Ho J., Jain A., Abbeel P.", "Denoising Diffusion Probabilistic Models", NEURIPS, 2020, "Vol. 33. P. 6840–6851",
+        url="https://arxiv.org/abs/2006.11239"),
+    "vandenoord2016": Paper(
+        "van den Oord A., Kalchbrenner N., Kavukcuoglu K.", "Pixel Recurrent Neural Networks",
+        "Proceedings of Machine Learning Research", 2016, "Vol. 48. P. 1747–1756", url="https://arxiv.org/abs/1601.06759"),
+    "dinh2017": Paper(
+        "Dinh L., Sohl-Dickstein J., Bengio S.", "Density Estimation Using Real NVP", ICLR, 2017, url="https://arxiv.org/abs/1605.08803"),
+    "esser2021": Paper(
+        "Esser P., Rombach R., Ommer B.", "Taming Transformers for High-Resolution Image Synthesis", CVPR, 2021, "P. 12873–12883",
+        doi="10.1109/CVPR46437.2021.01268"),
     "wang2004": Paper(
         "Wang Z., Bovik A. C., Sheikh H. R., Simoncelli E. P.",
         "Image Quality Assessment: From Error Visibility to Structural Similarity", "IEEE Transactions on Image Processing", 2004,
@@ -92,6 +103,8 @@ PAPERS = {
 METHODS = ("student1908", "welch1947", "mickey1966", "grubbs1969", "brown1974", "hines2000")  # by which every report judges times
 OF_SESSIONS = ("dersimonian1986", "hartung2001")  # by which several sessions are
 OF_ANSWERS = ("wilson1927", "newcombe1998", "fleiss1971")  # by which answers of people are judged
+OF_FAMILIES = (  # that say what each family of methods models
+    "vandenoord2016", "dinh2017", "kingma2014", "goodfellow2014", "ho2020", "esser2021", "rombach2022")
 NAMED_AUTHORS = 3  # of more, the title stands first and the first author behind it
 
 GENLIB = "genlib"
@@ -131,12 +144,13 @@ def sources(report) -> dict[str, str]:
     """The entries of the list of sources as plain text in the report's language, by the keys that texts cite.
 
     In order, each under its key in PAPERS: the papers of the report's experiments, those of METHODS and,
-    where there are several sessions or people answered a survey, of OF_SESSIONS and OF_ANSWERS; then the
-    models as model1, model2 ... (none for random weights, which come from nowhere); genlib and the packages
-    as package1, package2 ... The date of access is that of the newest run's start.
+    where there are several sessions, answers of people or other methods, of OF_SESSIONS, OF_ANSWERS and
+    OF_FAMILIES; then the models as model1, model2 ... (none for random weights, which come from nowhere);
+    genlib and the packages as package1, package2 ... The date of access is that of the newest run's start.
     """
     papers = dict.fromkeys([key for run in _runs(report) for key in experiments.find(run.experiment).papers])
-    methods = [*METHODS, *OF_SESSIONS * cells.in_sessions(report.rows), *OF_ANSWERS * (len(report.answers) > 0)]
+    methods = [*METHODS, *OF_SESSIONS * cells.in_sessions(report.rows), *OF_ANSWERS * (len(report.answers) > 0),
+               *OF_FAMILIES * (len(report.table("methods").data) > 0)]
     entries = {key: _paper(report, PAPERS[key]) for key in [*papers, *methods]}
     entries |= {f"model{number}": entry for number, entry in enumerate(_models(report), 1)}
     return entries | {f"package{number}": entry for number, entry in enumerate(_packages(report), 1)}

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from genlib.locale import N_
 from genlib.report import cells
-from genlib.report.figures import charts, machines, pictures, survey
+from genlib.report.figures import charts, machines, pictures, scores, survey
 from genlib.report.figures.figure import Figure, drawable, in_our_style
 
 
@@ -45,6 +45,7 @@ FIGURES = [
     Kind("vae", N_("What the VAE gives back"), pictures.vae),
     Kind("growth", N_("How time grows, with fitted fixed and per-unit time"), charts.growth),
     Kind("machines", N_("Time of an image by machine"), machines.machines, names_devices=True),
+    Kind("cost_of_quality", N_("What quality costs"), scores.cost_of_quality),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey, of_people=True),
 ]
 OF_EACH = [Kind("pictures", N_("Generated images: {model}"), pictures.pictures_of)]  # one for each experiment of a report

@@ -8,7 +8,21 @@ from zlib import crc32
 from genlib.locale import N_
 from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import common, comparison, cost, decision, growth, iterations, machines, sessions, survey
+from genlib.report.tables import (
+    cards,
+    common,
+    comparison,
+    cost,
+    decision,
+    growth,
+    iterations,
+    machines,
+    methods,
+    models,
+    scores,
+    sessions,
+    survey,
+)
 from genlib.report.tables.table import Table as Table
 
 
@@ -39,9 +53,13 @@ TABLES = [
     Kind("readings", N_("All readings"), comparison.readings, file="full"),
     Kind("growth", N_("How time grows"), growth.growth),
     Kind("precisions", N_("What precision costs"), growth.precisions),
+    Kind("models", N_("Models side by side"), models.models),
+    Kind("cards", N_("What fits into which card"), cards.cards),
     Kind("machines", N_("The machines side by side"), machines.machines),
+    Kind("methods", N_("Methods beside each other"), methods.methods),
     Kind("audit", N_("The published figures under audit"), audit.audit),
     Kind("claims", N_("The claims of the published comparison"), claims.claims),
+    Kind("scores", N_("Quality as a figure"), scores.quality),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey),
     Kind("cost", N_("Cost of many images"), cost.cost),
     Kind("service", N_("Latency, cold start and licence"), cost.service),

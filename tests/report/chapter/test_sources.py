@@ -10,7 +10,7 @@ from genlib import device
 from genlib.experiments import EXPERIMENTS
 from genlib.locale import languages
 from genlib.report import Report
-from genlib.report.chapter.sources import ADDRESSES, GENLIB, METHODS, OF_ANSWERS, OF_SESSIONS, PAPERS, licences, sources
+from genlib.report.chapter.sources import ADDRESSES, GENLIB, METHODS, OF_ANSWERS, OF_FAMILIES, OF_SESSIONS, PAPERS, licences, sources
 
 V1_4 = "CompVis/stable-diffusion-v1-4"
 FFHQ = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/ffhq-res512-mirror.pkl"
@@ -31,7 +31,7 @@ def report_of(folder, experiment="stable-diffusion", *, source=V1_4, revision=No
 # --- papers
 
 def test_the_papers_of_every_experiment_and_method_are_known_and_no_paper_is_of_none_of_them():
-    assert {key for entry in EXPERIMENTS for key in entry.papers} | {*METHODS, *OF_SESSIONS, *OF_ANSWERS} == set(PAPERS)
+    assert {key for entry in EXPERIMENTS for key in entry.papers} | {*METHODS, *OF_SESSIONS, *OF_ANSWERS, *OF_FAMILIES} == set(PAPERS)
     assert all(entry.papers for entry in EXPERIMENTS)
 
 
@@ -59,7 +59,7 @@ def test_without_a_start_there_is_no_date_of_access(tmp_path):
 
 def test_a_paper_has_authors_with_initials_and_one_way_to_be_found():
     for key, paper in PAPERS.items():
-        assert all(re.fullmatch(r"[A-Z][\w-]+( [A-Z]\.)+|Student", author) for author in paper.authors.split(", ")), key
+        assert all(re.fullmatch(r"(van den )?[A-Z][\w-]+( [A-Z]\.)+|Student", author) for author in paper.authors.split(", ")), key
         assert (bool(paper.doi) != bool(paper.url) or "Vol." in paper.place) and re.fullmatch(r"10\.\d{4}/\S+|", paper.doi), key
         assert key.startswith(re.match(r"\w+", paper.authors)[0].lower()) and str(paper.year) in key
 
