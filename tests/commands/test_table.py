@@ -74,7 +74,7 @@ def test_limits_and_a_file_of_prices_are_given_as_options_and_a_file_that_is_not
     assert "0.350 for an hour" in (tmp_path / "out" / "cost.md").read_text(encoding="utf-8")
     printed = capsys.readouterr().out
     assert "(at most 0.5 s an image; at most 8 GB of memory; a text prompt; a licence that allows commercial use)" in printed
-    assert "| StyleGAN2-ADA | met – 0.0200 s (" in (tmp_path / "out" / "decision.md").read_text(encoding="utf-8")
+    assert "| StyleGAN2-ADA | met: 0.0200 s (" in (tmp_path / "out" / "decision.md").read_text(encoding="utf-8")
     for file, complaint in ("no.csv", "no.csv is not here"), (tmp_path / "out" / "cost.md", "has no column"):
         assert main([*call, "--prices", str(file)]) == 1 and complaint in capsys.readouterr().err
     with pytest.raises(SystemExit):

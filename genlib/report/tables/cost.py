@@ -104,10 +104,7 @@ def service(report) -> tuple[pd.DataFrame, str]:
                    "fewer it would be the slowest.", n=statistics.FOR_P95),
         report.say("A cold start is the download, where there was one, the loading and the first image, for which parts may be compiled, "
                    "without the start of Python and its libraries."),
-        report.say("Random weights have the licence of the published ones for which they stand.") if
-        used["weights"].iloc[0] == "random" else "",
-        report.say("What the licence of a model of one’s own allows is not known here: read it.") if any(
-            licences.of(row["run"].model) is None for row in found) else "",
+        *terms(report, found),
         notes.note(report, used, N_("Percentiles of the iterations, means of the rest"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, note))
 
@@ -127,5 +124,15 @@ def _service_of(report, row: pd.Series, mark: str) -> dict[str, str]:
 
 
 def of_licence(report, licence: licences.Licence | None) -> str:
-    """A licence by its name, and whether it lets its model earn money."""
-    return f"{licence.name}: {report.say(licence.terms)}" if licence else report.say(N_("unknown", "licence"))
+    """A licence by its name."""
+    return licence.name if licence else report.say(N_("unknown", "licence"))
+
+
+def terms(report, rows: list[pd.Series]) -> list[str]:
+    """What the licences of rows allow, for the note of a table that names them."""
+    found = dict.fromkeys(licences.of(row["run"].model) for row in rows)
+    known = "; ".join(f"{licence.name} – {report.say(licence.terms)}" for licence in found if licence)
+    return [*([report.say("Licences: {terms}.", terms=known)] if known else []),
+            *([report.say("Random weights have the licence of the published ones for which they stand.")]
+              if rows[0]["weights"] == "random" else []),
+            *([report.say("What the licence of a model of one’s own allows is not known here: read it.")] if None in found else [])]

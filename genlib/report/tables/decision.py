@@ -10,7 +10,7 @@ from genlib.locale.numbers import MISSING, is_missing
 from genlib.record import MB
 from genlib.report import cells, notes, offers
 from genlib.report.tables.common import nothing
-from genlib.report.tables.cost import of_licence
+from genlib.report.tables.cost import of_licence, terms
 from genlib.report.uses import held_by_device
 
 GB = 1024**3
@@ -92,12 +92,13 @@ def decision(report) -> tuple[pd.DataFrame, str]:
             report.limits.text else "",
             report.say("Memory is the most that the device held on a GPU, and without one the process’s peak, where it had loaded no "
                        "other model before.") if report.limits.gb else "",
+            *(terms(report, [one.row for one in found]) if report.limits.commercial else []),
             notes.note(report, used, notes.ONLY_MEANS, memory=False)]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, note))
 
 
 def _row(report, one: Judged, mark: str) -> dict[str, str]:
-    verdicts = {report.say(limit): " – ".join(filter(None, [report.say(VERDICTS[met]), figure]))
+    verdicts = {report.say(limit): ": ".join(filter(None, [report.say(VERDICTS[met]), figure]))
                 for limit, (met, figure) in one.limits.items()}
     return {report.say(cells.MODEL): cells.with_steps(report, one.row["experiment"]) + mark,
             report.say(N_("Profile", "column")): one.profile or MISSING, **verdicts,
