@@ -12,7 +12,8 @@ from genlib.report.tables import TABLES
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
-OTHERS = "common_precision", "sessions", "growth", "precisions", "machines", "survey", "decision"  # which these runs do not fill
+OTHERS = "common_precision", "sessions", "growth", "precisions", "machines", "survey", "decision", "models", "cards", "methods", \
+    "scores"  # which these runs do not fill
 FILES = [kind.file or kind.name for kind in TABLES if kind.name not in OTHERS]
 FILES += [f"iterations-{experiment}" for experiment in TIMES]
 
