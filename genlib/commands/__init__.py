@@ -39,11 +39,11 @@ def a_number(text: str) -> float:
     return number
 
 
-def a_price(text: str) -> float:
-    """The type of an argument that is an amount of money."""
-    if (price := a_number(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is below 0: write a price such as 0.7")
-    return price
+def not_negative(text: str) -> float:
+    """The type of an argument that is a price or a limit."""
+    if (number := a_number(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below 0: write a number such as 0.7")
+    return number
 
 
 def a_table_number(text: str) -> str:

@@ -5,11 +5,11 @@ import pandas as pd
 from genlib.experiments import find
 from genlib.locale import N_
 from genlib.record import MB, ONCE, QUALITIES, READINGS
-from genlib.report import cells, notes, statistics
+from genlib.report import cells, notes, offers, statistics
 from genlib.report.summary import by_session
+from genlib.report.tables import decision
 from genlib.report.tables.scores import cost_of_quality
 from genlib.report.tables.sessions import another_day
-from genlib.report.uses import REAL_TIME_S, WEAK_BYTES, held_by_device
 
 LEAST_TIMES, LEAST_DISTANCES = 3, 4  # for a test of spread: of a session, and from the medians of all sessions
 OF_ITS_OWN = N_("PSNR and SSIM compare a picture with its own original only")
@@ -20,8 +20,8 @@ QUALITIES_TOLD = {  # and what each cannot tell
 
 
 def conclude(report) -> list[str]:
-    """Sentences with their figures: the fastest, smallest and most stable model, quality, which model for
-    which use.
+    """Sentences with their figures: the fastest, smallest and most stable model, quality, and which model
+    stays within the reader's limits.
 
     Models that no test can tell apart are not ranked in time or stability, and with unlike numbers of steps
     nothing is. A figure that no run has gives no sentence. The last sentence says what the figures cannot
@@ -46,7 +46,7 @@ def conclude(report) -> list[str]:
     else:
         ranked = [*_fastest(report, runs), *_smallest(report, runs), *_more_stable(report, runs)]
     return [*left_out, *_without_ram_of_its_own(report, runs), *ranked, *_quality(report, runs), *cost_of_quality(report),
-            *_for_real_time(report, runs), *_for_little_memory(report, runs), *_by_text(report, runs), _limits(report, runs)]
+            *_for_limits(report, runs), *_by_text(report, runs), _limits(report, runs)]
 
 
 def _limits(report, runs: pd.DataFrame) -> str:
@@ -204,50 +204,34 @@ def _quality(report, runs: pd.DataFrame) -> list[str]:
     return sentences + [report.say("What these figures cannot tell: {limits}.", limits="; ".join(limits))] * bool(limits)
 
 
-def _for_real_time(report, runs: pd.DataFrame) -> list[str]:
-    quick = runs.index[runs["time_s"] <= REAL_TIME_S]
-    per_second = _listed(report, {slug: report.significant(1 / time, 3) for slug, time in runs["time_s"].items()})
-    said = N_("Fast enough for real time (25 images a second): {models}. Images a second: {figures}.") if len(quick) else \
-        N_("For real time (25 images a second) none serves here. Images a second: {figures}.")
-    return [report.say(said, models=_names(report, quick), figures=per_second)]
+def _for_limits(report, runs: pd.DataFrame) -> list[str]:
+    """Which models stay within the reader's limits, and by which figure others do not."""
+    if not report.limits:
+        return [report.say("Which model serves a use depends on its limits of time, memory, text and licence; none were given.")]
+    found = decision.judged(report, runs.index)
+    by_verdict = {verdict: [one for one in found if one.met is verdict] for verdict in (True, False, None)}
+    names = "; ".join(one.name(report) for one in by_verdict[True])
+    said = N_("Within all limits ({limits}): {models}.") if names else N_("No model is shown to stay within all limits ({limits}).")
+    return [report.say(said, limits=decision.told(report), models=names)] + [
+        report.say(sentence, models="; ".join(_why(report, one, verdict) for one in by_verdict[verdict]))
+        for verdict, sentence in {False: N_("Beyond a limit: {models}."), None: N_("Not known from these runs: {models}.")}.items()
+        if by_verdict[verdict]]
 
 
-def _for_little_memory(report, runs: pd.DataFrame) -> list[str]:
-    """On a GPU by what the device held, which is more than the allocator's; else by the process's peak."""
-    if runs["vram_peak_bytes"].notna().any():
-        peaks = pd.Series({slug: held_by_device(run) for slug, run in runs["run"].items()})
-        fits = N_("Light enough for weak machines (4 GB of VRAM): {models}. The device held at most, in MB: {figures}.")
-        none = N_("For weak machines (4 GB of VRAM) none serves. The device held at most, in MB: {figures}.")
-        unknown = peaks.index[peaks.isna()]
-    else:
-        peaks = runs["ram_peak_bytes"][_own_ram(runs)]
-        fits = N_("Light enough for weak machines (4 GB of RAM): {models}. The process held at most, in MB: {figures}.")
-        none = N_("For weak machines (4 GB of RAM) none serves. The process held at most, in MB: {figures}.")
-        unknown = []
-    peaks = peaks.dropna()
-    light = peaks.index[peaks <= WEAK_BYTES]
-    figures = _listed(report, {slug: report.rounded(peak / MB, 0) for slug, peak in peaks.items()})
-    return [report.say(fits if len(light) else none, models=_names(report, light), figures=figures)] * bool(figures) + \
-        [report.say("Whether 4 GB of VRAM are enough is not known of {models}: what the device held was not read.",
-                    models=_names(report, unknown))] * bool(len(unknown))
+def _why(report, one: decision.Judged, verdict: bool | None) -> str:
+    """A model with the limits on which its verdict rests."""
+    limits = (" ".join(filter(None, [report.say(limit).lower(), figure])) for limit, (met, figure) in one.limits.items() if met is verdict)
+    return f"{one.name(report)} – {', '.join(limits)}"
 
 
 def _by_text(report, runs: pd.DataFrame) -> list[str]:
     """What takes a prompt, at its time with one where there is such a run."""
     sentences = []
     for slug, run in runs[[find(slug).takes_text for slug in runs.index]].iterrows():
-        prompted = _with_prompt(report, run)
+        prompted = offers.with_prompt(report, run)
         said = N_("Control by text: of these models {model} takes a prompt; with one it takes {time} s an image (n = {n}).") \
             if len(prompted) else N_("Control by text: of these models {model} takes a prompt; the {time} s an image are without one.")
         shown = prompted.iloc[-1] if len(prompted) else run
         sentences.append(report.say(said, model=_name(report, slug), time=report.significant(shown["time_s"], 3),
                                     n=cells.iterations(shown)))
     return sentences
-
-
-def _with_prompt(report, run: pd.Series) -> pd.DataFrame:
-    """Runs that succeeded, newest last, with a prompt and the same model, precision and steps as `run`."""
-    rows, same = report.summary.sort_values("when", kind="stable"), ["experiment", "method", "model", "dtype"]
-    rows = rows[(rows[same] == run[same]).all(axis=1) & rows["variant"].isin(["", find(run["experiment"]).prompted_variant])
-                & ((rows["steps"] == run["steps"]) | (rows["steps"].isna() & pd.isna(run["steps"])))]
-    return rows[[bool(one.settings.get("prompt")) for one in rows["run"]]].dropna(subset=["time_s"])

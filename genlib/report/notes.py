@@ -29,7 +29,8 @@ def note(report, rows: pd.DataFrame, figures: str = MEANS, *, memory: bool = Tru
     devices, precisions = (", ".join(map(str, dict.fromkeys(rows[column]))) for column in ("device", "dtype"))
     weights, doubt = cells.WEIGHTS[rows["weights"].iloc[0]]
     steps, several = sorted(set(rows["steps"].dropna())), cells.in_sessions(rows)
-    conditions = [devices, report.say(weights), cells.profile(report, rows["profile"].iloc[0]), precisions,
+    profiles = filter(None, (cells.profile(report, profile) for profile in dict.fromkeys(rows["profile"])))
+    conditions = [devices, report.say(weights), ", ".join(profiles), precisions,
                   cells.steps_text(report, steps) if steps else ""]
     alone = figures in (MEANS, ONLY_MEANS) and rows["n"].max() == 1
     figures = report.say(N_("Mean over the sessions ± standard deviation of an iteration") if several and figures == MEANS else figures)

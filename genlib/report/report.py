@@ -10,8 +10,10 @@ import pandas as pd
 from genlib import escape, experiments, runs
 from genlib.locale import Language, Message
 from genlib.report import choice, conclusions, conditions, scores, survey, warnings
+from genlib.report import prices as prices_module
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
+from genlib.report.uses import NO_LIMITS, Limits
 from genlib.spelling import meant
 
 
@@ -36,8 +38,9 @@ class Report:
     language: one of `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the
     others count on; without it captions have no numbers. reproduced: where the published figures are given,
     as a phrase that can follow "as"; by default "in the reproduced thesis". price_per_hour, price_per_kwh:
-    of a device and of energy. deadline_h: the hours that many images may take. Raises ValueError, saying what
-    there is, if no run fits.
+    of a device and of energy. prices: a CSV file of devices' prices (see `prices.read`), which come before
+    price_per_hour. deadline_h: the hours that many images may take. limits: what a use asks of a model.
+    Raises ValueError, saying what there is, if no run fits.
 
     Attributes, DataFrames with a row for each figure, of one or several sessions (see `summary.summarize`):
     `sessions`, of all runs that count; `everything`, of the newest environment of each key; `summary`, of
@@ -48,7 +51,8 @@ class Report:
     """
 
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
-                 number: str = "", reproduced: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, deadline_h: float = 24.0):
+                 number: str = "", reproduced: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, prices=None,
+                 deadline_h: float = 24.0, limits: Limits = NO_LIMITS):
         words = Language(language)
         self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
         self.language, self.chapter_template, self.decimal_sign = words.code, words.chapter, words.decimal_sign
@@ -56,7 +60,8 @@ class Report:
         if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
             raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
                              "use a deadline above 0, prices from 0 up")
-        self.price_per_hour, self.price_per_kwh, self.deadline_h = price_per_hour, price_per_kwh, deadline_h
+        self.price_per_hour, self.price_per_kwh, self.deadline_h, self.limits = price_per_hour, price_per_kwh, deadline_h, limits
+        self.prices = prices_module.read(prices) if prices else {}
         self._first_number, self._made = str(number).strip(), {}
         number_after(self._first_number, 0)  # refused at once
         self._folders, self._reference = [results] if isinstance(results, (str, PathLike)) else list(results), reference
@@ -93,6 +98,11 @@ class Report:
     def scores(self) -> pd.DataFrame:
         """Every set of pictures that `genlib score` has scored, by `scores.read`."""
         return scores.read(self._folders, self._reference, (run for runs in self.sessions["runs"] for run in runs))
+
+    def price_of(self, device: str) -> float | None:
+        """The price of an hour of a device; None if it is not known."""
+        found = prices_module.of(self.prices, device)
+        return (self.price_per_hour or None) if found is None else found
 
     def left_out(self) -> list[str]:
         """The names of the groups that this report is not of."""

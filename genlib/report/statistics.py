@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
+FOR_P95 = 20  # values that it takes to tell the time that 95 of 100 stay below: of fewer it is the slowest
 MOST = 1000  # iterations or sessions: a difference that takes more is too small to matter
 NEGLIGIBLE = 1e-6  # share of a spread
 
@@ -38,6 +39,14 @@ def estimate(row: list[np.ndarray]) -> Estimate:
     values, within = _independent(row), _within(row)
     mean, half = _mean(values), _half_width(values)
     return Estimate(mean, mean - half, mean + half, within, _between(values, within, row) if len(row) > 1 else np.nan)
+
+
+def waits(row: list[np.ndarray]) -> tuple[float, float]:
+    """The median and the 95th percentile of all iterations (scipy.stats.quantile); NaN of too few."""
+    from scipy.stats import quantile
+
+    values = np.concatenate([[], *row])
+    return tuple(float(quantile(values, p)) if len(values) >= least else np.nan for p, least in ((0.5, 1), (0.95, FOR_P95)))
 
 
 def p_equal(a: list[np.ndarray], b: list[np.ndarray]) -> float:

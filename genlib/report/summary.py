@@ -94,6 +94,6 @@ def as_number(setting) -> float:
     return float(setting) if isinstance(setting, (int, float)) and not isinstance(setting, bool) else np.nan
 
 
-def settings_but(run: Run, setting: str) -> str:
-    """The run's settings, as text, without one of them."""
-    return json.dumps({name: value for name, value in run.settings.items() if name != setting}, sort_keys=True)
+def settings_but(run: Run, *settings: str) -> str:
+    """The run's settings, as text, without some of them."""
+    return json.dumps({name: value for name, value in run.settings.items() if name not in settings}, sort_keys=True)

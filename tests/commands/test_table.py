@@ -12,7 +12,8 @@ from genlib.report.tables import TABLES
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
-OTHERS = "common_precision", "sessions", "growth", "precisions", "machines", "survey"  # which these runs do not fill
+OTHERS = "common_precision", "sessions", "growth", "precisions", "machines", "survey", "decision", "models", "cards", "methods", \
+    "scores"  # which these runs do not fill
 FILES = [kind.file or kind.name for kind in TABLES if kind.name not in OTHERS]
 FILES += [f"iterations-{experiment}" for experiment in TIMES]
 
@@ -64,6 +65,22 @@ def test_with_a_price_the_table_of_costs_names_it(results, tmp_path):
     for given, priced in ([], False), (["--price-per-hour", "2.5"], True):
         assert main(["table", str(results), "--format", "md", *given, "--out", str(tmp_path / "out")]) == 0
         assert ("2.50 for an hour of a device" in (tmp_path / "out" / "cost.md").read_text()) is priced
+
+
+def test_limits_and_a_file_of_prices_are_given_as_options_and_a_file_that_is_not_there_is_named(results, tmp_path, capsys):
+    (tmp_path / "prices.csv").write_text("device,price_per_hour\nT4,0.35\n")
+    call = ["table", str(results), "--format", "md", "--out", str(tmp_path / "out")]
+    limits = ["--limit-s", "0.5", "--limit-gb", "8", "--needs-text", "--commercial"]
+    assert main([*call, "--prices", str(tmp_path / "prices.csv"), *limits]) == 0
+    assert "0.350 for an hour" in (tmp_path / "out" / "cost.md").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    assert "(at most 0.5 s an image; at most 8 GB of memory; a text prompt; a licence that allows commercial use)" in printed
+    assert "| StyleGAN2-ADA | met: 0.0200 s (" in (tmp_path / "out" / "decision.md").read_text(encoding="utf-8")
+    for file, complaint in ("no.csv", "no.csv is not here"), (tmp_path / "out" / "cost.md", "has no column"):
+        assert main([*call, "--prices", str(file)]) == 1 and complaint in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*call, "--limit-s", "-1"])
+    assert "'-1' is below 0: write a number" in capsys.readouterr().err
 
 
 def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusions(results, tmp_path, capsys):

@@ -15,7 +15,9 @@ NAMES = {
     "Stable", "Diffusion", "StyleGAN2-ADA", "VAE", "SD", "U-Net", "PNDM", "CLIP", "CLIP-IQA",  # of models
     "PSNR", "SSIM", "KID", "LPIPS",  # of measures
     "VRAM", "RAM", "RSS", "MB", "NaN", "R²", "n", "p", "g", "C",  # that stand in tables and formulas
-    *"GPUtil PyTorch genlib make gpu cards survey record score nvidia-smi run.json float16 float32 dtype='float32'".split(),  # of programs
+    "p50", "p95",  # of percentiles
+    *"GPUtil PyTorch Python genlib make gpu cards survey record score nvidia-smi".split(),  # of programs
+    *"run.json float16 float32 dtype='float32'".split(),
     "NVIDIA", "T4", "NASA", "FFHQ", "Flickr", "v1-4", "URL", "MIT", "CC", "BY-NC-SA",  # of sources and licences
     "JavaScript", "Chrome", "Firefox", "Safari", "Enter",  # of browsers, and of a key
     *"CreativeML Open RAIL-M Source Code License".split()}

@@ -71,7 +71,8 @@ def test_a_condition_that_does_not_fit_is_a_printed_line_and_the_next_has_all_th
     assert "precision-large: left out. too large for 2 GiB" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("error", [ConnectionError, FileNotFoundError, OSError], ids=["network", "file", "full disk"])
+@pytest.mark.parametrize("error", [ConnectionError, FileNotFoundError, OSError, NotImplementedError],
+                         ids=["network", "file", "full disk", "precision"])
 def test_a_condition_whose_model_cannot_be_had_is_a_printed_line_and_what_a_call_raises_is_not_hidden(tmp_path, capsys, error):
     def fail():
         raise error("float16 files are all there are")

@@ -9,7 +9,7 @@ from docx.shared import Cm, Pt
 from saved_runs import save_answers, save_run, save_sets
 
 from genlib.locale import languages
-from genlib.report import Report, layout
+from genlib.report import Limits, Report, layout
 from genlib.report.formats import add_word_table
 from genlib.report.tables import TABLES, Table
 
@@ -44,7 +44,7 @@ def every_table(folder, language):
         save_run(folder, "stylegan2-ada", [0.02 * n], settings=dict(steps=50, batch_size=n), variant=f"batch-{n}", dtype="mixed")
     save_answers(folder, {"photograph": 0.8, "stable-diffusion": 0.2, "stylegan2-ada": 0.8}, 4)
     save_sets(folder)
-    report = Report(folder, price_per_hour=1.0, language=language)
+    report = Report(folder, price_per_hour=1.0, limits=Limits(1.0, 4.0, True, True), language=language)
     assert report.tables[:len(TABLES)] == [kind.name for kind in TABLES]
     return [report.table(name).data for name in report.tables]
 

@@ -40,6 +40,15 @@ def test_machines_stand_model_by_model_with_the_ratio_to_the_first_and_no_column
     assert rows(Report(tmp_path))["Energy (J)"].tolist() == ["50.0 ± 0.0", "—", "—"]
 
 
+def test_money_is_compared_where_a_file_has_prices_of_the_devices_and_one_price_is_of_no_other_machine(tmp_path):
+    for slug, device in ("a100", "NVIDIA A100"), ("cpu", "AMD EPYC"), ("tesla-t4", "Tesla T4"):
+        save(tmp_path / "runs", slug, [3.6, 3.6], device=device)
+    (tmp_path / "prices.csv").write_text("device,price_per_hour\nT4,0.35\nA100,2\n")
+    found = rows(Report(tmp_path / "runs", prices=tmp_path / "prices.csv")).set_index("Machine")["Money for 1000 images"].to_dict()
+    assert found == {"Tesla T4": "0.35", "AMD EPYC": "—", "NVIDIA A100": "2.0"}
+    assert "Money for 1000 images" not in rows(Report(tmp_path / "runs", price_per_hour=1.0))
+
+
 @pytest.mark.parametrize("other", [dict(weights="demo"), dict(settings=dict(steps=20)), dict(model="another")])
 def test_no_ratio_is_formed_of_other_weights_settings_or_models(tmp_path, other):
     save(tmp_path, "other", [1.0, 1.0], device="Other", **(dict(settings=dict(steps=50, seed=3)) | other))

@@ -91,6 +91,12 @@ def test_figures_of_different_networks_or_revisions_or_against_other_pictures_ne
     assert all((data[head] != "—").sum() == 1 for head in heads)
 
 
+def test_a_long_hash_of_a_network_is_shown_by_its_beginning(tmp_path):
+    save_run(tmp_path, "stable-diffusion", [1.0])
+    save_set(tmp_path, "a", 1.0, 1.0, revision=f"reader.safetensors, sha256 {'0123456789abcdef' * 4}")
+    assert "(reader.safetensors, sha256 01234567)." in Report(tmp_path).table("scores").note
+
+
 def test_a_figure_without_an_interval_and_shares_and_unknown_drawers_are_shown(tmp_path):
     save_run(tmp_path, "stable-diffusion", [1.0])
     save_set(tmp_path, "somebody’s", 0, None, experiment=None, model=None, weights=None, profile=None, device=None, machine=None,
@@ -157,11 +163,11 @@ def test_with_one_distance_there_is_one_panel_and_sets_without_a_time_are_left_o
 def test_a_conclusion_says_which_set_is_nearest_and_which_quicker_one_reaches_its_interval(folder):
     said = [sentence for sentence in Report(folder).conclusions() if "nearest" in sentence or "quickest" in sentence]
     assert said == [
-        "Stable Diffusion comes nearest to the pictures compared with (held-out (500 pictures)) with 50 steps; g = 3: Fréchet distance "
+        "Stable Diffusion comes nearest to the pictures of held-out (500 pictures) with 50 steps; g = 3: Fréchet distance "
         "10.5 (9.5 … 11.5), 0.500 s an image on Tesla T4.",
         "The quickest set whose 95 % interval overlaps that one’s has 20 steps; g = 3: Fréchet distance 12.0 (11.0 … 13.0), 0.200 s an "
         "image.",
-        "StyleGAN2-ADA comes nearest to the pictures compared with (held-out (500 pictures)) with ψ = 1: Fréchet distance 9.00 (8.00 … "
+        "StyleGAN2-ADA comes nearest to the pictures of held-out (500 pictures) with ψ = 1: Fréchet distance 9.00 (8.00 … "
         "10.00), 0.00400 s an image on Tesla T4."]
 
 

@@ -12,9 +12,8 @@ from saved_runs import save_run
 from genlib.archives import pack
 from genlib.locale import languages
 from genlib.locale import numbers as numbers_of_language
-from genlib.locale.numbers import MISSING
 from genlib.report import Report, formats, warnings
-from genlib.report.tables import Table, comparison
+from genlib.report.tables import Table
 
 TIMES = {"stable-diffusion": [8.0, 8.1, 8.2], "vae-as-in-thesis": [8.3, 8.4, 8.5], "vae-round-trip": [0.1, 0.2, 0.3],
          "stylegan2-ada": [0.02, 0.02, 0.02]}
@@ -173,57 +172,6 @@ def test_the_full_table_shows_quality_where_it_was_measured_and_says_how_many_it
     full = data(tmp_path, "readings", language="uk").set_index("Показник")["StyleGAN2-ADA"]
     assert full["Кількість ітерацій (невдалих)"] == "2 (1)" and full["Різкість"] == "12,3"
     assert "SSIM" not in full.index
-
-
-# --- the cost of many images
-
-@pytest.fixture
-def count(monkeypatch):
-    """Asks for the cost of so many images."""
-    return lambda *counts: monkeypatch.setattr(comparison, "COUNTS", counts)
-
-
-def test_the_cost_of_many_images_follows_from_the_mean_time_and_energy(tmp_path, count):
-    save_run(tmp_path, "stylegan2-ada", [3.6, 3.6], readings=dict(energy_j=360.0))
-    count(10**6)
-    row = data(tmp_path, "cost", price_per_hour=2.0, price_per_kwh=0.5, deadline_h=100).iloc[0]
-    assert list(row) == ["StyleGAN2-ADA", "1\u202f000\u202f000", "1\u202f000", "1\u202f000", "100", "10", "2\u202f050"]
-
-
-def test_money_needs_a_price_which_the_note_says_and_energy_where_that_has_one(folder):
-    assert not {"Money", "kWh"} & {*data(folder, "cost"), *data(folder, "cost", price_per_hour=1.0, price_per_kwh=1.0)}
-    assert MISSING not in set(data(folder, "cost", price_per_hour=1.0)["Money"])
-    note = Report(folder, price_per_hour=1.5).table("cost").note
-    assert "Prices: 1.50 for an hour of a device, 0 for a kWh." in note and "Prices" not in Report(folder).table("cost").note
-    save_run(folder, "stylegan2-ada", [1.0, 1.1], readings=dict(energy_j=5.0))
-    assert MISSING in set(data(folder, "cost", price_per_kwh=1.0)["Money"])
-
-
-@pytest.mark.parametrize("wrong", [dict(price_per_hour=-1.0), dict(price_per_kwh=float("nan")), dict(deadline_h=0)])
-def test_a_price_below_zero_and_no_deadline_are_refused(folder, wrong):
-    with pytest.raises(ValueError, match="use a deadline above 0, prices from 0 up"):
-        Report(folder, **wrong)
-
-
-def cost_of(folder, times):
-    save_run(folder, "stable-diffusion", times)
-    return list(data(folder, "cost", price_per_hour=1.0).iloc[0])[2:]
-
-
-def test_cost_has_no_more_digits_than_the_interval_of_the_mean_bears(tmp_path, count):
-    count(10**9)
-    thin = "\N{NARROW NO-BREAK SPACE}"
-    within_a_percent = cost_of(tmp_path / "a", [0.63564, 0.63565, 0.63563, 0.63564, 0.63564])
-    assert within_a_percent == [text.replace(" ", thin) for text in ("5 660", "177 000", "7 360", "177 000")]
-    three_percent = cost_of(tmp_path / "b", [0.61, 0.66, 0.63, 0.65, 0.6282])
-    assert three_percent == [text.replace(" ", thin) for text in ("5 700", "180 000", "7 400", "180 000")]
-    assert cost_of(tmp_path / "c", [0.63564])[0] == f"5{thin}700", "of one time no interval is known"
-
-
-def test_devices_are_rounded_up_and_few_are_counted(tmp_path, count):
-    save_run(tmp_path, "stable-diffusion", [3.6, 3.6])
-    count(25_000, 10_000_001)
-    assert list(data(tmp_path, "cost", deadline_h=1.0)["Devices for 1 h"]) == ["25", "10\N{NARROW NO-BREAK SPACE}100"]
 
 
 # --- files

@@ -13,7 +13,9 @@ from genlib.report.scores import VARIED, Cost, Line, cost, frontier, lines
 from genlib.report.tables.scores import against, label, settings, symbol
 
 STYLES = {"steps": "solid", "guidance_scale": "dashed", "truncation_psi": "dotted", "": "none"}
-BELOW, BESIDE = (dict(xytext=(0, -6), ha="center", va="top"), dict(xytext=(6, 0), ha="left", va="center"))  # a point, its value
+PLACES = {  # of the value of what was varied, about its point
+    "steps": dict(xytext=(3, -4), ha="left", va="top"), "guidance_scale": dict(xytext=(-6, 0), ha="right", va="center"),
+    "truncation_psi": dict(xytext=(6, 0), ha="left", va="center")}
 NAME, LETTERS = 60, 95  # letters of a line of a name in the legend, and of what stands above it
 
 
@@ -51,8 +53,8 @@ def _panel(report, ax, found: Cost, drawn: list[Line], distance: str) -> None:
     markers = markers_of(found.rows["experiment"].unique())
     for line in drawn:
         _line(report, ax, line, distance, markers[line.rows["experiment"].iloc[0]])
-    if values.min() > 0:
-        ax.set_yscale(scale_of(values))
+    if all(min(figure.value, figure.value if figure.low is None else figure.low) > 0 for figure in found.rows[distance]):
+        ax.set_yscale("log")
     ax.set_xscale(scale_of(times))
     ax.margins(0.2)
     ax.set_xlabel(cells.short_head(report, "time_s"))
@@ -69,10 +71,9 @@ def _line(report, ax, line: Line, distance: str, marker: str) -> None:
     ax.errorbar(line.rows["time_s"], [figure.value for figure in figures], [lows, highs], ls=STYLES[line.setting], lw=1.2, marker=marker,
                 color=find(line.rows["experiment"].iloc[0]).colour, markersize=5, markeredgecolor="black", markeredgewidth=0.5, capsize=2,
                 elinewidth=0.8, label=in_lines(drawable(_name(report, line)), NAME))
-    for (_, row), figure in zip(line.rows.iterrows(), figures, strict=True):
-        text = symbol(report, line.setting, row["settings"][line.setting]) if line.setting else ""
-        ax.annotate(text, (row["time_s"], figure.value), textcoords="offset points", fontsize=7,
-                    **(BELOW if line.setting == "steps" else BESIDE))
+    for (_, row), figure in zip(line.rows.iterrows(), figures, strict=True) if line.setting else ():
+        ax.annotate(symbol(report, line.setting, row["settings"][line.setting]), (row["time_s"], figure.value),
+                    textcoords="offset points", fontsize=7, **PLACES[line.setting])
 
 
 def _name(report, line: Line) -> str:

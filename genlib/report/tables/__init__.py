@@ -8,7 +8,21 @@ from zlib import crc32
 from genlib.locale import N_
 from genlib.report.audit import claims
 from genlib.report.audit import table as audit
-from genlib.report.tables import cards, common, comparison, growth, iterations, machines, methods, models, scores, sessions, survey
+from genlib.report.tables import (
+    cards,
+    common,
+    comparison,
+    cost,
+    decision,
+    growth,
+    iterations,
+    machines,
+    methods,
+    models,
+    scores,
+    sessions,
+    survey,
+)
 from genlib.report.tables.table import Table as Table
 
 
@@ -47,7 +61,9 @@ TABLES = [
     Kind("claims", N_("The claims of the published comparison"), claims.claims),
     Kind("scores", N_("Quality as a figure"), scores.quality),
     Kind("survey", N_("People’s verdict on the pictures"), survey.survey),
-    Kind("cost", N_("Cost of many images"), comparison.cost),
+    Kind("cost", N_("Cost of many images"), cost.cost),
+    Kind("service", N_("Latency, cold start and licence"), cost.service),
+    Kind("decision", N_("The models within the reader’s limits"), decision.decision),
     Kind("environment", N_("Machine and software"), machines.environment),
 ]
 OF_EACH = [Kind("iterations", N_("Iterations of {model}"), iterations.iterations)]  # one for each experiment of a report

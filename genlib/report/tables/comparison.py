@@ -1,18 +1,14 @@
-"""The models side by side: Table 1, the published figures beside it, all readings, cost of many images."""
-from math import ceil, floor, log10
-
+"""The models side by side: Table 1, the published figures beside it, all readings."""
 import pandas as pd
 
 from genlib import experiments
 from genlib.locale import N_
-from genlib.locale.numbers import MISSING, grouped, is_missing
+from genlib.locale.numbers import MISSING, is_missing
 from genlib.record import ONCE, QUALITIES, READINGS, SHOWN, TABLE1, Reading
 from genlib.report import cells, choice, notes
 from genlib.report.tables import sessions
 from genlib.report.tables.common import in_one_precision, line, nothing
 
-COUNTS = (10**3, 10**6, 10**9)  # of images
-PRECISE = 0.01  # half the 95 % interval over the mean: up to here, three digits of a cost mean something
 AROUND_TIME = ["first_image_s", "time_s", "time_s_median", "interval", "time_s_cv"]  # what is said of the time, together
 
 
@@ -112,48 +108,3 @@ def _reading_cell(report, row: pd.Series, name: str) -> str:
     if name == "interval":
         return cells.interval(report, row)
     return cells.mean(report, row, name) if name in READINGS else cells.figure(report, row.get(name), _reading(name))
-
-
-def cost(report) -> tuple[pd.DataFrame, str]:
-    """What many images take at the measured mean time: a row for each model and number of images.
-
-    Money is hours and kWh at their prices: a dash if priced energy was not read.
-    """
-    rows = []
-    for slug, run in report.rows.dropna(subset=["time_s"]).iterrows():
-        precise = run["time_s_high"] - run["time_s"] <= PRECISE * run["time_s"]  # False without an interval
-        rows += [_cost_of(report, cells.name(report, slug), run, images, 3 if precise else 2) for images in COUNTS]
-    if not rows:
-        return nothing(report)
-    note = report.say("At the measured mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in "
-                      "two; it is assumed that every image takes as long and that devices share the work without loss.")
-    prices = report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(report.price_per_hour, 3),
-                        kwh=report.significant(report.price_per_kwh, 3)) if report.price_per_hour or report.price_per_kwh else ""
-    note = " ".join(filter(None, [note, prices, notes.note(report, report.rows, notes.ONLY_MEANS, memory=False)]))
-    return cells.without_empty_columns(pd.DataFrame(rows)), note
-
-
-def _cost_of(report, name: str, run: pd.Series, images: int, digits: int) -> dict[str, str]:
-    hours, kwh = images * run["time_s"] / 3600, images * run["energy_j"] / 3.6e6
-    money = hours * report.price_per_hour + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
-    priced = report.price_per_hour or report.price_per_kwh
-    devices = _rounded_up(ceil(hours / report.deadline_h), digits)
-    return {
-        report.say(cells.MODEL): name, report.say(N_("Images", "column")): grouped(images),
-        report.say("Images an hour"): _plain(report, 3600 / run["time_s"], digits),
-        report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
-        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(devices),
-        report.say(N_("Money", "column")): _plain(report, money, digits) if priced else MISSING}
-
-
-def _plain(report, value: float, digits: int) -> str:
-    """In so many significant digits, of which the rest are zeros."""
-    if value > 0:
-        value = round(value, digits - 1 - floor(log10(value)))
-    return grouped(value) if value >= 1000 else report.significant(value, digits)
-
-
-def _rounded_up(devices: int, digits: int) -> int:
-    """A number of devices to so many significant digits, never fewer than are needed."""
-    place = 10 ** max(0, len(str(devices)) - digits)
-    return ceil(devices / place) * place

@@ -8,7 +8,7 @@ from genlib import escape, experiments
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING
 from genlib.record import MB, MEGABYTES, ONCE, READINGS
-from genlib.report import cells, choice, conditions, notes
+from genlib.report import cells, choice, conditions, notes, prices
 from genlib.report.summary import settings_but
 from genlib.sessions import waiting
 
@@ -80,6 +80,8 @@ def machines(report) -> tuple[pd.DataFrame, str]:
         report.say("The ratio is the time over that of the model’s first row; a dash stands where weights, model or settings are others "
                    "than there."),
         report.say("“Reference” marks runs of others, which are there to compare with.") if used["reference"].any() else "",
+        report.say("Money is the mean time at the price of an hour of the device, one image at a time.") if report.prices
+        else "",
         report.say("The readings are means ± standard deviations."), report.say("1 MB = 1024² bytes."),
         report.say("{mark} With other software than the model’s first row: {machines}.", mark=cells.UNLIKE, machines=unlike) if unlike
         else "", notes.of_resumed(report, used), notes.set_aside(report, used), *notes.of_loaded_before(report, used),
@@ -93,13 +95,14 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
         model = f"{model} ({cells.steps_text(report, [run['steps']])})"
     ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
-    energy = cells.head(report, READINGS["energy_j"])
+    energy, hour = cells.head(report, READINGS["energy_j"]), prices.of(report.prices, run["device"])
     return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name + cells.mark(run.to_frame().T),
             report.say(N_("Weights", "column")): report.say(cells.WEIGHTS[run["weights"]][0]),
             report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": cells.iterations(run),
             cells.short_head(report, "time_s"): cells.mean(report, run, "time_s") if run["n"] else cells.failure(report, run["run"]),
             report.say(cells.RATIO): ratio, **means,
-            cells.head(report, ONCE["ram_above_bytes"]): notes.ram_above(report, run), energy: cells.mean(report, run, "energy_j")}
+            cells.head(report, ONCE["ram_above_bytes"]): notes.ram_above(report, run), energy: cells.mean(report, run, "energy_j"),
+            report.say("Money for 1000 images"): MISSING if hour is None else report.significant(1000 * run["time_s"] / 3600 * hour, 2)}
 
 
 def _same_work(run: pd.Series, other: pd.Series) -> bool:

@@ -1,10 +1,12 @@
 """Quality as a figure: every scored set of pictures beside the others; what quality costs, in a sentence."""
+import re
+
 import pandas as pd
 
 from genlib import escape, experiments, scores
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, decimals_of, span
-from genlib.record import READINGS
+from genlib.record import PERCENT, READINGS
 from genlib.report import cells
 from genlib.report.scores import VARIED, cost, frontier
 
@@ -51,7 +53,7 @@ def _row(report, row: pd.Series) -> dict[str, str]:
 def _facts(report, row: pd.Series) -> dict[str, str]:
     weights = cells.WEIGHTS.get(row["weights"], (row["weights"],))[0]
     return {report.say(COMPARED): against(report, row) or MISSING, report.say(N_("Machine", "column")): row["device"] or MISSING,
-            report.say(N_("Weights", "column")): report.text(weights), report.say(N_("Precision", "column")): row["dtype"] or MISSING}
+            report.say(N_("Weights", "column")): report.text(weights), report.say(N_("Numerical precision")): row["dtype"] or MISSING}
 
 
 def against(report, row: pd.Series) -> str:
@@ -70,9 +72,14 @@ def _networks(report) -> list[str]:
 
 def _revisions(report) -> list[tuple[str, str]]:
     """The networks and revisions of all scored sets."""
-    pairs = {(network, found.features.get(network, "")) for found in report.scores["scores"]
+    pairs = {(network, _revision(found, network)) for found in report.scores["scores"]
              for network in {scores.split(name)[1] for name in found.figures} - {""}}
-    return sorted((network, escape.plain(revision)) for network, revision in pairs)
+    return sorted(pairs)
+
+
+def _revision(found: scores.Scores, network: str) -> str:
+    """Of which revision a set's network was, with the beginnings of long hashes."""
+    return re.sub("[0-9a-f]{40,}", lambda long: long[0][:HASH], escape.plain(found.features.get(network, "")))
 
 
 def _head(report, found: scores.Scores, name: str) -> str:
@@ -82,7 +89,7 @@ def _head(report, found: scores.Scores, name: str) -> str:
     if not network or len(revisions) == 1:
         return head
     several = sum(network == other for other, _ in revisions) > 1
-    return ", ".join([head, report.text(scores.NETWORKS[network])] + [escape.plain(found.features.get(network, ""))] * several)
+    return ", ".join([head, report.text(scores.NETWORKS[network])] + [_revision(found, network)] * several)
 
 
 def label(report, row: pd.Series) -> str:
@@ -106,9 +113,9 @@ def symbol(report, setting: str, value: float) -> str:
 
 
 def with_interval(report, figure: scores.Figure, reading) -> str:
-    """A figure with its interval, all with the decimals that show the reading's digits of the figure."""
+    """A figure with its interval, both with as many decimals: by the reading's digits; a share has one."""
     value, *ends = (None if part is None else part / reading.scale for part in (figure.value, figure.low, figure.high))
-    decimals = decimals_of(value, reading.digits or 3)
+    decimals = 1 if reading.unit == PERCENT else decimals_of(value, reading.digits or 3)
     text, *limits = (MISSING if part is None else report.rounded(part, decimals) for part in (value, *ends))
     return text if MISSING in limits else f"{text} ({' … '.join(limits)})"
 
@@ -126,8 +133,8 @@ def _nearest(report, rows: pd.DataFrame, distance: str) -> list[str]:
     limit = best[distance].high
     reaching = rows[[limit is not None and figure.low is not None and figure.low <= limit for figure in rows[distance]]]
     first = best if reaching.empty else reaching.sort_values("time_s").iloc[0]
-    said = [report.say("{model} comes nearest to the pictures compared with ({against}) with {set}: {figures} on {device}.",
-                       model=label(report, best), against=against(report, best), set=settings(report, best), device=best["device"],
+    said = [report.say("{model} comes nearest to the pictures of {against} with {set}: {figures} on {device}.", model=label(report, best),
+                       against=against(report, best), set=settings(report, best), device=best["device"],
                        figures=_figures(report, best, distance))]
     quicker = report.say("The quickest set whose 95 % interval overlaps that one’s has {set}: {figures}.", set=settings(report, first),
                          figures=_figures(report, first, distance))

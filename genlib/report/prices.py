@@ -1,0 +1,51 @@
+"""What an hour of a device costs, from a file of the reader's own."""
+import csv
+import io
+import math
+from pathlib import Path
+
+from genlib.files import read_regular
+from genlib.lines import printable
+
+COLUMNS = ("device", "price_per_hour")
+FILE_BYTES, MOST = 100_000, 1e6  # that are read; and the highest price
+
+
+def read(path) -> dict[str, float]:
+    """The price of an hour by a part of a device's name, from a CSV file with COLUMNS.
+
+    As a spreadsheet saves it: separated by commas or, with decimal commas, by semicolons. Raises ValueError
+    or OSError, naming the file and the line, if it is no such file.
+    """
+    text = read_regular(Path(path), FILE_BYTES).decode("utf-8-sig", errors="replace")
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    prices: dict[str, float] = {}
+    try:
+        head = [name.strip().lower() for name in next(rows, [])]
+        if missing := [name for name in COLUMNS if name not in head]:
+            raise ValueError(f"it has no column {missing[0]!r}: its first line must be {','.join(COLUMNS)}")
+        for row in filter(any, rows):  # a spreadsheet leaves empty lines
+            _add(prices, dict(zip(head, row, strict=False)), delimiter, rows.line_num)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return prices
+
+
+def _add(prices: dict[str, float], row: dict[str, str], delimiter: str, line: int) -> None:
+    device, text = (" ".join(row.get(name, "").split()) for name in COLUMNS)
+    try:
+        price = float(text.replace(",", ".") if delimiter == ";" else text)
+    except ValueError:
+        price = math.nan
+    if not device or device.lower() in prices:
+        raise ValueError(f"line {line} names {printable(device, 60) or 'no device'}{' again' * bool(device)}: give each device one line")
+    if not 0 <= price <= MOST:
+        raise ValueError(f"line {line} has {printable(text, 40)!r} as a price: write a number from 0 to {MOST:,.0f}, such as 0.35")
+    prices[device.lower()] = price
+
+
+def of(prices: dict[str, float], device: str) -> float | None:
+    """The price of a device: that of the longest name that is a part of its own; None without any."""
+    fitting = [name for name in prices if name in " ".join(device.lower().split())]
+    return prices[max(fitting, key=len)] if fitting else None
