@@ -161,7 +161,8 @@ def _numbers(scores: Scores):
         if not network and kind not in FIGURES:
             raise checks.wrong(("figures", name), "this genlib knows no such figure", "update it or score again")
         usual = RANGES.get(kind, (0, checks.LARGEST))
-        for part, bounds in dict(value=usual, low=usual, high=(figure.low or usual[0], usual[1]), n=(max(1, figure.least), 10**9)).items():
+        high = figure.low or usual[0], usual[1]
+        for part, bounds in dict(value=usual, low=usual, high=high, n=(max(1, figure.least), 10**9)).items():
             yield ("figures", name, part), getattr(figure, part), bounds
     if found := scores.memorised:
         usual = 0, checks.LARGEST
