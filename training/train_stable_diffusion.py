@@ -17,7 +17,8 @@ from loop import DEVICE, Training, autocast, keep_memory
 from train_vae import FACES, pictures_of, trained_vae
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from genlib.models.stable_diffusion import SCHEDULER_CONFIG, byte_tokenizer
+from genlib.models.random_weights import byte_tokenizer
+from genlib.models.stable_diffusion import SCHEDULER_CONFIG
 
 UNET_CONFIG = dict(
     sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(64, 128), cross_attention_dim=64,
