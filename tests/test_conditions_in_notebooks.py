@@ -43,7 +43,7 @@ def execute(monkeypatch):
         names = {name: MagicMock() for name in names_in(compile(source, stem, "exec"))}
         names |= dict(device=device, measure=SimpleNamespace(sweep=measure.sweep, count_flops=MagicMock()), run=own, alone=own,
                       as_in_thesis=own, PRECISIONS_TRIED=tried, RESOLUTIONS_TRIED=tried, settings={}, print=print, dict=dict)
-        names |= {LOADERS[stem]: SimpleNamespace(load=load, random_latents=lambda pipe, seed: None), MODELS[stem]: own_model(),
+        names |= {LOADERS[stem]: SimpleNamespace(load=load, start=lambda pipe, seeds: None), MODELS[stem]: own_model(),
                   "draw": lambda G, seed: [None]}  # a mock would keep the model that it was called with
         names |= others
         others.clear()  # else they would stay in memory

@@ -50,6 +50,9 @@ def _note(report, rows: pd.DataFrame) -> str:
         report.say("Each model draws from one prompt, at its own size and with its own number of steps, or fewer where the notebook has "
                    "fewer: a time is that of an image, not of a step."),
         report.say("A dash for the licence: it is not known here."),
-        report.say("{figures}, n = {n}.", figures=report.say(notes.MEANS), n=cells.counts(good)) if len(good) else "",
+        report.say("Random weights have the licence of the published ones for which they stand.") if "random" in set(rows["weights"])
+        else "",
+        "" if good.empty else report.say("A single iteration, so that no deviation is known.") if good["n"].max() == 1 else
+        report.say("{figures}, n = {n}.", figures=report.say(notes.MEANS), n=cells.counts(good)),
         report.say("1 MB = 1024² bytes."), *notes.of_loaded_before(report, good), notes.of_resumed(report, rows),
         *(report.say(said) for weights in dict.fromkeys(rows["weights"]) if (said := cells.WEIGHTS[weights][1]))]))
