@@ -1,5 +1,6 @@
 """How pipelines of diffusers are called, which differ: what they draw from, their steps, their guidance."""
 from collections.abc import Callable, Sequence
+from functools import cache
 from inspect import signature
 
 import diffusers
@@ -44,7 +45,12 @@ def takes_latents(pipe: DiffusionPipeline) -> bool:
     networks from noise (unCLIP), or whose network takes any size.
     """
     has_size = "sample_size" in getattr(denoiser(pipe), "config", {})
-    return has_size and "latents" in signature(pipe.__call__).parameters and not hasattr(pipe, "_pack_latents")
+    return has_size and "latents" in _taken(type(pipe).__call__) and not hasattr(pipe, "_pack_latents")
+
+
+@cache  # the timed call of a batch may ask, and reading a signature takes half a millisecond
+def _taken(call: Callable) -> frozenset[str]:
+    return frozenset(signature(call).parameters)
 
 
 def latent_size(pipe: DiffusionPipeline) -> tuple[int, int]:

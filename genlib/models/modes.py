@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from genlib import device
-from genlib.models import stable_diffusion, weights
+from genlib.models import calls, stable_diffusion, weights
 from genlib.runs import ModelInfo
 
 OFFLOADED_STEPS = 5  # of denoising, at most, where each step moves the whole UNet through the bus
@@ -49,7 +49,7 @@ def prepare(mode: Mode, word: str, steps: int):
         if not device.is_out_of_memory(error):
             raise
         return _not_loaded(mode, word), partial(_fails, str(error)), settings
-    settings |= {"size": mode.sides * stable_diffusion.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
+    settings |= {"size": mode.sides * calls.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
     if mode.slicing:
         pipe.vae.enable_slicing()
     if mode.tiling:
