@@ -5,9 +5,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from genlib import progress
 from genlib.quality import distances, drawn, features, memorised
-from genlib.quality.folder import CLOSEST, Folder, find
+from genlib.quality.folder import Folder, find
 from genlib.quality.metrics import psnr, ssim
-from genlib.scores import NETWORKS, Against, Figure, Scores, now
+from genlib.scores import CLOSEST, NETWORKS, Against, Figure, Scores, now
 
 LEAST = {"clip_score": 10, "faces": 10, "psnr_db": 5, "ssim": 5, "lpips": 5}  # pictures, or pairs, that a figure needs
 RESAMPLINGS = 2000
