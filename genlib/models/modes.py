@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from genlib import device
-from genlib.models import stable_diffusion, weights
+from genlib.models import calls, stable_diffusion, weights
 from genlib.runs import ModelInfo
 
 OFFLOADED_STEPS = 5  # of denoising, at most, where each step moves the whole UNet through the bus
@@ -46,7 +46,7 @@ def prepare(mode: Mode, word: str, steps: int):
         pipe = stable_diffusion.load(word, dtype=mode.dtype, profile=mode.profile)
     except MemoryError as error:
         return _not_loaded(mode, word), partial(_fails, str(error)), settings
-    settings |= {"size": mode.sides * stable_diffusion.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
+    settings |= {"size": mode.sides * calls.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
     latents = _latents(pipe, mode)  # before a network may lie nowhere
     if mode.slicing:
         pipe.vae.enable_slicing()

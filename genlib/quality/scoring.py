@@ -86,7 +86,7 @@ def _mean(scores: Scores, name: str, values, n: int) -> None:
     elif found.dtype == bool:  # Wilson's, since resampling only pictures with a face would leave no doubt
         scores.figures[name] = Figure(float(found.mean()), *map(float, proportion_confint(found.sum(), n, method="wilson")), n, LEAST[name])
     else:
-        spread = stats.bootstrap((found,), np.mean, n_resamples=RESAMPLINGS, method="percentile", rng=np.random.RandomState(0))
+        spread = stats.bootstrap((found,), np.mean, n_resamples=RESAMPLINGS, method="percentile", rng=np.random.default_rng(0))
         scores.figures[name] = Figure(float(found.mean()), *map(float, spread.confidence_interval), n, LEAST[name])
 
 
