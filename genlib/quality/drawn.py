@@ -3,11 +3,12 @@ import json
 from pathlib import Path
 
 from genlib import runs
+from genlib.experiments import STABLE_DIFFUSION, STYLEGAN2_ADA
 from genlib.files import read_regular
 from genlib.record import MB, Run
 from genlib.scores import Drawn
 
-EXPERIMENTS = {"steps": "stable-diffusion", "truncation_psi": "stylegan2-ada"}  # by the setting that only one model has
+EXPERIMENTS = {"steps": STABLE_DIFFUSION.slug, "truncation_psi": STYLEGAN2_ADA.slug}  # by the setting that only one model has
 OF_MODEL = ("model", "weights", "profile", "dtype")
 
 
