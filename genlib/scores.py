@@ -10,8 +10,6 @@ from genlib.locale import N_
 from genlib.record import PERCENT, QUALITIES, Reading
 
 FILE, CLOSEST = "scores.json", "closest.png"  # that scoring leaves beside the pictures
-FILE = "scores.json"
-CLOSEST = "closest.png"  # the picture that is left beside it, of pairs that are nearest to the training
 SCHEMA = 1
 NETWORKS = {  # whose features distances are taken between, and how they are called
     "reader": N_("a reader of the demo’s faces"), "dinov2": "DINOv2", "clip": "CLIP", "inception": "InceptionV3"}

@@ -50,8 +50,6 @@ def prepare(mode: Mode, word: str, steps: int):
             raise
         return _not_loaded(mode, word), partial(_fails, str(error)), settings
     settings |= {"size": mode.sides * calls.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
-    latents = _latents(pipe, mode)  # before a network may lie nowhere
-    settings |= {"size": mode.sides * stable_diffusion.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
     if mode.slicing:
         pipe.vae.enable_slicing()
     if mode.tiling:

@@ -6,7 +6,7 @@ import pytest
 from docx import Document
 from docx.oxml.ns import qn
 from docx.shared import Cm, Pt
-from saved_runs import MB, save_answers, save_run, save_sets
+from saved_runs import save_answers, save_run, save_sets
 
 from genlib.locale import languages
 from genlib.report import Limits, Report, layout
@@ -46,9 +46,6 @@ def every_table(folder, language):
     save_run(folder, "stable-diffusion", [9.0], settings=dict(steps=50) | memory, variant="card-4-gb-float16", dtype="float16")
     save_run(folder, "stable-diffusion", [9.0], settings=dict(steps=50, prompt="a"), variant="model-x", model="stable-diffusion-xl-base")
     save_run(folder, "stylegan2-ada", [0.02], settings=dict(steps=50), variant="style-mixing", dtype="mixed")
-    save_run(folder, "stable-diffusion", [8.1], variant="model-stable-diffusion-xl-base-1.0", settings=dict(steps=50, prompt="a face"))
-    save_run(folder, "stable-diffusion", [8.1], variant="card-4-gb-float32", settings=dict(steps=50, card_bytes=4096 * MB))
-    save_run(folder, "stylegan2-ada", [0.1], variant="style-mixing", dtype="mixed")
     save_answers(folder, {"photograph": 0.8, "stable-diffusion": 0.2, "stylegan2-ada": 0.8}, 4)
     save_sets(folder)
     report = Report(folder, price_per_hour=1.0, limits=Limits(1.0, 4.0, True, True), language=language)
