@@ -9,7 +9,7 @@ from genlib.files import read_regular, write_atomically
 from genlib.locale import N_
 from genlib.record import PERCENT, QUALITIES, Reading
 
-FILE = "scores.json"
+FILE, CLOSEST = "scores.json", "closest.png"  # that scoring leaves beside the pictures
 SCHEMA = 1
 NETWORKS = {  # whose features distances are taken between, and how they are called
     "reader": N_("a reader of the demo’s faces"), "dinov2": "DINOv2", "clip": "CLIP", "inception": "InceptionV3"}

@@ -113,7 +113,7 @@ def imports(path: Path) -> set[str]:
 WINGS = {  # and what their files may import
     "models": ("models", "device", "system", "runs", "record", "files", "progress", "spelling"),
     "measure": ("measure", "checks", "device", "system", "nvml", "progress", "runs", "record", "remarks"),
-    "quality": ("quality", "runs", "record", "device", "files", "lines", "pictures", "progress", "scores"),
+    "quality": ("quality", "runs", "record", "experiments", "device", "files", "lines", "pictures", "progress", "scores"),
     "report": ("report", "runs", "scores", "sessions", "record", "remarks", "experiments", "licences", "locale", "files", "lines",
                "escape", "pictures", "spelling")}
 ABOVE = ("commands", "notebook", "__main__")  # they join the wings, and no wing knows them

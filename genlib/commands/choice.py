@@ -15,7 +15,7 @@ def add_choice(parser) -> None:
                         help="of the device, by which the table of costs says what many images cost; 0 is no price (default: %(default)s)")
     parser.add_argument("--prices", type=a_path, metavar="FILE",
                         help="CSV file with the columns device,price_per_hour, the device being any part of its name; they come before "
-                             "--price-per-hour")
+                             "--price-per-hour (default: none)")
     for name, unit in ("s", "seconds that one image may take"), ("gb", "GB of memory that a model may hold"):
         parser.add_argument(f"--limit-{name}", type=not_negative, default=0, metavar="LIMIT",
                             help=f"{unit}, against which the table of decisions holds each model; 0 is no limit (default: %(default)s)")

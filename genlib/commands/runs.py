@@ -3,6 +3,7 @@ import os
 import warnings
 from pathlib import Path
 
+from genlib import scores
 from genlib.commands import a_path, short
 from genlib.escape import plain
 from genlib.runs import Run, group_of, odd_pictures, read, set_aside
@@ -102,7 +103,7 @@ def _described(found: Run) -> str:
 def _faults(found: Run) -> list[str]:
     """What is wrong with a run that can be read."""
     faults = list(odd_pictures(found))
-    named = {"run.json", *(picture.file for iteration in found.iterations for picture in iteration.images)}
+    named = {"run.json", scores.FILE, scores.CLOSEST, *(picture.file for iteration in found.iterations for picture in iteration.images)}
     faults += [f"{name} is not named in its record: leave it out" for name in sorted({*os.listdir(found.folder)} - named)]
     if not found.iterations:
         faults.append("it has no iterations")

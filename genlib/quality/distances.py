@@ -116,7 +116,7 @@ def _some(features: np.ndarray) -> np.ndarray:
 def _with_interval(kind: str, figure, n: int, m: int, needed: int) -> Figure:
     """figure: a function of the rows of both sets."""
     spread = stats.bootstrap((np.arange(n), np.arange(m)), figure, n_resamples=RESAMPLINGS, vectorized=False, method="percentile",
-                             rng=np.random.RandomState(0)).standard_error
+                             rng=np.random.default_rng(0)).standard_error
     value = float(figure())
     interval = np.clip([value - Z * spread, value + Z * spread], *RANGES.get(kind, (0, np.inf)))
     return Figure(value, *map(float, interval), n, needed)

@@ -3,11 +3,12 @@ import json
 from pathlib import Path
 
 from genlib import runs
+from genlib.experiments import STABLE_DIFFUSION, STYLEGAN2_ADA
 from genlib.files import read_regular
 from genlib.record import MB, Run
 from genlib.scores import Drawn
 
-EXPERIMENTS = {"steps": "stable-diffusion", "truncation_psi": "stylegan2-ada"}  # by the setting that only one model has
+EXPERIMENTS = {"steps": STABLE_DIFFUSION.slug, "truncation_psi": STYLEGAN2_ADA.slug}  # by the setting that only one model has
 OF_MODEL = ("model", "weights", "profile", "dtype")
 
 
@@ -19,7 +20,8 @@ def by(folder: Path) -> Drawn | None:
     if settings is None:
         return None
     machine = _json(folder / "machine.json", MB) or {}
-    times = [line["time_s"] for line in _lines(folder / "manifest.jsonl") if isinstance(line.get("time_s"), float)]
+    times = [line["time_s"] for line in _lines(folder / "manifest.jsonl")  # another machine may have drawn the first of them
+             if isinstance(line.get("time_s"), float) and line.get("machine") == machine.get("slug")]
     return Drawn(next((experiment for setting, experiment in EXPERIMENTS.items() if setting in settings), None), method="genlib",
                  **{name: settings.pop(name, None) for name in OF_MODEL}, machine=machine.get("slug"), device=machine.get("device"),
                  settings=settings, time_s=sum(times) / len(times) if times else None, timed=len(times) or None)

@@ -9,10 +9,10 @@ from PIL import Image
 
 from genlib import pictures, runs
 from genlib.files import read_regular
+from genlib.scores import CLOSEST
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 PIXELS = 120_000_000  # that are read
-CLOSEST = "closest.png"  # that scoring leaves there
 
 
 @dataclass(frozen=True)

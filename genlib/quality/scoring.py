@@ -5,9 +5,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from genlib import progress
 from genlib.quality import distances, drawn, features, memorised
-from genlib.quality.folder import CLOSEST, Folder, find
+from genlib.quality.folder import Folder, find
 from genlib.quality.metrics import psnr, ssim
-from genlib.scores import NETWORKS, Against, Figure, Scores, now
+from genlib.scores import CLOSEST, NETWORKS, Against, Figure, Scores, now
 
 LEAST = {"clip_score": 10, "faces": 10, "psnr_db": 5, "ssim": 5, "lpips": 5}  # pictures, or pairs, that a figure needs
 RESAMPLINGS = 2000
@@ -84,9 +84,10 @@ def _mean(scores: Scores, name: str, values, n: int) -> None:
     if not np.isfinite(found).all():
         scores.left_out[name] = f"{np.sum(~np.isfinite(found))} of the {n} pairs are identical, for which it is infinite"
     elif found.dtype == bool:  # Wilson's, since resampling only pictures with a face would leave no doubt
-        scores.figures[name] = Figure(float(found.mean()), *map(float, proportion_confint(found.sum(), n, method="wilson")), n, LEAST[name])
+        interval = np.clip(proportion_confint(found.sum(), n, method="wilson"), 0, 1)  # beyond which older statsmodels round
+        scores.figures[name] = Figure(float(found.mean()), *map(float, interval), n, LEAST[name])
     else:
-        spread = stats.bootstrap((found,), np.mean, n_resamples=RESAMPLINGS, method="percentile", rng=np.random.RandomState(0))
+        spread = stats.bootstrap((found,), np.mean, n_resamples=RESAMPLINGS, method="percentile", rng=np.random.default_rng(0))
         scores.figures[name] = Figure(float(found.mean()), *map(float, spread.confidence_interval), n, LEAST[name])
 
 

@@ -127,13 +127,7 @@ def test_the_pictures_have_the_number_and_the_size_of_the_mode_and_the_vae_decod
 
 
 def test_latents_of_a_larger_picture_are_random_numbers_that_occur_once():
-    class Pipe(SimpleNamespace):
-        def __call__(self, latents):
-            pass
-
-    pipe = Pipe(unet=SimpleNamespace(config=dict(sample_size=8), device="cpu", dtype=torch.float32))
-    pipe.unet.config = type("Config", (dict,), {"__getattr__": dict.get})(sample_size=8, in_channels=4)
-    latents = modes._latents(pipe, Mode(batch=2, sides=2))
+    latents = modes._latents(stable_diffusion.load("demo", dtype="float32"), Mode(batch=2, sides=2))
     assert latents.shape == (2, 4, 16, 16) and latents.unique().numel() == latents.numel()
 
 

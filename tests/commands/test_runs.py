@@ -55,6 +55,13 @@ def test_what_is_broken_is_named_and_the_command_fails(folder, capsys, why):
     assert out.count("BROKEN") == 1 and error.startswith("genlib: 1 of 2 runs cannot be sent as they are: ")
 
 
+def test_what_scoring_leaves_beside_a_run_breaks_nothing(folder, capsys):
+    [record] = (folder / "tesla-t4" / "stylegan2-ada").rglob("run.json")
+    for name in "scores.json", "closest.png":
+        (record.parent / name).touch()
+    assert main(["runs", str(folder)]) == 0
+
+
 def test_a_folder_that_is_not_there_or_has_no_runs_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for given, said in ("nothing", "nothing is not here: give a folder"), ("empty", "empty has no runs: give the folder of results"):

@@ -100,7 +100,8 @@ def test_a_run_lends_its_record_and_the_pictures_of_its_good_iterations(tmp_path
 
 def test_a_folder_of_generate_lends_its_settings_and_its_times(made):
     (made / "settings.json").write_text(json.dumps(dict(model="M", weights="demo", dtype="float32", profile="tuned", steps=5)))
-    lines = [dict(seed=0, time_s=0.5), dict(seed=1, time_s=1.5), dict(seed=2)]
+    lines = [dict(seed=0, time_s=0.5, machine="cpu"), dict(seed=1, time_s=1.5, machine="cpu"), dict(seed=2),
+             dict(seed=3, time_s=90.0, machine="another")]
     (made / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"seed": 3, "ti')
     (made / "machine.json").write_text(json.dumps(dict(slug="cpu", device="A CPU")))
     found = quality.score(made).drawn

@@ -42,6 +42,10 @@ def every_table(folder, language):
         save_run(folder, experiment, [time], settings=dict(steps=50), variant="precision-float32", dtype="float32")
     for n in 2, 4:
         save_run(folder, "stylegan2-ada", [0.02 * n], settings=dict(steps=50, batch_size=n), variant=f"batch-{n}", dtype="mixed")
+    memory = dict(batch_size=4, offload="sequential", vae_slicing=True, vae_tiling=True, card_bytes=4 * 1024**3)
+    save_run(folder, "stable-diffusion", [9.0], settings=dict(steps=50) | memory, variant="card-4-gb-float16", dtype="float16")
+    save_run(folder, "stable-diffusion", [9.0], settings=dict(steps=50, prompt="a"), variant="model-x", model="stable-diffusion-xl-base")
+    save_run(folder, "stylegan2-ada", [0.02], settings=dict(steps=50), variant="style-mixing", dtype="mixed")
     save_answers(folder, {"photograph": 0.8, "stable-diffusion": 0.2, "stylegan2-ada": 0.8}, 4)
     save_sets(folder)
     report = Report(folder, price_per_hour=1.0, limits=Limits(1.0, 4.0, True, True), language=language)
