@@ -17,8 +17,9 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
     model: a condition's call is let go before the next one is made, so that every peak is that of one model.
     Where a condition's model does not fit into memory, and the error has the model's info (as the loaders'
     have), the run is one iteration that says so. Without that info, or where `make` raises an OSError for a
-    model that cannot be had (no network, no such file, a full disk) or a NotImplementedError for one that
-    cannot be computed so here, the condition is left out with a printed line. Other errors are raised.
+    model that cannot be had (no network, no such file, a full disk) or a ValueError for one that is refused
+    (a class, a file or a dtype that will not do), the condition is left out with a printed line, so that one
+    bad name costs no other's measurement. Other errors, and those of the call itself, are raised.
 
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
@@ -40,7 +41,7 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
                 measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
                                              warmup=warmup, variant=variant, quality=quality, results=results)
             except Exception as error:
-                not_to_be_had = call is None and isinstance(error, (OSError, NotImplementedError))
+                not_to_be_had = call is None and isinstance(error, (OSError, ValueError))
                 if not (not_to_be_had or device.is_out_of_memory(error)):
                     raise
                 progress.write(f"{variant}: left out. {first_line(error)}")

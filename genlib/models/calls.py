@@ -9,7 +9,9 @@ from diffusers import DiffusionPipeline
 ANOTHER = "use a text-to-image model such as v1-5, SDXL or Stable Diffusion 3"
 DEMO_GUIDANCE_SCALE = 3.0  # with more, the small network's colours burn out
 DISTILLED_STEPS = {"turbo": 4, "schnell": 4}  # the most that models of such names were trained to need
-OTHER_MEDIA = {"num_frames", "frame_size", "video", "audio_length_in_s", "audio_end_in_s", "audio_duration"}  # arguments of video and sound
+# Arguments of video and sound.
+OTHER_MEDIA = {"num_frames", "frame_size", "video", "audio", "audio_length_in_s", "audio_end_in_s", "audio_duration"}
+DENOISERS = ("unet", "transformer", "decoder")
 OTHER_INPUTS = {"image", "control_image", "controlnet_cond"}
 
 
@@ -23,6 +25,8 @@ def check_class(name: str, kind: str) -> None:
               "needs more than a prompt" if taken[0] != "prompt" or not OTHER_INPUTS.isdisjoint(taken) else
               "draws no single pictures" if not OTHER_MEDIA.isdisjoint(taken) else
               "takes neither latents nor a generator" if {"latents", "generator"}.isdisjoint(taken) else
+              "draws no finished pictures" if set(DENOISERS).isdisjoint(cls._get_signature_keys(cls)[0]) else
+              "takes no guidance scale" if {"guidance_scale", "decoder_guidance_scale"}.isdisjoint(taken) else
               "takes a part from another model" if cls._load_connected_pipes else None)
     if reason:
         raise ValueError(f"{name} is a {kind}, which {reason}: {ANOTHER}")
@@ -30,7 +34,7 @@ def check_class(name: str, kind: str) -> None:
 
 def denoiser(pipe: DiffusionPipeline) -> torch.nn.Module | None:
     """The network that predicts the noise: `unet`, in newer models `transformer`, in unCLIP `decoder`."""
-    return next(filter(None, (getattr(pipe, name, None) for name in ("unet", "transformer", "decoder"))), None)
+    return next(filter(None, (getattr(pipe, name, None) for name in DENOISERS)), None)
 
 
 def takes_latents(pipe: DiffusionPipeline) -> bool:

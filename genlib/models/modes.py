@@ -43,11 +43,13 @@ def prepare(mode: Mode, word: str, steps: int):
     steps = min(steps, OFFLOADED_STEPS) if mode.offload == "sequential" else steps
     settings = dict(steps=steps, prompt="", batch_size=mode.batch, offload=mode.offload, vae_slicing=mode.slicing, vae_tiling=mode.tiling)
     try:
-        pipe = stable_diffusion.load(word, dtype=mode.dtype, profile=mode.profile)
-    except MemoryError as error:
+        pipe = stable_diffusion.load(word, dtype=mode.dtype, profile=mode.profile, offloaded=bool(mode.offload))
+        latents = _latents(pipe, mode)  # before a network may lie nowhere
+    except Exception as error:
+        if not device.is_out_of_memory(error):
+            raise
         return _not_loaded(mode, word), partial(_fails, str(error)), settings
     settings |= {"size": mode.sides * calls.latent_size(pipe)[0] * pipe.vae_scale_factor} if mode.sides > 1 else {}
-    latents = _latents(pipe, mode)  # before a network may lie nowhere
     if mode.slicing:
         pipe.vae.enable_slicing()
     if mode.tiling:
@@ -68,7 +70,7 @@ def _latents(pipe, mode: Mode) -> torch.Tensor:
     """Latents [N, C, sides * h, sides * w], N(0, 1): the values of more and smaller ones in that shape."""
     drawn = stable_diffusion.random_latents(pipe, batch_size=mode.batch * mode.sides**2)
     height, width = drawn.shape[-2:]
-    return drawn.reshape(mode.batch, -1, mode.sides * height, mode.sides * width)
+    return drawn.reshape(mode.batch, -1, mode.sides * height, mode.sides * width).to(device.pick())
 
 
 def _not_loaded(mode: Mode, word: str) -> ModelInfo:

@@ -85,7 +85,7 @@ _Pipeline.__name__ = "StableDiffusionPipeline"  # the class name that is saved
 
 
 def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safety_checker=False, expected_images=1, expected_batch=1,
-         without=()) -> DiffusionPipeline:
+         without=(), offloaded=False) -> DiffusionPipeline:
     """Load the pipeline on this machine's device, ready for inference; `.info` says what was loaded.
 
     weights: "auto", "demo" (small, 64 px), "random" (full size, 512 px) or "published" (v1-4, or `model_id`).
@@ -98,6 +98,7 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     expected_images, expected_batch: how many pictures will be drawn in all, and how many at once: in the
     tuned profile this decides what is worth preparing.
     without: switches of the tuned profile (switches.py) to leave out.
+    offloaded: leave v1-4 or the demo in main memory, of which diffusers' offloading moves parts to the GPU.
     Returns a StableDiffusionPipeline, or for `model_id` a pipeline of that model's class.
     Raises ConnectionError if published weights cannot be downloaded, FileNotFoundError for a model without
     safetensors files or index, MemoryError where it does not fit, ValueError for an unknown word or a model
@@ -112,8 +113,9 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, safet
     kind = "StableDiffusionPipeline" if not model_id or model.file else model.index()["_class_name"]
     tuned.choose(info, switches(dtype, kind == "StableDiffusionPipeline", expected_images), without)
     with weights_module.loading(info):
-        pipe = build(info, dtype) if model is None else _by_index(info, dtype, model)
-        pipe = pipe.to(device.pick())
+        place = torch.device("cpu") if offloaded else device.pick()
+        pipe = build(info, dtype, place) if model is None else _by_index(info, dtype, model)
+        pipe = pipe.to(place, silence_dtype_warnings=offloaded)
         pipe.progress_bar = progress.steps  # the library's own bar would be drawn inside the timed region
         pipe.info = info
         info.switches["safety_checker"] = getattr(pipe, "safety_checker", None) is not None
@@ -197,18 +199,18 @@ def _settle_size(name: str, pipe: DiffusionPipeline) -> None:
         pipe.default_sample_size = height
 
 
-def build(info: ModelInfo, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """A pipeline of the published size with random weights."""
+def build(info: ModelInfo, dtype: torch.dtype, place: torch.device) -> StableDiffusionPipeline:
+    """A pipeline of the published size with random weights, there."""
     tokenizer = random_weights.byte_tokenizer()
     text = CLIPTextConfig(**TEXT_CONFIG, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
                           pad_token_id=tokenizer.pad_token_id)
     checker = feature_extractor = None
     if info.switches["safety_checker"]:
-        checker = weights_module.seeded(lambda: StableDiffusionSafetyChecker(CLIPConfig(**CHECKER_CONFIG)), dtype)
+        checker = weights_module.seeded(lambda: StableDiffusionSafetyChecker(CLIPConfig(**CHECKER_CONFIG)), dtype, place)
         feature_extractor = CLIPImageProcessor()
     return _class(info)(
-        vae=vae.build(dtype), text_encoder=weights_module.seeded(lambda: CLIPTextModel(text), dtype), tokenizer=tokenizer,
-        unet=weights_module.seeded(lambda: UNet2DConditionModel(**UNET_CONFIG), dtype), scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
+        vae=vae.build(dtype, place), text_encoder=weights_module.seeded(lambda: CLIPTextModel(text), dtype, place), tokenizer=tokenizer,
+        unet=weights_module.seeded(lambda: UNet2DConditionModel(**UNET_CONFIG), dtype, place), scheduler=PNDMScheduler(**SCHEDULER_CONFIG),
         safety_checker=checker, feature_extractor=feature_extractor, requires_safety_checker=checker is not None)
 
 

@@ -15,14 +15,10 @@ ENLARGING_STEPS = 7  # the pipeline's own number; the last of them is a network 
 PRIOR_GUIDANCE = 4.0
 
 
-class NotOnCPUs(ValueError, NotImplementedError):
-    """A precision that torch does not compute in there; `measure.sweep` passes over it."""
-
-
 def check_dtype(name: str, dtype: torch.dtype) -> None:
-    """Raises NotOnCPUs for half precision on a CPU, where torch cannot enlarge the decoder's pictures."""
+    """Raises ValueError for half precision on a CPU, where torch cannot enlarge the decoder's pictures."""
     if device.pick().type == "cpu" and dtype != torch.float32:
-        raise NotOnCPUs(f"{name} enlarges its pictures in {str(dtype).removeprefix('torch.')}, which torch does on GPUs only: use "
+        raise ValueError(f"{name} enlarges its pictures in {str(dtype).removeprefix('torch.')}, which torch does on GPUs only: use "
                          "dtype='float32'")
 
 

@@ -49,9 +49,9 @@ def _by_files(model: hub.Model, word: str, dtype: torch.dtype) -> AutoencoderKL:
     return autoencoder.eval().requires_grad_(False)
 
 
-def build(dtype: torch.dtype) -> AutoencoderKL:
-    """An autoencoder of the published size with random weights."""
-    return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype)
+def build(dtype: torch.dtype, place: torch.device | None = None) -> AutoencoderKL:
+    """An autoencoder of the published size with random weights, on the device or `place`."""
+    return weights_module.seeded(lambda: AutoencoderKL(**V1_CONFIG), dtype, place)
 
 
 def picture_side(autoencoder: AutoencoderKL) -> int:

@@ -237,7 +237,7 @@ def loading(info: ModelInfo):
     A model that was loaded is then one of `device.loaded`. Raises MemoryError, with what may help, if it does
     not fit; its `info` is the model's, with the sizes as far as they are known.
     """
-    gc.collect()  # tuned networks refer to themselves, so a discarded one may still hold its memory
+    device.free_memory()  # tuned networks refer to themselves, and torch keeps what a discarded one had
     _keep_libraries()
     process, before = psutil.Process(), len(downloads.times_s)
     try:

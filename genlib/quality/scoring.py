@@ -111,7 +111,8 @@ def _mean(scores: Scores, name: str, values, n: int) -> None:
     if not np.isfinite(found).all():
         scores.left_out[name] = f"{np.sum(~np.isfinite(found))} of the {n} pairs are identical, for which it is infinite"
     elif found.dtype == bool:  # Wilson's, since resampling only pictures with a face would leave no doubt
-        scores.figures[name] = Figure(float(found.mean()), *map(float, proportion_confint(found.sum(), n, method="wilson")), n, LEAST[name])
+        interval = np.clip(proportion_confint(found.sum(), n, method="wilson"), 0, 1)  # beyond which older statsmodels round
+        scores.figures[name] = Figure(float(found.mean()), *map(float, interval), n, LEAST[name])
     else:
         spread = stats.bootstrap((found,), np.mean, n_resamples=RESAMPLINGS, method="percentile", rng=np.random.default_rng(0))
         scores.figures[name] = Figure(float(found.mean()), *map(float, spread.confidence_interval), n, LEAST[name])

@@ -2,6 +2,7 @@
 import re
 from contextlib import contextmanager
 from functools import wraps
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from genlib import device, runs
 from genlib.__main__ import main
 from genlib.commands import cards
 from genlib.measure import card
-from genlib.models import modes, stable_diffusion
+from genlib.models import modes, stable_diffusion, weights
 from genlib.models.modes import Mode
 
 GB = 1024**3
@@ -75,6 +76,31 @@ def test_a_model_in_parts_is_loaded_before_the_limit_and_takes_few_steps_where_e
     assert gpu == ["model", 4, "lifted", "sequential", 4, "lifted"]
     assert [run.settings["steps"] for run in taken] == [8, 5]
     assert [run.settings["offload"] for run in taken] == ["model", "sequential"]
+
+
+def test_a_model_that_is_offloaded_is_never_whole_on_the_gpu(monkeypatch, gpu):
+    monkeypatch.setattr(device, "pick", lambda: torch.device("meta"))  # where the demo's networks would lie without their values
+    asked, plain = [], stable_diffusion.load
+    monkeypatch.setattr(stable_diffusion, "load", lambda *arguments, **options: asked.append(plain(*arguments, **options)) or asked[-1])
+    for offload in "model", "sequential":
+        _, draw, _ = modes.prepare(Mode("float32", offload=offload), "demo", 1)
+        assert asked[-1].unet.device.type == asked[-1].vae.device.type == "cpu" and draw.args[1].device.type == "meta"
+
+
+def test_random_weights_are_made_where_the_model_is_to_lie(monkeypatch):
+    monkeypatch.setattr(stable_diffusion, "_class", lambda info: dict)
+    monkeypatch.setattr(weights, "seeded", lambda build, dtype, place: place)
+    made = stable_diffusion.build(SimpleNamespace(switches=dict(safety_checker=True)), torch.float16, "there")
+    assert {made[name] for name in ("unet", "vae", "text_encoder", "safety_checker")} == {"there"}
+
+
+def test_a_card_that_holds_the_model_but_not_its_latents_is_out_of_memory(tmp_path, monkeypatch, gpu):
+    def fail(pipe, mode):
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(modes, "_latents", fail)
+    runs_out = try_all(monkeypatch, tmp_path, Mode("float32"), sizes=(4, 6))
+    assert [[i.error for i in run.iterations] for run in runs_out] == [["out of memory: no more"]] * 2
 
 
 @pytest.mark.parametrize("mode, pictures, side, decoded", [

@@ -55,7 +55,7 @@ def test_what_is_broken_is_named_and_the_command_fails(folder, capsys, why):
     assert out.count("BROKEN") == 1 and error.startswith("genlib: 1 of 2 runs cannot be sent as they are: ")
 
 
-def test_what_scoring_leaves_beside_a_run_breaks_nothing(folder):
+def test_what_scoring_leaves_beside_a_run_breaks_nothing(folder, capsys):
     [record] = (folder / "tesla-t4" / "stylegan2-ada").rglob("run.json")
     for name in "scores.json", "closest.png":
         (record.parent / name).touch()

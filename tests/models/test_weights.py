@@ -352,3 +352,11 @@ def test_no_library_is_imported_between_the_reading_before_a_model_and_those_of_
     answer = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     imported = answer.stdout.splitlines()[-1].split()
     assert [name for name in imported if not name.startswith("PIL.") and name != "diffusers.schedulers"] == []
+
+
+def test_what_torch_keeps_of_models_that_were_let_go_is_given_back_before_another_is_loaded(monkeypatch):
+    """Else it would count as in use, and a model that fits would be refused."""
+    said = []
+    monkeypatch.setattr(device, "free_memory", lambda: said.append("freed"))
+    with weights.loading(ModelInfo("m", "random", "thesis", "seed 0")):
+        assert said == ["freed"]

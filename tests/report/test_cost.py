@@ -94,6 +94,15 @@ def test_a_model_is_priced_at_its_fastest_batch_and_energy_is_that_of_an_image_i
     assert "profiles and batches: StyleGAN2-ADA – without optimisations, batch of 4 images." in table(tmp_path).note
 
 
+def test_the_note_says_what_a_prompt_takes_where_none_was_priced(tmp_path):
+    options = dict(settings=dict(steps=50, prompt=""), profile="tuned")
+    save_run(tmp_path, "stable-diffusion", [0.4], **options)
+    said = "is priced without a prompt; with one an image takes 0.600 s"
+    assert said not in table(tmp_path).note
+    save_run(tmp_path, "stable-diffusion", [0.6], variant="face-prompt", **options | dict(settings=dict(steps=50, prompt="a face")))
+    assert said in table(tmp_path).note
+
+
 def test_the_other_profile_of_the_machine_is_priced_where_it_is_faster_and_the_note_names_it(tmp_path, count):
     count(3600)
     save_batches(tmp_path, {1: 1.0, 2: 1.8}, profile="tuned")

@@ -32,7 +32,7 @@ def cost(report) -> tuple[pd.DataFrame, str]:
     note = [
         report.say("Each model is priced at the fastest of its measured profiles and batches: {offers}.",
                    offers="; ".join(f"{cells.with_steps(report, slug)} – {_name(report, offer)}" for slug, offer in found.items())),
-        *_of_estimates(report, found),
+        *_of_estimates(report, found), *_of_prompts(report, found),
         report.say("At the mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in two; it is "
                    "assumed that every image takes as long and that devices share the work without loss."),
         report.say("Energy is given of calls that take a second or longer."), _of_prices(report),
@@ -51,6 +51,14 @@ def _of_estimates(report, found: dict[str, Offer]) -> list[str]:
               if offer.of_steps]
     return [report.say("{mark} An estimate: the batches were measured with fewer steps, and the time of one image is shortened by the "
                        "same share as there ({models}).", mark=ESTIMATED, models="; ".join(models))] if models else []
+
+
+def _of_prompts(report, found: dict[str, Offer]) -> list[str]:
+    """What a prompt takes, where none was priced: guidance may be skipped without one."""
+    rows = {slug: offers.with_prompt(report, offer.row) for slug, offer in found.items() if not offer.row["run"].settings.get("prompt")}
+    return [report.say("{model} is priced without a prompt; with one an image takes {time} s, one at a time.",
+                       model=cells.with_steps(report, slug), time=report.significant(prompted.iloc[-1]["time_s"], 3))
+            for slug, prompted in rows.items() if len(prompted)]
 
 
 def _of_prices(report) -> str:
