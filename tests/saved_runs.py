@@ -45,15 +45,15 @@ def save_answers(folder, shares: dict[str, float], people: int, pictures: int = 
 
 
 def save_set(folder, name, distance, time_s, *, against=AGAINST, network="reader", revision="r1", spread=1.0, settings=None, figures=None,
-             scored="2026-11-01T00:00:00+00:00", **drawn):
+             scored="2026-11-01T00:00:00+00:00", n=300, **drawn):
     """A scored set of a model, by its Fréchet distance with an interval of `spread` to each side."""
     known = dict(experiment="stable-diffusion", model="Stable Diffusion demo", timed=300) | DEMO | drawn
     if figures is None:
-        figures = {f"frechet_{network}": Figure(distance, distance - spread, distance + spread, 300, 100),
-                   f"kid_{network}": Figure(distance / 1000, distance / 1100, distance / 900, 300, 100)}
+        figures = {f"frechet_{network}": Figure(distance, distance - spread, distance + spread, n, 100),
+                   f"kid_{network}": Figure(distance / 1000, distance / 1100, distance / 900, n, 100)}
     place = folder / "sets" / name
     place.mkdir(parents=True, exist_ok=True)
-    found = Scores(name, 300, scored, Drawn(settings=settings or {}, time_s=time_s, **known), against, {network: revision}, figures)
+    found = Scores(name, n, scored, Drawn(settings=settings or {}, time_s=time_s, **known), against, {network: revision}, figures)
     found.save(place)
     return found
 

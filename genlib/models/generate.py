@@ -63,7 +63,8 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
             there = out_folder.drawn(out)  # another launch may have begun and ended meanwhile
         todo = out_folder.missing(seeds, batch, out, there)
         out_folder.keep_settings(out, settings | dict(batch=batch), there)
-        out_folder.keep_machine(out, machine)
+        if todo:  # a launch that draws nothing has no times here
+            out_folder.keep_machine(out, machine)
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
         if blank := sum(not prompt.strip() for prompt in prompts or []):

@@ -2,7 +2,7 @@
 
     <out>/settings.json               what all its pictures have in common
     <out>/00042/seed00042017.png      a thousand to a folder
-    <out>/machine.json                what the newest launch ran on, as a run's record describes it
+    <out>/machine.json                what the newest launch that drew ran on, as a run's record describes it
     <out>/manifest.jsonl              a line a picture: seed, file, sha256, the label that a conditional
                                       network drew, and the seconds that an image of its batch took, with
                                       the machine (while it runs, a part a process)

@@ -2,10 +2,12 @@
 
 A bootstrapped set holds pictures twice, by which these distances lean to one side. So the interval is the
 figure ± 1.96 times the standard deviation over 100 resamplings of both sets, cut to the figure's range.
+It says how far chance moves the figure, not by how much few pictures enlarge a Fréchet distance.
 """
 import numpy as np
 from scipy import linalg, stats
 from scipy.spatial.distance import cdist
+from statsmodels.stats.proportion import proportion_confint
 
 from genlib.scores import RANGES, Figure
 
@@ -118,5 +120,9 @@ def _with_interval(kind: str, figure, n: int, m: int, needed: int) -> Figure:
     spread = stats.bootstrap((np.arange(n), np.arange(m)), figure, n_resamples=RESAMPLINGS, vectorized=False, method="percentile",
                              rng=np.random.default_rng(0)).standard_error
     value = float(figure())
-    interval = np.clip([value - Z * spread, value + Z * spread], *RANGES.get(kind, (0, np.inf)))
+    low, high = RANGES.get(kind, (0, np.inf))
+    interval = np.clip([value - Z * spread, value + Z * spread], low, high)
+    if not spread and high == 1:  # all or none: resampling finds no doubt, Wilson does
+        of = m if kind == "recall" else n
+        interval = proportion_confint(round(value * of), of, method="wilson")
     return Figure(value, *map(float, interval), n, needed)

@@ -14,8 +14,8 @@ TILE, TITLE = 128, 16  # pixels
 def of(made: np.ndarray, training: np.ndarray, files: list[str], training_files: list[str], folder: str, network: str) -> Memorised:
     """From features, float [N, D] and [M, D], of one network. Raises ValueError below two training pictures.
 
-    A picture is near if its nearest training picture is nearer than that of all but 1 % of training pictures:
-    of pictures that are as new as another sample of the training's, about 1 % are.
+    A picture is near if it is no farther from one than the nearest 1 % of training pictures are from each
+    other: of pictures that are as new as another sample of the training's, about 1 % are.
     """
     if len(training) < 2:
         raise ValueError(f"{folder} has {len(training)} picture: give at least two pictures of the training")
@@ -24,7 +24,7 @@ def of(made: np.ndarray, training: np.ndarray, files: list[str], training_files:
     _, among = _nearest(training[rows], training, rows)
     closest = [(files[i], training_files[which[i]], float(distances[i])) for i in np.argsort(distances)[:PAIRS]]
     return Memorised(folder, len(training), network, float(np.median(distances)), float(np.median(among)),
-                     float(np.mean(distances < np.quantile(among, QUANTILE))), closest)
+                     float(np.mean(distances <= np.quantile(among, QUANTILE))), closest)
 
 
 def _nearest(a: np.ndarray, b: np.ndarray, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from genlib import progress
+from genlib.files import replacing
 from genlib.quality import distances, drawn, features, memorised
 from genlib.quality.folder import Folder, find
 from genlib.quality.metrics import psnr, ssim
@@ -28,23 +29,49 @@ def score(folder, against=None, *, training=None, prompts: list[str] | None = No
     Raises ValueError for folders without pictures, damaged pictures and unknown networks.
     """
     here = find(folder)
+    against, training, pairs = (other and _other(here, find(other)) for other in (against, training, pairs))
+    if pairs:
+        pairs = _paired(here, pairs)
+    if training and len(training) < 2:
+        raise ValueError(f"{training.path} has one picture: give at least two pictures of the training")
     if odd := set(networks or []) - set(NETWORKS):
         raise ValueError(f"there is no network {min(odd)!r}: use {', '.join(NETWORKS)}")
     wanted = networks or _usual(here)
     scores = Scores(here.path.resolve().name, len(here), now(), drawn.by(here.path))
-    scores.to_json()  # raises now, not after an hour, if what a stranger's settings say cannot be kept
+    try:
+        scores.to_json()  # now, not after an hour
+    except ValueError as error:
+        raise ValueError(f"what lies beside the pictures of {here.path} cannot be kept: {error}") from None
     with progress.Task(f"scores {scores.folder}"):
-        if against is not None:
-            _compare(scores, here, find(against), wanted)
+        if against:
+            _compare(scores, here, against, wanted)
         _mean(scores, "faces", lambda: features.have_faces(here), len(here))
         if prompts:
             _mean(scores, "clip_score", lambda: features.clip_scores(here, prompts), len(here))
-        if pairs is not None:
-            _pairs(scores, here, find(pairs))
-        if training is not None:
-            _memorised(scores, here, find(training), wanted[0])
+            if "clip_score" in scores.figures:
+                scores.features["clip"] = features.load("clip").what
+        if pairs:
+            _pairs(scores, *pairs)
+        if training:
+            _memorised(scores, here, training, wanted[0])
     scores.save(here.path)
     return scores
+
+
+def _other(here: Folder, other: Folder) -> Folder:
+    """Raises ValueError where both would judge the same files, by which every figure flatters."""
+    one, two = here.path.resolve(), other.path.resolve()
+    if one.is_relative_to(two) or two.is_relative_to(one):
+        raise ValueError(f"{other.path} and {here.path} have pictures in common: give a folder that lies apart")
+    return other
+
+
+def _paired(here: Folder, other: Folder) -> list[Folder]:
+    """The pictures of both folders that have the same names. Raises ValueError without any."""
+    both = [file for file in here.files if file in set(other.files)]
+    if not both:
+        raise ValueError(f"{other.path} has no picture of the same name as one of {here.path}: give two folders of the same seeds")
+    return [Folder(folder.path, tuple(both), "") for folder in (here, other)]
 
 
 def _usual(folder: Folder) -> list[str]:
@@ -92,14 +119,10 @@ def _mean(scores: Scores, name: str, values, n: int) -> None:
 
 
 def _pairs(scores: Scores, here: Folder, other: Folder) -> None:
-    """Raises ValueError without pictures of the same names, or for two of different sizes."""
-    both = [file for file in here.files if file in set(other.files)]
-    if not both:
-        raise ValueError(f"{other.path} has no picture of the same name as one of {here.path}: give two folders of the same seeds")
-    found = [Folder(folder.path, tuple(both), "") for folder in (here, other)]
+    """Raises ValueError for two pictures of different sizes."""
     for name, of_pair in {"psnr_db": psnr, "ssim": ssim}.items():
-        _mean(scores, name, lambda of_pair=of_pair: np.array([of_pair(*some) for some in _each(*found)]), len(both))
-    _mean(scores, "lpips", lambda: _lpips(*found), len(both))
+        _mean(scores, name, lambda of_pair=of_pair: np.array([of_pair(*some) for some in _each(here, other)]), len(here))
+    _mean(scores, "lpips", lambda: _lpips(here, other), len(here))
 
 
 def _each(here: Folder, other: Folder):
@@ -134,4 +157,5 @@ def _memorised(scores: Scores, here: Folder, training: Folder, network: str) -> 
     scores.memorised = memorised.of(made, known, here.files, training.files, training.path.resolve().name, network)
     pairs = [(*(Folder(folder.path, (file,), "").pictures()[0] for folder, file in ((here, own), (training, near))), distance)
              for own, near, distance in scores.memorised.closest]
-    memorised.sheet(pairs).save(here.path / CLOSEST)
+    with replacing(here.path / CLOSEST) as file:
+        memorised.sheet(pairs).save(file, "png")

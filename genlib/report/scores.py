@@ -76,6 +76,9 @@ def _number(value) -> float:
 class Cost(NamedTuple):
     """Sets of one machine and kind of weights, compared with the same pictures in features of one network.
 
+    All have as many pictures: the fewer there are, the larger is a Fréchet distance, even of two samples of
+    one distribution, and no interval says so (Chong and Forsyth 2020, arXiv:1911.07023).
+
     `rows` are as in `read`, with a column for each of DISTANCES that all of them have: its Figure.
     """
     rows: pd.DataFrame
@@ -96,7 +99,7 @@ def cost(report) -> Cost | None:
             names = [f"{distance}_{network}" for distance in distances]
             having = [set(names) <= found.figures.keys() and found.against is not None for found in rows["scores"]]
             there = rows[pd.Series(having, rows.index, dtype=bool)]
-            alike = [(machine, found.against.sha256, found.features.get(network, ""))
+            alike = [(machine, found.against.sha256, found.features.get(network, ""), found.figures[names[0]].n)
                      for machine, found in zip(there["machine"], there["scores"], strict=True)]
             for (machine, *_), group in there.groupby(pd.Series(alike, there.index, dtype=object), sort=False):
                 rank = machine == own["machine"], len(group)
@@ -123,7 +126,7 @@ def lines(rows: pd.DataFrame) -> Iterator[Line]:
     """The lines over each of VARIED, then sets by themselves, of setting ""."""
     alone = set(rows.index)
     for setting in VARIED:
-        having = rows[[setting in settings for settings in rows["settings"]]]
+        having = rows[[type(settings.get(setting)) in (int, float) for settings in rows["settings"]]]
         for _, found in having.groupby(pd.Series({at: _key_but(row, setting) for at, row in having.iterrows()}, dtype=object), sort=False):
             values = [_number(settings[setting]) for settings in found["settings"]]
             if len(set(values)) > 1:

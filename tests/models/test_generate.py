@@ -253,7 +253,7 @@ def test_a_time_is_that_of_drawing_without_saving_divided_among_the_batch(quick,
 
 
 def test_another_machine_may_go_on_with_a_folder_and_each_time_names_its_own(quick, tmp_path, monkeypatch):
-    for count, slug in (4, "here"), (8, "there"):
+    for count, slug in (4, "here"), (8, "there"), (8, "draws nothing"):
         monkeypatch.setattr(device, "describe", lambda slug=slug: record.Machine(slug))
         generate.generate("stylegan2", "demo", range(count), tmp_path)
     assert [line.get("machine") for line in lines(tmp_path)] == [None, *["here"] * 3, None, *["there"] * 3]

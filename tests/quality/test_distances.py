@@ -71,6 +71,13 @@ def test_an_interval_holds_the_figure_and_narrows_with_the_pictures():
     assert all(0 < late < 0.5 * early for early, late in widths.values()), widths
 
 
+def test_a_share_of_all_or_none_has_wilsons_interval():
+    made, real = np.random.RandomState(5).randn(120, 2), np.random.RandomState(6).randn(200, 2) + 1000
+    found = distances.of_kinds(["precision", "recall"], made, real)
+    assert [(figure.value, figure.low) for figure in found.values()] == [(0, 0), (0, 0)]
+    assert [figure.high for figure in found.values()] == pytest.approx([3.84 / (n + 3.84) for n in (120, 200)], rel=1e-3)
+
+
 @pytest.mark.parametrize("kind, expected", [("frechet", D * 0.25), ("kid", None)])
 def test_intervals_are_as_wide_as_figures_of_new_draws_differ(kind, expected):
     """95 % of the figures of fresh draws lie within 1.96 of their deviations: as wide are the intervals."""

@@ -1,5 +1,6 @@
 """Scoring a folder of pictures: what is given, what is left out and why, and what lies there afterwards."""
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -113,9 +114,39 @@ def test_a_folder_of_generate_lends_its_settings_and_its_times(made):
 def test_settings_that_are_damaged_end_it_before_anything_is_scored(made, data, monkeypatch):
     monkeypatch.setattr(features, "have_faces", None)
     (made / "settings.json").write_bytes(data)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=str(made)):
         quality.score(made)
     assert not (made / scores.FILE).exists()
+
+
+@pytest.mark.parametrize("role", ["against", "training", "pairs"])
+@pytest.mark.parametrize("place, why", [("made", "in common"), (".", "in common"), ("made/sub", "in common"), ("nothing", "is no folder"),
+                                        ("alone", "one picture|no picture of the same name")])
+def test_folders_that_will_not_do_end_it_before_anything_is_scored(tmp_path, made, role, place, why, monkeypatch):
+    save(made / "sub", [0], face)
+    if place == "alone":
+        save(tmp_path / place, [999], face)
+        if role == "against":
+            assert "there are 151 and 1" in quality.score(made, tmp_path / place).left_out["kid_reader"]
+            return
+    monkeypatch.setattr(features, "have_faces", None)
+    monkeypatch.setattr(features, "of_folder", None)
+    with pytest.raises(ValueError, match=why):
+        quality.score(made, **{role: tmp_path / place})
+
+
+def test_a_link_in_the_place_of_the_sheet_is_replaced_and_what_it_points_to_stays(tmp_path, made):
+    (tmp_path / "own").write_bytes(b"mine")
+    (made / scores.CLOSEST).symlink_to(tmp_path / "own")
+    quality.score(made, training=save(tmp_path / "training", range(500, 520), face))
+    assert (tmp_path / "own").read_bytes() == b"mine" and not (made / scores.CLOSEST).is_symlink()
+
+
+def test_copies_count_as_near_where_training_pictures_are_there_twice():
+    training = np.repeat(np.arange(50.0), 2)[:, None]
+    names = [str(number) for number in range(100)]
+    assert memorised.of(training[:10], training, names, names, "t", "reader").closer_than_training == 1
+    assert memorised.of(training[:10] + 0.3, training, names, names, "t", "reader").closer_than_training == 0
 
 
 def test_pairs_of_the_same_name_are_compared_and_identical_ones_have_no_psnr(tmp_path, made, monkeypatch):
@@ -128,14 +159,14 @@ def test_pairs_of_the_same_name_are_compared_and_identical_ones_have_no_psnr(tmp
     found = quality.score(made, pairs=brighter).figures
     assert found["psnr_db"].n == 10 and found["psnr_db"].value == pytest.approx(20 * np.log10(255 / 10), abs=0.5)
     assert 0.8 < found["ssim"].value < 1 and found["lpips"].value == pytest.approx(2 * 10 / 255)
-    same = quality.score(made, pairs=made)
+    same = quality.score(made, pairs=shutil.copytree(made, tmp_path / "same"))
     assert same.left_out["psnr_db"] == "12 of the 12 pairs are identical, for which it is infinite" and same.figures["ssim"].value == 1
     with pytest.raises(ValueError, match="no picture of the same name"):
         quality.score(made, pairs=save(tmp_path / "others", range(900, 905), face))
 
 
 def test_lpips_is_given_or_left_out_with_what_it_needs(tmp_path, made):
-    found = quality.score(made, pairs=made)
+    found = quality.score(made, pairs=shutil.copytree(made, tmp_path / "same"))
     assert ("lpips" in found.figures) != ("torchvision" in found.left_out.get("lpips", ""))
 
 
@@ -180,8 +211,8 @@ def test_what_cannot_be_downloaded_is_named_and_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "HUB", {name: features.Pinned(f"owner/{name}", "1234", "1.7 GB") for name in features.HUB})
     for variable in "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE":
         monkeypatch.setenv(variable, "1")
-    pictures = save(tmp_path / "a", range(50), lambda seed: noise(seed, 48))
-    found = quality.score(pictures, pictures, networks=["dinov2", "inception"], prompts=["a face"], training=pictures)
+    pictures, others = (save(tmp_path / name, range(50), lambda seed: noise(seed, 48)) for name in "ab")
+    found = quality.score(pictures, others, networks=["dinov2", "inception"], prompts=["a face"], training=others)
     assert "owner/dinov2 (1.7 GB) is not in the Hub's cache" in found.left_out["kid_dinov2"] == found.left_out["memorised"]
     assert "torch-fidelity" in found.left_out["kid_inception"] and "owner/clip (1.7 GB)" in found.left_out["clip_score"]
     assert list(found.figures) == ["faces"] and not found.features
@@ -198,6 +229,7 @@ def test_the_clip_score_is_the_cosine_of_each_picture_and_the_prompt_of_its_seed
     expected = 100 * torch.cosine_similarity(seen, torch.stack(read)).clamp(min=0)
     assert features.clip_scores(folder, prompts) == pytest.approx(expected.numpy(), abs=1e-3) and expected.max() > 0
     assert quality.score(folder.path, prompts=prompts).figures["clip_score"].value == pytest.approx(float(expected.mean()), abs=1e-3)
+    assert scores.read(folder.path / scores.FILE).features["clip"].endswith("clip at 1234"), "which CLIP it was"
 
 
 def test_the_cascade_finds_a_photographs_face_and_none_in_noise(tmp_path):

@@ -140,8 +140,8 @@ def test_the_figure_names_each_line_and_the_value_of_each_point_in_both_panels(f
 
 
 @pytest.mark.parametrize("change", [dict(machine="h200", device="H200"), dict(against=Against("other", 9, "c" * 64)), dict(revision="r2"),
-                                    dict(weights="published")])
-def test_sets_of_another_machine_comparison_network_or_weights_are_not_drawn_into_it(tmp_path, change):
+                                    dict(weights="published"), dict(n=5000)])
+def test_sets_of_another_machine_comparison_network_weights_or_number_are_not_drawn_into_it(tmp_path, change):
     save_run(save_sets(tmp_path), "stable-diffusion", [1.0], weights="demo")
     for number in range(3):
         save_set(tmp_path, f"apart-{number}", 1.0, 0.001, settings=dict(steps=number), **change)
@@ -174,7 +174,9 @@ def test_a_conclusion_says_which_set_is_nearest_and_which_quicker_one_reaches_it
 @pytest.mark.parametrize("settings", [dict(steps="many"), dict(steps=True), dict(steps=10**29), dict(guidance_scale=[1]), {"": None}])
 def test_odd_settings_of_a_stranger_are_shown_or_left_out_and_stop_nothing(tmp_path, settings):
     save_run(save_sets(tmp_path), "stable-diffusion", [1.0], weights="demo")
-    save_set(tmp_path, "odd", 1.0, 1e9, settings=settings, model="_$x^{2}\x1b" + "W" * 300, variant="<b>", against=AGAINST)
+    odd = dict(model="_$x^{2}\x1b" + "W" * 300, variant="<b>", against=AGAINST)
+    save_set(tmp_path, "odd", 1.0, 1e9, settings=settings, **odd)
+    save_set(tmp_path, "beside", 1.0, 1e8, settings={name: 7 for name in settings}, **odd)  # a line's other end
     for language in "en", "uk":
         report = Report(tmp_path, language=language)
-        assert len(report.table("scores").data) == 10 and report.conclusions() and report.figure("cost_of_quality")._repr_png_()
+        assert len(report.table("scores").data) == 11 and report.conclusions() and report.figure("cost_of_quality")._repr_png_()

@@ -28,7 +28,8 @@ def quality(report) -> tuple[pd.DataFrame, str]:
                  report.say("Features: {networks}.", networks="; ".join(networks)) if (networks := _networks(report)) else "",
                  *_signs(report),
                  report.say("In brackets: 95 % intervals by bootstrap over n pictures. Figures stand beside each other in one column only, "
-                            "and only where the pictures compared with are the same."),
+                            "and only where the pictures compared with and n are the same: the fewer the pictures, the larger the "
+                            "Fréchet distance."),
                  report.say("Of distances less is better. A dash: the figure was not taken, or needs more pictures."),
                  report.say("Times of different machines are no comparison.") if report.scores["machine"].nunique() > 1 else "",
                  *(report.say(cells.WEIGHTS[weights][1]) for weights in report.scores["weights"].unique() if weights in cells.WEIGHTS)]
