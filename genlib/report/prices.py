@@ -2,6 +2,7 @@
 import csv
 import io
 import math
+import re
 from pathlib import Path
 
 from genlib.files import read_regular
@@ -45,7 +46,8 @@ def _add(prices: dict[str, float], row: dict[str, str], delimiter: str, line: in
     prices[device.lower()] = price
 
 
-def of(prices: dict[str, float], device: str) -> float | None:
-    """The price of a device: that of the longest name that is a part of its own; None without any."""
-    fitting = [name for name in prices if name in " ".join(device.lower().split())]
-    return prices[max(fitting, key=len)] if fitting else None
+def name_of(prices: dict[str, float], device: str) -> str | None:
+    """The longest of the names whose words are a part of a device's own; None without any."""
+    own = " ".join(device.lower().split())
+    fitting = [name for name in prices if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", own)]  # A10 is no A100
+    return max(fitting, key=len, default=None)

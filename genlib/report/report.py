@@ -101,8 +101,8 @@ class Report:
 
     def price_of(self, device: str) -> float | None:
         """The price of an hour of a device; None if it is not known."""
-        found = prices_module.of(self.prices, device)
-        return (self.price_per_hour or None) if found is None else found
+        name = prices_module.name_of(self.prices, device)
+        return (self.price_per_hour or None) if name is None else self.prices[name]
 
     def left_out(self) -> list[str]:
         """The names of the groups that this report is not of."""

@@ -168,6 +168,19 @@ def test_the_file_of_prices_comes_before_the_one_price_and_a_device_that_it_lack
         made = table(tmp_path / "runs", prices=tmp_path / "prices.csv", price_per_hour=one)
         assert made.data.get("Money", [None])[0] == money
         assert ("The file of prices names no part of “Tesla T4”" in made.note) is (text == "A100,4" and not one)
+        assert ("The hour has the price of “t4” in the file of prices." in made.note) is (text == "t4,0.5")
+
+
+def test_energy_alone_is_no_money_where_the_file_of_prices_lacks_the_device(tmp_path):
+    save_run(tmp_path / "runs", GAN, [1.0] * 3, readings=dict(energy_j=100.0))
+    (tmp_path / "prices.csv").write_text("device,price_per_hour\nA100,4\n")
+    made = table(tmp_path / "runs", prices=tmp_path / "prices.csv", price_per_kwh=0.2)
+    assert "Money" not in made.data and "so that no money is given" in made.note
+
+
+def test_where_no_energy_was_read_and_it_has_a_price_the_note_says_why_there_is_no_money(folder):
+    said = "Where energy has a price and was not read, no money is given."
+    assert said in table(folder, price_per_hour=1.0, price_per_kwh=0.2).note and said not in table(folder, price_per_hour=1.0).note
 
 
 # --- latency, cold start, licence
@@ -188,6 +201,14 @@ def test_a_cold_start_is_download_load_and_first_image_and_a_dash_where_one_of_t
         run.save()
     found = data(tmp_path, "service")
     assert found["Cold start (s)"].tolist() == ["5.00", MISSING, "35.0"] and found["Download (s)"].tolist() == [MISSING, "30.0", "30.0"]
+
+
+@pytest.mark.parametrize("before, cold", [([], "5.00"), (["VAE, float16"], None), (None, "5.00")], ids=str)
+def test_no_cold_start_is_told_of_a_process_that_had_loaded_another_model(tmp_path, before, cold):
+    run = save_run(tmp_path, GAN, [1.0, 1.0], loaded_before=before)
+    run.model.load_time_s = 2.0
+    run.save()
+    assert data(tmp_path, "service").get("Cold start (s)", [None])[0] == cold
 
 
 def test_the_latency_of_each_profile_is_a_row_and_licences_are_named(tmp_path):

@@ -57,6 +57,15 @@ def test_without_a_gpu_memory_is_the_processs_peak_where_no_other_model_was_load
     assert decision(tmp_path, gb=4)["Memory"].tolist() == ["met: 3000 MB", "not known"]
 
 
+@pytest.mark.parametrize("reading, vram", [("vram_device_bytes", 500 * MB), ("ram_peak_bytes", None)])
+def test_the_most_memory_is_that_of_all_sessions(tmp_path, reading, vram):
+    for day, held in (1, 5000), (2, 1000):
+        save_run(tmp_path, GAN, [1.0, 1.0], vram=vram, readings={reading: held * MB}, loaded_before=[],
+                 started=f"2026-01-0{day}T00:00:00+00:00")
+    table = Report(tmp_path, limits=Limits(gb=4)).table("decision")
+    assert table.data["Memory"].tolist() == ["not met: 5000 MB"] and "1 MB = 1024² bytes." in table.note
+
+
 def test_where_a_text_is_needed_the_time_and_memory_of_a_run_with_a_prompt_count(tmp_path):
     settings = dict(steps=50, prompt="", seed=0)
     save_run(tmp_path, DIFFUSION, [1.0] * 3, settings=settings, readings=dict(vram_device_bytes=2000 * MB))

@@ -20,7 +20,14 @@ def read(tmp_path):
 def test_the_longest_part_of_a_devices_name_has_its_price(read):
     found = read(HEAD + "Tesla  T4,0.35\nH100,2.5\nnvidia h100 80gb,3\n\n")
     devices = "Tesla T4", "NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3", "AMD EPYC"
-    assert [prices.of(found, device) for device in devices] == [0.35, 2.5, 3, None]
+    assert [prices.name_of(found, device) for device in devices] == ["tesla t4", "h100", "nvidia h100 80gb", None]
+    assert list(found.values()) == [0.35, 2.5, 3]
+
+
+@pytest.mark.parametrize("name, device", [("A10", "NVIDIA A100-SXM4-40GB"), ("L4", "NVIDIA L40S"), ("100", "NVIDIA H100 PCIe")])
+def test_a_card_has_no_price_of_another_whose_name_its_own_begins_or_ends_with(read, name, device):
+    found = read(f"{HEAD}{name},1\n")
+    assert prices.name_of(found, device) is None and prices.name_of(found, f"NVIDIA {name}-24Q") == name.lower()
 
 
 @pytest.mark.parametrize("text", [

@@ -37,6 +37,7 @@ torch.cuda.synchronize()
 time_s = time.perf_counter() - start
 vram_peak_bytes = torch.cuda.max_memory_allocated()
 ram_bytes = psutil.Process().memory_info().rss"""
+ROWS_SAY_WEIGHTS = ("models", "methods", "scores", "survey")  # tables that may have rows of other weights or of none
 LONGEST = 200  # letters of a setting, such as a prompt, that the text shows
 
 
@@ -126,7 +127,7 @@ class Contents:
         tables = {name: report.table(name) for name in report.tables}
         if self.demo:  # as captions of figures do for all weights
             weights = report.say(cells.WEIGHTS["demo"][0])
-            tables = {name: table if name == "survey" else replace(table, title=f"{table.title} ({weights})")  # whose rows say it
+            tables = {name: table if name in ROWS_SAY_WEIGHTS else replace(table, title=f"{table.title} ({weights})")
                       for name, table in tables.items()}
         return Parts(tables, {figure.name: figure for figure in drawn if not figure.empty}, self._listings(), sources.sources(report))
 
@@ -147,7 +148,7 @@ class Contents:
     def place(self, place: str) -> Markdown:
         """Where a table, figure or listing stands; nothing where there is none."""
         kind, _, name = place.partition(":")
-        return Markdown(f"::: {{.{kind} name={name}}}\n:::\n" if self.has(place) else "")
+        return Markdown(f"\n::: {{.{kind} name={name}}}\n:::\n" if self.has(place) else "")  # no part of a paragraph above
 
     def ref(self, place: str) -> Markdown:
         """The number of a table, figure or listing."""

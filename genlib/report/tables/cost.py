@@ -1,13 +1,13 @@
 """What many images cost, and what a service has to reckon with: latency, cold start, licence."""
-from math import ceil, floor, log10
+from math import ceil, floor, isnan, log10
 
 import pandas as pd
 
-from genlib import licences
+from genlib import escape, licences
 from genlib.locale import N_
 from genlib.locale.numbers import MISSING, grouped
 from genlib.record import ONCE, SECONDS, Reading
-from genlib.report import cells, notes, offers, statistics
+from genlib.report import cells, notes, offers, prices, statistics
 from genlib.report.offers import Offer
 from genlib.report.summary import by_session
 from genlib.report.tables.common import nothing
@@ -35,7 +35,7 @@ def cost(report) -> tuple[pd.DataFrame, str]:
         *_of_estimates(report, found), *_of_prompts(report, found),
         report.say("At the mean time an image, in three digits where its 95 % interval is known to lie within 1 %, else in two; it is "
                    "assumed that every image takes as long and that devices share the work without loss."),
-        report.say("Energy is given of calls that take a second or longer."), _of_prices(report),
+        report.say("Energy is given of calls that take a second or longer."), *_of_prices(report, found),
         notes.note(report, priced, notes.ONLY_MEANS, memory=False)]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, note))
 
@@ -61,13 +61,18 @@ def _of_prompts(report, found: dict[str, Offer]) -> list[str]:
             for slug, prompted in rows.items() if len(prompted)]
 
 
-def _of_prices(report) -> str:
-    device = report.rows["device"].iloc[0]
-    hour = report.price_of(device)
+def _of_prices(report, found: dict[str, Offer]) -> list[str]:
+    device, kwh = report.rows["device"].iloc[0], report.price_per_kwh
+    hour, name = report.price_of(device), prices.name_of(report.prices, device)
     if report.prices and hour is None:
-        return report.say("The file of prices names no part of “{device}”, so that no money is given.", device=device)
-    return report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(hour or 0, 3),
-                      kwh=report.significant(report.price_per_kwh, 3)) if hour or report.price_per_kwh else ""
+        return [report.say("The file of prices names no part of “{device}”, so that no money is given.", device=device)]
+    if not (hour or kwh):
+        return []
+    return [report.say("Prices: {hour} for an hour of a device, {kwh} for a kWh.", hour=report.significant(hour or 0, 3),
+                       kwh=report.significant(kwh, 3)),
+            report.say("The hour has the price of “{name}” in the file of prices.", name=escape.plain(name)) if name else "",
+            report.say("Where energy has a price and was not read, no money is given.")
+            if kwh and any(isnan(offer.energy_j) for offer in found.values()) else ""]
 
 
 def _cost_of(report, name: str, offer: Offer, images: int) -> dict[str, str]:
@@ -76,6 +81,7 @@ def _cost_of(report, name: str, offer: Offer, images: int) -> dict[str, str]:
     precise = not offer.of_steps and row["time_s_high"] - row["time_s"] <= PRECISE * row["time_s"]
     digits = 3 if precise else 2
     hours, kwh = images * offer.time_s / 3600, images * offer.energy_j / 3.6e6
+    priced = (hour or report.price_per_kwh) and not (report.prices and hour is None)
     money = hours * (hour or 0) + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
     devices = _rounded_up(ceil(hours / report.deadline_h), digits)
     return {
@@ -84,7 +90,7 @@ def _cost_of(report, name: str, offer: Offer, images: int) -> dict[str, str]:
         report.say("Images an hour"): _plain(report, 3600 / offer.time_s, digits),
         report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
         report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(devices),
-        report.say(N_("Money", "column")): _plain(report, money, digits) if hour or report.price_per_kwh else MISSING}
+        report.say(N_("Money", "column")): _plain(report, money, digits) if priced else MISSING}
 
 
 def _plain(report, value: float, digits: int) -> str:
@@ -111,7 +117,8 @@ def service(report) -> tuple[pd.DataFrame, str]:
         report.say("One image a call. By p50 half of the images are there, by p95 95 of 100; p95 is given from {n} iterations on, since of "
                    "fewer it would be the slowest.", n=statistics.FOR_P95),
         report.say("A cold start is the download, where there was one, the loading and the first image, for which parts may be compiled, "
-                   "without the start of Python and its libraries."),
+                   "without the start of Python and its libraries; a dash stands where a part is not known, or the process had loaded "
+                   "another model before."),
         *terms(report, found),
         notes.note(report, used, N_("Percentiles of the iterations, means of the rest"), memory=False)]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, note))
@@ -119,7 +126,7 @@ def service(report) -> tuple[pd.DataFrame, str]:
 
 def _service_of(report, row: pd.Series, mark: str) -> dict[str, str]:
     parts = row[["download_time_s", "load_time_s", "first_image_s"]].astype(float)
-    cold = float("nan") if parts[1:].isna().any() else parts.sum()
+    cold = float("nan") if parts[1:].isna().any() or not notes.own_ram(row) else parts.sum()  # a device in use is warm
     texts = [cells.figure(report, part, reading) for part, reading in zip(parts, (DOWNLOAD, LOAD, FIRST), strict=True)]
     heads = [cells.head(report, reading) for reading in (DOWNLOAD, LOAD, FIRST)]
     p50, p95 = statistics.waits(by_session(row["runs"], "time_s"))

@@ -9,6 +9,7 @@ from genlib.locale import N_
 from genlib.locale.numbers import MISSING, is_missing
 from genlib.record import MB
 from genlib.report import cells, notes, offers
+from genlib.report.summary import readings
 from genlib.report.tables.common import nothing
 from genlib.report.tables.cost import of_licence, terms
 from genlib.report.uses import held_by_device
@@ -70,8 +71,8 @@ def _within(low: float, high: float, limit: float) -> bool | None:
 def _held(row: pd.Series) -> float:
     """The most memory that it held: on a GPU of the device, else of a process of its own; NaN if unknown."""
     if not is_missing(row["vram_peak_bytes"]):
-        return held_by_device(row["run"])
-    return row["ram_peak_bytes"] if notes.own_ram(row) else float("nan")
+        return pd.Series([held_by_device(run) for run in row["runs"]]).max()
+    return pd.Series([readings(run.good, "ram_peak_bytes").max() for run in row["runs"]]).max() if notes.own_ram(row) else float("nan")
 
 
 def decision(report) -> tuple[pd.DataFrame, str]:
@@ -92,6 +93,7 @@ def decision(report) -> tuple[pd.DataFrame, str]:
             report.limits.text else "",
             report.say("Memory is the most that the device held on a GPU, and without one the process’s peak, where it had loaded no "
                        "other model before.") if report.limits.gb else "",
+            report.say("1 MB = 1024² bytes.") if report.limits.gb else "",
             *(terms(report, [one.row for one in found]) if report.limits.commercial else []),
             notes.note(report, used, notes.ONLY_MEANS, memory=False)]
     return cells.without_empty_columns(pd.DataFrame(rows)), " ".join(filter(None, note))

@@ -95,7 +95,7 @@ def _row(report, slug: str, name: str, run: pd.Series, found: list[tuple[str, pd
         model = f"{model} ({cells.steps_text(report, [run['steps']])})"
     ratio = report.significant(run["time_s"] / first["time_s"], 2) if _same_work(run, first) else MISSING
     means = {cells.short_head(report, reading): cells.mean(report, run, reading) for reading in ("vram_peak_bytes", "ram_bytes")}
-    energy, hour = cells.head(report, READINGS["energy_j"]), prices.of(report.prices, run["device"])
+    energy, hour = cells.head(report, READINGS["energy_j"]), report.prices.get(prices.name_of(report.prices, run["device"]))
     return {report.say(cells.MODEL): model, report.say(N_("Machine", "column")): name + cells.mark(run.to_frame().T),
             report.say(N_("Weights", "column")): report.say(cells.WEIGHTS[run["weights"]][0]),
             report.say(N_("Precision", "column")): run["dtype"] or MISSING, "n": cells.iterations(run),

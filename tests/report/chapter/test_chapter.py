@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from hostile import TEXTS, save, with_text
-from saved_runs import MB, save_run
+from saved_runs import MB, save_run, save_sets
 
 from genlib.locale import languages
 from genlib.measure import readings, repeat
@@ -19,7 +19,8 @@ PARAMETERS = "def generate(pipe):\n    return pipe(prompt='').images  # {{ 1 + 1
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Runs with a loop, another precision, a call, a prompted run; of published weights on a GPU."""
+    """Runs with a loop, another precision, a call, a prompted run, another model, an imitated card, another
+    way, and scored sets; of published weights on a GPU."""
     folder = tmp_path_factory.mktemp("runs")
     settings = dict(steps=50, prompt="")
     save_run(folder, "stable-diffusion", [7.9, 8.0, 8.1, 8.0, 7.9], settings=settings, call=PARAMETERS)
@@ -29,7 +30,10 @@ def folder(tmp_path_factory):
     save_run(folder, "stable-diffusion", [16.0] * 3, settings=settings, variant="precision-float32", dtype="float32")
     save_run(folder, "vae-as-in-thesis", [8.1] * 5, settings=settings, picture=2)
     save_run(folder, "stylegan2-ada", [0.03] * 5, model="StyleGAN2-ADA", dtype="mixed")
-    return folder
+    save_run(folder, "stylegan2-ada", [0.03] * 5, model="StyleGAN2-ADA", dtype="mixed", variant="style-mixing")
+    for variant, more in {"model-x": {}, "card-4-gb-float16": dict(card_bytes=4 * 1024**3)}.items():
+        save_run(folder, "stable-diffusion", [8.0] * 5, settings=settings | more, variant=variant)
+    return save_sets(folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +69,9 @@ def markdown(report):
 
 def test_all_that_was_measured_is_in_the_chapter(text):
     assert {name for kind, name in text.places if kind == "table"} == {
-        "environment", "results", "common_precision", "readings", "growth", "precisions", "beside_thesis", "audit", "claims", "cost",
-        "service", "iterations-stable-diffusion", "iterations-vae-as-in-thesis", "iterations-stylegan2-ada"}
+        "environment", "results", "common_precision", "readings", "growth", "precisions", "models", "cards", "methods", "beside_thesis",
+        "audit", "claims", "scores", "cost", "service", "iterations-stable-diffusion", "iterations-vae-as-in-thesis",
+        "iterations-stylegan2-ada"}
     assert {name for kind, name in text.places if kind == "figure"} == {
         "bars", "iterations", "time_against_memory", "growth", "vae", "pictures-stable-diffusion", "pictures-vae-as-in-thesis",
         "pictures-stylegan2-ada"}
@@ -77,6 +82,7 @@ def test_all_that_was_measured_is_in_the_chapter(text):
 def test_every_reference_has_its_place_and_every_place_is_referred_to(text):
     links = {link for link in re.findall(r"\[]\(#(.+?)\)", text.markdown) if not link.startswith("source:")}
     assert links == {":".join(place) for place in text.places}
+    assert not re.findall(r".+\n::: {", text.markdown), "a place without an empty line before it would be a part of the paragraph"
 
 
 def test_every_source_is_cited(text):
@@ -101,9 +107,11 @@ def test_the_templates_of_all_languages_place_ask_and_cite_the_same(folder):
     assert others and all(sorted(other) == sorted(english) for other in others)
 
 
-def test_demo_figures_say_so_in_every_caption(tmp_path):
+def test_demo_figures_say_so_in_every_caption_but_of_tables_whose_rows_do(tmp_path):
     save_run(tmp_path, "stable-diffusion", [0.7] * 5, weights="demo", settings=dict(steps=50, prompt=""))
-    parts = chapter.Contents(Report(tmp_path)).parts
+    save_run(tmp_path, "stable-diffusion", [0.7] * 5, weights="random", settings=dict(steps=50), variant="model-x")
+    parts = chapter.Contents(Report(tmp_path, weights="demo")).parts
+    assert parts.tables.pop("models").title == "Models side by side"
     captions = [table.title for table in parts.tables.values()] + [figure.caption for figure in parts.figures.values()]
     assert len(captions) > 8 and [caption for caption in captions if "demonstration weights" not in caption] == []
 
