@@ -1,6 +1,6 @@
 """The sets of pictures of notebooks/reference/sets: drawn by the demo models, scored against drawn faces.
 
-    python training/quality_sets.py FOLDER     # about 15 minutes on two cores that do nothing else
+    python training/quality_sets.py FOLDER     # about 8 minutes on two cores that do nothing else
 
 Times are of an image by itself. Only the scores are kept: the pictures can be drawn again.
 """
@@ -13,7 +13,7 @@ from train_vae import HELD_OUT
 
 from genlib.models.drawn_faces import draw, random_face
 
-PICTURES, AGAINST = 300, 1000  # of each set, and to compare with
+PICTURES, AGAINST = 200, 1000  # of each set, and to compare with
 KEPT = Path(__file__).parents[1] / "notebooks" / "reference" / "sets"
 DIFFUSION, STYLEGAN2 = ["--model", "stable-diffusion"], ["--model", "stylegan2"]
 SETS = {f"steps-{n}": [*DIFFUSION, "--steps", n] for n in (5, 10, 20, 50)} | \

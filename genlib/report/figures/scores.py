@@ -64,20 +64,24 @@ def _panel(report, ax, found: Cost, drawn: list[Line], distance: str) -> None:
 
 
 def _line(report, ax, line: Line, distance: str, marker: str) -> None:
-    """The sets of a line with their intervals, each with the value of what was varied beside it."""
+    """The sets of a line with their intervals, its ends with the value of what was varied beside them."""
     figures = list(line.rows[distance])
     lows = [0 if figure.low is None else max(0, figure.value - figure.low) for figure in figures]  # a bootstrap's may lie beside it
     highs = [0 if figure.high is None else max(0, figure.high - figure.value) for figure in figures]
     ax.errorbar(line.rows["time_s"], [figure.value for figure in figures], [lows, highs], ls=STYLES[line.setting], lw=1.2, marker=marker,
                 color=find(line.rows["experiment"].iloc[0]).colour, markersize=5, markeredgecolor="black", markeredgewidth=0.5, capsize=2,
                 elinewidth=0.8, label=in_lines(drawable(_name(report, line)), NAME))
-    for (_, row), figure in zip(line.rows.iterrows(), figures, strict=True) if line.setting else ():
-        ax.annotate(symbol(report, line.setting, row["settings"][line.setting]), (row["time_s"], figure.value),
+    for end in (0, -1) if line.setting else ():  # those between lie close
+        row = line.rows.iloc[end]
+        ax.annotate(symbol(report, line.setting, row["settings"][line.setting]), (row["time_s"], figures[end].value),
                     textcoords="offset points", fontsize=7, **PLACES[line.setting])
 
 
 def _name(report, line: Line) -> str:
-    """A model and what was varied, with the settings that stayed."""
-    first, varied = line.rows.iloc[0], line.setting and report.say(VARIED[line.setting][0])
+    """A model and what was varied, with its values and the settings that stayed."""
+    first, varied = line.rows.iloc[0], ""
+    if line.setting:
+        values = [symbol(report, line.setting, row[line.setting]).rpartition(" ")[2] for row in line.rows["settings"]]
+        varied = f"{report.say(VARIED[line.setting][0])}: {'; '.join(values)}"
     kept = settings(report, first, but=line.setting)
     return f"{', '.join(filter(None, [label(report, first), varied]))}{f' ({kept})' * (kept != MISSING)}"
