@@ -134,8 +134,8 @@ def test_the_figure_names_each_line_and_the_value_of_each_point_in_both_panels(f
     assert [ax.get_ylabel() for ax in figure.canvas.axes] == ["Відстань Фреше", "KID"]
     assert texts(figure) == ["5", "50", "g = 1", "g = 6", "ψ = 0,3", "ψ = 1"] * 2
     assert legend(figure)[1:] == [
-        "Stable Diffusion, за кількістю кроків (g = 3)", "Stable Diffusion, за коефіцієнтом керування g (50 кроків)",
-        "StyleGAN2-ADA, за усіканням ψ"]
+        "Stable Diffusion, за кількістю кроків: 5; 10; 20; 50 (g = 3)",
+        "Stable Diffusion, за коефіцієнтом керування g: 1; 3; 6 (50 кроків)", "StyleGAN2-ADA, за усіканням ψ: 0,3; 0,7; 1"]
     assert "Tesla T4" in figure.caption
 
 
@@ -180,3 +180,12 @@ def test_odd_settings_of_a_stranger_are_shown_or_left_out_and_stop_nothing(tmp_p
     for language in "en", "uk":
         report = Report(tmp_path, language=language)
         assert len(report.table("scores").data) == 11 and report.conclusions() and report.figure("cost_of_quality")._repr_png_()
+
+
+def test_sets_that_differ_in_truncation_alone_take_one_time_and_none_is_called_quicker(tmp_path):
+    save_run(tmp_path, "stylegan2-ada", [1.0], weights="demo")
+    for psi, distance, time_s in (0.7, 9.4, 0.005), (0.85, 9.2, 0.006), (1.0, 9.0, 0.007):
+        save_set(tmp_path, f"psi-{psi}", distance, time_s, settings=dict(truncation_psi=psi), experiment="stylegan2-ada",
+                 model="StyleGAN2-ADA")
+    said = "\n".join(Report(tmp_path).conclusions())
+    assert "comes nearest to the pictures of held-out (500 pictures) with ψ = 1" in said and "The quickest set" not in said

@@ -16,7 +16,7 @@ STYLES = {"steps": "solid", "guidance_scale": "dashed", "truncation_psi": "dotte
 PLACES = {  # of the value of what was varied, about its point
     "steps": dict(xytext=(3, -4), ha="left", va="top"), "guidance_scale": dict(xytext=(-6, 0), ha="right", va="center"),
     "truncation_psi": dict(xytext=(6, 0), ha="left", va="center")}
-NAME, LETTERS = 60, 95  # letters of a line of a name in the legend, and of what stands above it
+NAME, LETTERS = 85, 95  # letters of a name in the legend, and of a line of what stands above it
 
 
 def cost_of_quality(report) -> tuple[Canvas, pd.DataFrame]:
@@ -27,7 +27,7 @@ def cost_of_quality(report) -> tuple[Canvas, pd.DataFrame]:
     found = cost(report)
     if found is None:
         figure = blank()
-        figure.text(0.5, 0.4, in_lines(report.say("no sets of pictures with these weights have a score and a time"), NAME), ha="center")
+        figure.text(0.5, 0.4, in_lines(report.say("no sets of pictures with these weights have a score and a time"), 60), ha="center")
         return figure, report.scores.iloc[:0]
     drawn = list(lines(found.rows))
     figure = blank(height_in=3.6 + 0.2 * len(drawn))
@@ -70,7 +70,7 @@ def _line(report, ax, line: Line, distance: str, marker: str) -> None:
     highs = [0 if figure.high is None else max(0, figure.high - figure.value) for figure in figures]
     ax.errorbar(line.rows["time_s"], [figure.value for figure in figures], [lows, highs], ls=STYLES[line.setting], lw=1.2, marker=marker,
                 color=find(line.rows["experiment"].iloc[0]).colour, markersize=5, markeredgecolor="black", markeredgewidth=0.5, capsize=2,
-                elinewidth=0.8, label=in_lines(drawable(_name(report, line)), NAME))
+                elinewidth=0.8, label=in_lines(_name(report, line), NAME))
     for end in (0, -1) if line.setting else ():  # those between lie close
         row = line.rows.iloc[end]
         ax.annotate(symbol(report, line.setting, row["settings"][line.setting]), (row["time_s"], figures[end].value),
@@ -84,4 +84,4 @@ def _name(report, line: Line) -> str:
         values = [symbol(report, line.setting, row[line.setting]).rpartition(" ")[2] for row in line.rows["settings"]]
         varied = f"{report.say(VARIED[line.setting][0])}: {'; '.join(values)}"
     kept = settings(report, first, but=line.setting)
-    return f"{', '.join(filter(None, [label(report, first), varied]))}{f' ({kept})' * (kept != MISSING)}"
+    return f"{', '.join(filter(None, [drawable(label(report, first)), varied]))}{f' ({drawable(kept)})' * (kept != MISSING)}"

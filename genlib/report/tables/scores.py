@@ -133,6 +133,7 @@ def _nearest(report, rows: pd.DataFrame, distance: str) -> list[str]:
     best = frontier(rows, distance).iloc[-1]
     limit = best[distance].high
     reaching = rows[[limit is not None and figure.low is not None and figure.low <= limit for figure in rows[distance]]]
+    reaching = reaching[[_but_psi(settings) != _but_psi(best["settings"]) for settings in reaching["settings"]]]
     first = best if reaching.empty else reaching.sort_values("time_s").iloc[0]
     said = [report.say("{model} comes nearest to the pictures of {against} with {set}: {figures} on {device}.", model=label(report, best),
                        against=against(report, best), set=settings(report, best), device=best["device"],
@@ -140,6 +141,11 @@ def _nearest(report, rows: pd.DataFrame, distance: str) -> list[str]:
     quicker = report.say("The quickest set whose 95 % interval overlaps that one’s has {set}: {figures}.", set=settings(report, first),
                          figures=_figures(report, first, distance))
     return said + [quicker] * bool(first["time_s"] < best["time_s"])
+
+
+def _but_psi(settings: dict) -> dict:
+    """What of a set's settings can change its time, which truncation does not."""
+    return {name: value for name, value in settings.items() if name != "truncation_psi"}
 
 
 def _figures(report, row: pd.Series, distance: str) -> str:
