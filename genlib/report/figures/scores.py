@@ -82,6 +82,6 @@ def _name(report, line: Line) -> str:
     first, varied = line.rows.iloc[0], ""
     if line.setting:
         values = [symbol(report, line.setting, row[line.setting]).rpartition(" ")[2] for row in line.rows["settings"]]
-        varied = f"{report.say(VARIED[line.setting][0])}: {'; '.join(values)}"
+        varied = f"{report.say(VARIED[line.setting][0])}: {drawable('; '.join(values))}"
     kept = settings(report, first, but=line.setting)
     return f"{', '.join(filter(None, [drawable(label(report, first)), varied]))}{f' ({drawable(kept)})' * (kept != MISSING)}"
