@@ -96,7 +96,7 @@ def _round_trips(p: Mapping) -> float:
 
 
 def _images_of_stylegan2(p: Mapping) -> float:
-    of_two_faces = 2 * (1 + p["ITERATIONS"]) + 4
+    of_two_faces = 2 * (10 + p["ITERATIONS"]) + 4
     return 10 + 2 * p["ITERATIONS"] + of_two_faces + 4 * sum(p["BATCHES_TRIED"]) + 4 * len(p["PRECISIONS_TRIED"]) + 9
 
 
