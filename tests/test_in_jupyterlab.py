@@ -170,7 +170,7 @@ def test_all_cells_run_and_run_again_after_an_interruption_in_the_midst_of_measu
     again = read(interrupted)
     assert again["resumed"] and len(again["iterations"]) == ITERATIONS
     assert again["iterations"][:len(kept["iterations"])] == kept["iterations"]
-    assert {run.experiment for run in runs.read_all(results)} == {"stylegan2-ada"}
+    assert {run.experiment for run in runs.read_all(results)} == {"drawn-faces", "stylegan2-ada"}
     tab.close()
 
 
