@@ -2,7 +2,9 @@
 
 A disk that is full, or a folder that has gone or cannot be written, becomes a sentence that says what to do.
 """
+import csv
 import errno
+import io
 import os
 import secrets
 import shutil
@@ -115,6 +117,24 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise ValueError(f"{path} has {size / 1e6:.1f} MB, and at most {limit_bytes / 1e6:.1f} MB are read: see what is in it")
     return data
+
+
+def read_csv(path, limit_bytes: int) -> csv.DictReader:
+    """The rows of a CSV file as spreadsheets save it: with commas, or with semicolons where numbers have
+    decimal commas (see `decimal`). Names of columns are in small letters.
+
+    Raises as `read_regular`; csv.Error, at the row, for one that is cut off.
+    """
+    text = read_regular(Path(path), limit_bytes).decode("utf-8-sig", errors="replace")
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", strict=True)
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    return rows
+
+
+def decimal(text: str, rows: csv.DictReader) -> float:
+    """The number that a cell of `read_csv` writes. Raises ValueError for another text."""
+    return float(text.replace(",", ".") if rows.reader.dialect.delimiter == ";" else text)
 
 
 _held: dict[Path, int] = {}  # the folders that this process has locked, each with the file descriptor of its lock

@@ -36,7 +36,7 @@ AGAIN = "delete it or score again"
 class Figure:
     """A figure with its interval."""
     value: float
-    low: float | None  # of the 95 % interval, by bootstrap over the pictures
+    low: float | None  # of the 95 % interval, by bootstrap over the pictures, of shares by Wilson's score
     high: float | None
     n: int  # pictures, or pairs of them, that it is of
     least: int  # with fewer it is not given

@@ -68,9 +68,9 @@ def test_a_model_that_does_not_fit_is_a_printed_line_and_the_next_is_measured(ex
 @pytest.mark.parametrize("stem, cell", LOOPS)
 def test_another_error_is_not_hidden_and_an_empty_list_measures_nothing(execute, stem, cell):
     def load(*arguments, **options):
-        raise TypeError("no such argument")
+        raise ValueError("no such dtype")
 
-    with pytest.raises(TypeError, match="no such argument"):
+    with pytest.raises(ValueError, match="no such dtype"):
         execute(stem, cell, load, ["first"])
     assert execute(stem, cell, load, []) == []
 

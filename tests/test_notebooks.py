@@ -39,8 +39,7 @@ def faults(notebook) -> list[str]:
     found += [f"{cell.id}: compared, but has no output" for cell in compared if not cell.outputs]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         found.append("the execution counts are not 1, 2, 3 ...: nbval skips a cell without one")
-    most = {cell.id: 24 if "parameters" in tags(cell) else 15 for cell in code}  # parameters are a form, a line each
-    found += [f"{cell.id}: more than {most[cell.id]} lines" for cell in code if len(cell.source.splitlines()) > most[cell.id]]
+    found += [f"{cell.id}: more than 15 lines" for cell in code if len(cell.source.splitlines()) > 15]
     found += [f"{cell.id}: an error as output" for cell in code for output in cell.outputs if output.output_type == "error"]
     found += [f"{cell.id}: a warning as output" for cell in code for output in cell.outputs
               if output.get("name") == "stderr" and "Warning" in output.text]

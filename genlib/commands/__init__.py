@@ -46,6 +46,16 @@ def not_negative(text: str) -> float:
     return number
 
 
+def a_price(text: str) -> float | str:
+    """The type of an argument that is the price of an hour, or the path of a file of such prices."""
+    if (path := a_path(text)).is_file():
+        return str(path)
+    try:
+        return not_negative(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or name a file of prices that is here") from None
+
+
 def a_table_number(text: str) -> str:
     """The type of an argument from which tables are counted; "" for none."""
     from genlib.report.report import number_after

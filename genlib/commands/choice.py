@@ -2,7 +2,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from genlib.commands import a_path, not_negative
+from genlib.commands import a_path, a_price, not_negative
 from genlib.locale import ENGLISH, languages
 
 
@@ -11,11 +11,9 @@ def add_choice(parser) -> None:
     parser.add_argument("results", type=a_path, nargs="+", metavar="RESULTS", help="folders or .zip files of runs")
     parser.add_argument("--reference", type=a_path, metavar="DIR", help="folder of runs to compare with (default: none)")
     add_group(parser)
-    parser.add_argument("--price-per-hour", type=not_negative, default=0, metavar="PRICE",
-                        help="of the device, by which the table of costs says what many images cost; 0 is no price (default: %(default)s)")
-    parser.add_argument("--prices", type=a_path, metavar="FILE",
-                        help="CSV file with the columns device,price_per_hour, the device being any part of its name; they come before "
-                             "--price-per-hour (default: none)")
+    parser.add_argument("--price-per-hour", type=a_price, default=0, metavar="PRICE",
+                        help="of the device, by which the table of costs says what many images cost; or a CSV file with the columns "
+                             "device,price_per_hour, the device being any part of its name; 0 is no price (default: %(default)s)")
     for name, unit in ("s", "seconds that one image may take"), ("gb", "GB of memory that a model may hold"):
         parser.add_argument(f"--limit-{name}", type=not_negative, default=0, metavar="LIMIT",
                             help=f"{unit}, against which the table of decisions holds each model; 0 is no limit (default: %(default)s)")
@@ -37,10 +35,10 @@ def chosen(options, number: str = ""):
     """The report of the runs that the options choose. Raises ValueError for folders that are not there."""
     from genlib.report import Limits, Report
 
-    check_there(filter(None, [*options.results, options.reference, options.prices]))
+    check_there(filter(None, [*options.results, options.reference]))
     return Report(options.results, reference=options.reference, machine=options.machine, weights=options.weights, profile=options.profile,
                   language=options.language, number=number, reproduced=options.reproduced,
-                  price_per_hour=options.price_per_hour, prices=options.prices,
+                  price_per_hour=options.price_per_hour,
                   limits=Limits(options.limit_s, options.limit_gb, options.needs_text, options.commercial))
 
 

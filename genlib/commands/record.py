@@ -8,7 +8,7 @@ from genlib import pictures, runs
 from genlib.checks import ITERATIONS, RANGES
 from genlib.commands import a_path, short, usual_results
 from genlib.experiments import OTHER_METHODS
-from genlib.files import read_regular
+from genlib.files import decimal, read_csv
 from genlib.lines import say
 
 COLUMNS, TIMES_BYTES = ("file", "time_s"), 10**6
@@ -59,28 +59,26 @@ def _slug(name: str) -> str:
 
 def _times(path: Path) -> dict[str, float]:
     """The seconds of each picture, by its file. Raises ValueError, naming the line, for any other file."""
-    text = read_regular(path, TIMES_BYTES).decode("utf-8-sig", errors="replace")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","  # with which Excel saves where numbers have a comma
-    table, found = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), {}
+    rows, found = read_csv(path, TIMES_BYTES), {}
     try:
-        if missing := [column for column in COLUMNS if column not in (table.fieldnames or ())]:
+        if missing := [column for column in COLUMNS if column not in rows.fieldnames]:
             raise ValueError(f"{path} has no column {missing[0]!r}: its first line must be {','.join(COLUMNS)}")
-        for row in table:
-            name, written = ((row[column] or "").strip() for column in COLUMNS)
+        for row in rows:
+            name, written = (row[column].strip() for column in COLUMNS)
             if not pictures.is_plain(name) or name in found:
-                raise ValueError(f"{path}, line {table.line_num}, has the file {name[:80]!r}: write a picture's name, each once")
-            found[name] = _seconds(written, f"{path}, line {table.line_num},")
+                raise ValueError(f"{path}, line {rows.line_num}, has the file {name[:80]!r}: write a picture's name, each once")
+            found[name] = _seconds(written, rows, f"{path}, line {rows.line_num},")
     except csv.Error as error:
-        raise ValueError(f"{path}, line {table.line_num}, cannot be read ({error}): save it as CSV") from None
+        raise ValueError(f"{path}, line {rows.line_num}, cannot be read ({error}): save it as CSV") from None
     if not 0 < len(found) <= ITERATIONS:
         raise ValueError(f"{path} has {len(found)} times: a run has at least one and at most {ITERATIONS}")
     return found
 
 
-def _seconds(written: str, where: str) -> float:
+def _seconds(written: str, rows: csv.DictReader, where: str) -> float:
     low, high = RANGES["time_s"]
     try:
-        time_s = float(written.replace(",", "."))
+        time_s = decimal(written, rows)
     except ValueError:
         time_s = 0.0
     if not low <= time_s <= high:

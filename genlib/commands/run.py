@@ -8,12 +8,12 @@ from pathlib import Path
 from genlib import notebook
 from genlib.commands import (
     a_path,
+    a_price,
     a_table_number,
     ask_for_huge_pages,
     at_least_one,
     execute,
     let_idle_threads_wait,
-    not_negative,
     short,
     turns,
     usual_results,
@@ -52,8 +52,9 @@ def add(commands):
     parser.add_argument("--machine", help="whose runs notebook 4 shows: any part of a device's name, or several with commas (default: that "
                                           "of the newest run)")
     parser.add_argument("--number", type=a_table_number, help="Table 1's number in its caption; the others count on from it (default: 1)")
-    parser.add_argument("--price-per-hour", type=not_negative, metavar="PRICE",
-                        help="of the device, by which notebook 4 says what many images cost; 0 is no price (default: 0)")
+    parser.add_argument("--price-per-hour", type=a_price, metavar="PRICE",
+                        help="of the device, by which notebook 4 says what many images cost, or a CSV file of prices, as for `genlib "
+                             "table`; 0 is no price (default: 0)")
     return parser
 
 

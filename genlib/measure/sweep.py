@@ -10,16 +10,16 @@ Condition = TypeVar("Condition")
 
 
 def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Callable, runs.ModelInfo | None, dict]], *, experiment: str,
-          setting: str, iterations: int = 2, warmup: int = 1, quality=None, results="results") -> dict[Condition, runs.Run]:
+          setting: str, iterations: int = 2, warmup: int = 1, quality=None, left_out: tuple[type[Exception], ...] = (OSError,),
+          results="results") -> dict[Condition, runs.Run]:
     """Measure each condition with `repeat`, as a run of its own, and return the runs by condition.
 
     `make(condition)` returns the call, its model's info (or None) and the run's settings. It may load the
     model: a condition's call is let go before the next one is made, so that every peak is that of one model.
     Where a condition's model does not fit into memory, and the error has the model's info (as the loaders'
-    have), the run is one iteration that says so. Without that info, or where `make` raises an OSError for a
-    model that cannot be had (no network, no such file, a full disk) or a ValueError for one that is refused
-    (a class, a file or a dtype that will not do), the condition is left out with a printed line, so that one
-    bad name costs no other's measurement. Other errors, and those of the call itself, are raised.
+    have), the run is one iteration that says so. Without that info, or where `make` raises one of `left_out`,
+    by default an OSError for a model that cannot be had (no network, no such file, a full disk), the
+    condition is left out with a printed line. Other errors, and those of the call itself, are raised.
 
     setting: what varies. It names the run's variant: "batch_size" with 4 gives "batch-4".
     quality: judges the pictures of each run, as in `repeat`.
@@ -41,7 +41,7 @@ def sweep(conditions: Iterable[Condition], make: Callable[[Condition], tuple[Cal
                 measured[condition] = repeat(call, experiment=experiment, model=model, settings=settings, iterations=iterations,
                                              warmup=warmup, variant=variant, quality=quality, results=results)
             except Exception as error:
-                not_to_be_had = call is None and isinstance(error, (OSError, ValueError))
+                not_to_be_had = call is None and isinstance(error, left_out)
                 if not (not_to_be_had or device.is_out_of_memory(error)):
                     raise
                 progress.write(f"{variant}: left out. {first_line(error)}")

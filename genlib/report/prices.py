@@ -1,11 +1,9 @@
 """What an hour of a device costs, from a file of the reader's own."""
 import csv
-import io
 import math
 import re
-from pathlib import Path
 
-from genlib.files import read_regular
+from genlib.files import decimal, read_csv
 from genlib.lines import printable
 
 COLUMNS = ("device", "price_per_hour")
@@ -15,28 +13,24 @@ FILE_BYTES, MOST = 100_000, 1e6  # that are read; and the highest price
 def read(path) -> dict[str, float]:
     """The price of an hour by a part of a device's name, from a CSV file with COLUMNS.
 
-    As a spreadsheet saves it: separated by commas or, with decimal commas, by semicolons. Raises ValueError
-    or OSError, naming the file and the line, if it is no such file.
+    Raises ValueError or OSError, naming the file and the line, if it is no such file.
     """
-    text = read_regular(Path(path), FILE_BYTES).decode("utf-8-sig", errors="replace")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    prices: dict[str, float] = {}
+    rows, prices = read_csv(path, FILE_BYTES), {}
     try:
-        head = [name.strip().lower() for name in next(rows, [])]
-        if missing := [name for name in COLUMNS if name not in head]:
+        if missing := [name for name in COLUMNS if name not in rows.fieldnames]:
             raise ValueError(f"it has no column {missing[0]!r}: its first line must be {','.join(COLUMNS)}")
-        for row in filter(any, rows):  # a spreadsheet leaves empty lines
-            _add(prices, dict(zip(head, row, strict=False)), delimiter, rows.line_num)
+        for row in rows:
+            if any(row.values()):  # a spreadsheet leaves empty lines
+                _add(prices, row, rows)
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from None
     return prices
 
 
-def _add(prices: dict[str, float], row: dict[str, str], delimiter: str, line: int) -> None:
-    device, text = (" ".join(row.get(name, "").split()) for name in COLUMNS)
+def _add(prices: dict[str, float], row: dict[str, str], rows: csv.DictReader) -> None:
+    (device, text), line = (" ".join(row[name].split()) for name in COLUMNS), rows.line_num
     try:
-        price = float(text.replace(",", ".") if delimiter == ";" else text)
+        price = decimal(text, rows)
     except ValueError:
         price = math.nan
     if not device or device.lower() in prices:

@@ -9,8 +9,7 @@ import pandas as pd
 
 from genlib import escape, experiments, runs
 from genlib.locale import Language, Message
-from genlib.report import choice, conclusions, conditions, scores, survey, warnings
-from genlib.report import prices as prices_module
+from genlib.report import choice, conclusions, conditions, prices, scores, survey, warnings
 from genlib.report.summary import summarize
 from genlib.report.tables import OF_EACH, TABLES, Table, of
 from genlib.report.uses import NO_LIMITS, Limits
@@ -37,10 +36,9 @@ class Report:
     a device's name, or several with commas: the report is of the first, the tables of machines of all.
     language: one of `genlib.locale.languages()`. number: of the first table ("1", "3.1"), from which the
     others count on; without it captions have no numbers. reproduced: where the published figures are given,
-    as a phrase that can follow "as"; by default "in the reproduced thesis". price_per_hour, price_per_kwh:
-    of a device and of energy. prices: a CSV file of devices' prices (see `prices.read`), which come before
-    price_per_hour. deadline_h: the hours that many images may take. limits: what a use asks of a model.
-    Raises ValueError, saying what there is, if no run fits.
+    as a phrase that can follow "as"; by default "in the reproduced thesis". price_per_hour: of the device, or
+    a CSV file of devices' prices (see `prices.read`). price_per_kwh: of energy. limits: what a use asks of a
+    model. Raises ValueError, saying what there is, if no run fits.
 
     Attributes, DataFrames with a row for each figure, of one or several sessions (see `summary.summarize`):
     `sessions`, of all runs that count; `everything`, of the newest environment of each key; `summary`, of
@@ -51,17 +49,17 @@ class Report:
     """
 
     def __init__(self, results, *, reference=None, machine: str = "", weights: str = "", profile: str = "", language: str = "en",
-                 number: str = "", reproduced: str = "", price_per_hour: float = 0.0, price_per_kwh: float = 0.0, prices=None,
-                 deadline_h: float = 24.0, limits: Limits = NO_LIMITS):
+                 number: str = "", reproduced: str = "", price_per_hour: float | str | PathLike = 0.0,
+                 price_per_kwh: float = 0.0, limits: Limits = NO_LIMITS):
         words = Language(language)
         self.say, self.count, self.rounded, self.significant = words.say, words.count, words.rounded, words.significant
         self.language, self.chapter_template, self.decimal_sign = words.code, words.chapter, words.decimal_sign
         self.reproduced = escape.plain(reproduced).strip() or self.say("in the reproduced thesis")
-        if not (deadline_h > 0 and price_per_hour >= 0 and price_per_kwh >= 0):
-            raise ValueError(f"deadline_h is {deadline_h}, the prices {price_per_hour} and {price_per_kwh}: "
-                             "use a deadline above 0, prices from 0 up")
-        self.price_per_hour, self.price_per_kwh, self.deadline_h, self.limits = price_per_hour, price_per_kwh, deadline_h, limits
-        self.prices = prices_module.read(prices) if prices else {}
+        in_file = isinstance(price_per_hour, (str, PathLike))
+        self.prices, self.price_per_hour = (prices.read(price_per_hour), 0.0) if in_file else ({}, price_per_hour)
+        if not (self.price_per_hour >= 0 and price_per_kwh >= 0):
+            raise ValueError(f"the prices are {price_per_hour} and {price_per_kwh}: use prices from 0 up")
+        self.price_per_kwh, self.limits = price_per_kwh, limits
         self._first_number, self._made = str(number).strip(), {}
         number_after(self._first_number, 0)  # refused at once
         self._folders, self._reference = [results] if isinstance(results, (str, PathLike)) else list(results), reference
@@ -101,8 +99,7 @@ class Report:
 
     def price_of(self, device: str) -> float | None:
         """The price of an hour of a device; None if it is not known."""
-        name = prices_module.name_of(self.prices, device)
-        return (self.price_per_hour or None) if name is None else self.prices[name]
+        return self.prices.get(prices.name_of(self.prices, device), self.price_per_hour or None)
 
     def left_out(self) -> list[str]:
         """The names of the groups that this report is not of."""

@@ -1,6 +1,5 @@
 """What people answered on a survey's page, read from their CSVs, and what can be told of it."""
 import csv
-import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 
 from genlib.escape import plain
 from genlib.experiments import EXPERIMENTS
-from genlib.files import read_regular
+from genlib.files import read_csv
 from genlib.lines import say
 from genlib.locale.numbers import is_missing
 
@@ -72,15 +71,13 @@ def read(paths: Iterable[Path]) -> pd.DataFrame:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """A person's answers. Raises ValueError, saying what is wrong and where, if it is no file of answers."""
-    text = read_regular(path, FILE_BYTES).decode("utf-8-sig", errors="replace")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","  # with which Excel saves it again in some languages
-    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    if missing := FIELDS.keys() - set(table.fieldnames or ()):
+    table = read_csv(path, FILE_BYTES)
+    if missing := FIELDS.keys() - set(table.fieldnames):
         raise ValueError(f"it has no column {min(missing)!r}, and so it is not a file that a survey's page saved")
     rows = []
     for number, row in enumerate(table, 2):
         for name, pattern in FIELDS.items():
-            if not re.fullmatch(pattern, row[name] or ""):
+            if not re.fullmatch(pattern, row[name]):
                 raise ValueError(f"line {number} has {plain((row[name] or '')[:40])!r} as its {name}: ask for the file as it was saved")
         rows.append({name: row[name] for name in FIELDS})
     if not rows:

@@ -16,11 +16,14 @@ class Limits:
     gb: float = 0.0  # of memory, VRAM on a GPU, else RAM; 1 GB = 1024³ bytes
     text: bool = False  # whether it has to take a prompt
     commercial: bool = False  # whether its licence has to allow commercial use
+    deadline_h: float = 24.0  # in which many images have to be there: of the table of costs alone
 
     def __post_init__(self):
         for name, value in ("seconds", self.seconds), ("gb", self.gb):
             if not 0 <= value < math.inf:
                 raise ValueError(f"the limit of {name} is {value}: use a number above 0, or 0 for no limit")
+        if not 0 < self.deadline_h < math.inf:
+            raise ValueError(f"deadline_h is {self.deadline_h}: use a number of hours above 0")
 
     def __bool__(self):
         return any((self.seconds, self.gb, self.text, self.commercial))

@@ -95,7 +95,8 @@ def test_excels_csv_with_semicolons_and_decimal_commas_is_read(place):
 BAD_TIMES = {  # the text of times.csv, and what is said of it
     "nothing": ("", "has no column 'file'"), "no column": ("file,seconds\n1.png,3\n", "has no column 'time_s'"),
     "no times": ("file,time_s\n", "has 0 times"), "no number": ("file,time_s\n1.png,fast\n", "line 2, has the time 'fast': write seconds"),
-    "zero": ("file,time_s\n1.png,0\n", "'0'"), "below zero": ("file,time_s\n1.png,-3\n", "'-3'"),
+    "zero": ("file,time_s\n1.png,0\n", "'0'"),
+    "comma": ("file,time_s\n1.png,\"1,234\"\n", "'1,234'"), "below zero": ("file,time_s\n1.png,-3\n", "'-3'"),
     "nan": ("file,time_s\n1.png,nan\n", "'nan'"), "endless": ("file,time_s\n1.png,inf\n", "'inf'"),
     "no time": ("file,time_s\n1.png\n", "the time ''"), "twice": ("file,time_s\n1.png,1\n1.png,2\n", "line 3, has the file '1.png'"),
     "elsewhere": ("file,time_s\n../times.csv,1\n", "has the file '../times.csv'"),

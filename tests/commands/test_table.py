@@ -71,16 +71,17 @@ def test_limits_and_a_file_of_prices_are_given_as_options_and_a_file_that_is_not
     (tmp_path / "prices.csv").write_text("device,price_per_hour\nT4,0.35\n")
     call = ["table", str(results), "--format", "md", "--out", str(tmp_path / "out")]
     limits = ["--limit-s", "0.5", "--limit-gb", "8", "--needs-text", "--commercial"]
-    assert main([*call, "--prices", str(tmp_path / "prices.csv"), *limits]) == 0
+    assert main([*call, "--price-per-hour", str(tmp_path / "prices.csv"), *limits]) == 0
     assert "0.350 for an hour" in (tmp_path / "out" / "cost.md").read_text(encoding="utf-8")
     printed = capsys.readouterr().out
     assert "(at most 0.5 s an image; at most 8 GB of memory; a text prompt; a licence that allows commercial use)" in printed
     assert "| StyleGAN2-ADA | met: 0.0200 s (" in (tmp_path / "out" / "decision.md").read_text(encoding="utf-8")
-    for file, complaint in ("no.csv", "no.csv is not here"), (tmp_path / "out" / "cost.md", "has no column"):
-        assert main([*call, "--prices", str(file)]) == 1 and complaint in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main([*call, "--limit-s", "-1"])
-    assert "'-1' is below 0: write a number" in capsys.readouterr().err
+    assert main([*call, "--price-per-hour", str(tmp_path / "out" / "cost.md")]) == 1 and "has no column" in capsys.readouterr().err
+    for option, wrong, complaint in ("--price-per-hour", "no.csv", "'no.csv' is no number: write one such as 0.7, or name a file of prices that is here"), (
+            "--limit-s", "-1", "'-1' is below 0: write a number"):
+        with pytest.raises(SystemExit):
+            main([*call, option, wrong])
+        assert complaint in capsys.readouterr().err
 
 
 def test_the_table_command_writes_the_formats_asked_for_and_prints_the_conclusions(results, tmp_path, capsys):

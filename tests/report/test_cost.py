@@ -3,7 +3,7 @@ import pytest
 from saved_runs import save_run
 
 from genlib.locale.numbers import MISSING
-from genlib.report import Report
+from genlib.report import Limits, Report
 from genlib.report.tables import cost
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -37,7 +37,7 @@ def data(folder, name="cost", **options):
 def test_the_cost_of_many_images_follows_from_the_mean_time_and_energy(tmp_path, count):
     save_run(tmp_path, GAN, [3.6, 3.6], readings=dict(energy_j=360.0))
     count(10**6)
-    row = data(tmp_path, price_per_hour=2.0, price_per_kwh=0.5, deadline_h=100).iloc[0]
+    row = data(tmp_path, price_per_hour=2.0, price_per_kwh=0.5, limits=Limits(deadline_h=100)).iloc[0]
     assert list(row) == [text.replace(" ", THIN) for text in ("StyleGAN2-ADA", "1", "1 000 000", "1 000", "1 000", "100", "10", "2 050")]
 
 
@@ -50,10 +50,16 @@ def test_money_needs_a_price_which_the_note_says_and_energy_where_that_has_one(f
     assert MISSING in set(data(folder, price_per_kwh=1.0)["Money"])
 
 
-@pytest.mark.parametrize("wrong", [dict(price_per_hour=-1.0), dict(price_per_kwh=float("nan")), dict(deadline_h=0)])
-def test_a_price_below_zero_and_no_deadline_are_refused(folder, wrong):
-    with pytest.raises(ValueError, match="use a deadline above 0, prices from 0 up"):
+@pytest.mark.parametrize("wrong", [dict(price_per_hour=-1.0), dict(price_per_kwh=float("nan"))])
+def test_a_price_below_zero_is_refused(folder, wrong):
+    with pytest.raises(ValueError, match="use prices from 0 up"):
         Report(folder, **wrong)
+
+
+@pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
+def test_no_deadline_is_refused(hours):
+    with pytest.raises(ValueError, match="use a number of hours above 0"):
+        Limits(deadline_h=hours)
 
 
 def cost_of(folder, times):
@@ -73,7 +79,7 @@ def test_cost_has_no_more_digits_than_the_interval_of_the_mean_bears(tmp_path, c
 def test_devices_are_rounded_up_and_few_are_counted(tmp_path, count):
     save_run(tmp_path, "stable-diffusion", [3.6, 3.6])
     count(25_000, 10_000_001)
-    assert list(data(tmp_path, deadline_h=1.0)["Devices for 1 h"]) == ["25", f"10{THIN}100"]
+    assert list(data(tmp_path, limits=Limits(deadline_h=1.0))["Devices for 1 h"]) == ["25", f"10{THIN}100"]
 
 
 # --- the best measured batch and profile
@@ -160,21 +166,21 @@ def test_energy_is_told_of_calls_of_a_second_or_longer(tmp_path, time_s, told):
 
 # --- prices of devices
 
-def test_the_file_of_prices_comes_before_the_one_price_and_a_device_that_it_lacks_has_that_one_or_none(tmp_path, count):
+def test_a_file_of_prices_has_that_of_the_device_or_none(tmp_path, count):
     count(3600)
     save_run(tmp_path / "runs", GAN, [1.0] * 3)  # on a Tesla T4
-    for text, one, money in ("t4,0.5", 9.0, "0.500"), ("A100,4", 9.0, "9.00"), ("A100,4", 0.0, None), ("T4,0", 9.0, None):
+    for text, money in ("t4,0.5", "0.500"), ("A100,4", None), ("T4,0", None):
         (tmp_path / "prices.csv").write_text(f"device,price_per_hour\n{text}\n")
-        made = table(tmp_path / "runs", prices=tmp_path / "prices.csv", price_per_hour=one)
+        made = table(tmp_path / "runs", price_per_hour=tmp_path / "prices.csv")
         assert made.data.get("Money", [None])[0] == money
-        assert ("The file of prices names no part of “Tesla T4”" in made.note) is (text == "A100,4" and not one)
+        assert ("The file of prices names no part of “Tesla T4”" in made.note) is (text == "A100,4")
         assert ("The hour has the price of “t4” in the file of prices." in made.note) is (text == "t4,0.5")
 
 
 def test_energy_alone_is_no_money_where_the_file_of_prices_lacks_the_device(tmp_path):
     save_run(tmp_path / "runs", GAN, [1.0] * 3, readings=dict(energy_j=100.0))
     (tmp_path / "prices.csv").write_text("device,price_per_hour\nA100,4\n")
-    made = table(tmp_path / "runs", prices=tmp_path / "prices.csv", price_per_kwh=0.2)
+    made = table(tmp_path / "runs", price_per_hour=tmp_path / "prices.csv", price_per_kwh=0.2)
     assert "Money" not in made.data and "so that no money is given" in made.note
 
 

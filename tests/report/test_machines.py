@@ -44,7 +44,7 @@ def test_money_is_compared_where_a_file_has_prices_of_the_devices_and_one_price_
     for slug, device in ("a100", "NVIDIA A100"), ("cpu", "AMD EPYC"), ("tesla-t4", "Tesla T4"):
         save(tmp_path / "runs", slug, [3.6, 3.6], device=device)
     (tmp_path / "prices.csv").write_text("device,price_per_hour\nT4,0.35\nA100,2\n")
-    found = rows(Report(tmp_path / "runs", prices=tmp_path / "prices.csv")).set_index("Machine")["Money for 1000 images"].to_dict()
+    found = rows(Report(tmp_path / "runs", price_per_hour=tmp_path / "prices.csv")).set_index("Machine")["Money for 1000 images"].to_dict()
     assert found == {"Tesla T4": "0.35", "AMD EPYC": "—", "NVIDIA A100": "2.0"}
     assert "Money for 1000 images" not in rows(Report(tmp_path / "runs", price_per_hour=1.0))
 

@@ -83,13 +83,13 @@ def _cost_of(report, name: str, offer: Offer, images: int) -> dict[str, str]:
     hours, kwh = images * offer.time_s / 3600, images * offer.energy_j / 3.6e6
     priced = (hour or report.price_per_kwh) and not (report.prices and hour is None)
     money = hours * (hour or 0) + (kwh * report.price_per_kwh if report.price_per_kwh else 0)
-    devices = _rounded_up(ceil(hours / report.deadline_h), digits)
+    devices = _rounded_up(ceil(hours / report.limits.deadline_h), digits)
     return {
         report.say(cells.MODEL): name, report.say(N_("Batch", "column")): f"{ESTIMATED} " * bool(offer.of_steps) + grouped(offer.batch),
         report.say(N_("Images", "column")): grouped(images),
         report.say("Images an hour"): _plain(report, 3600 / offer.time_s, digits),
         report.say("Device hours"): _plain(report, hours, digits), report.say(N_("kWh", "column")): _plain(report, kwh, digits),
-        report.say("Devices for {hours} h", hours=f"{report.deadline_h:g}"): grouped(devices),
+        report.say("Devices for {hours} h", hours=f"{report.limits.deadline_h:g}"): grouped(devices),
         report.say(N_("Money", "column")): _plain(report, money, digits) if priced else MISSING}
 
 

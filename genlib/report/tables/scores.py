@@ -27,9 +27,9 @@ def quality(report) -> tuple[pd.DataFrame, str]:
     sentences = [*(f"{head}: {value}." for head, value in common.items() if value != MISSING),
                  report.say("Features: {networks}.", networks="; ".join(networks)) if (networks := _networks(report)) else "",
                  *_signs(report),
-                 report.say("In brackets: 95 % intervals by bootstrap over n pictures. Figures stand beside each other in one column only, "
-                            "and only where the pictures compared with and n are the same: the fewer the pictures, the larger the "
-                            "Fréchet distance."),
+                 report.say("In brackets: 95 % intervals over n pictures, by bootstrap; of the share with a face by Wilson’s score. "
+                            "Figures compare within a column, between rows with the same n and the same pictures compared with: the fewer "
+                            "the pictures, the larger the Fréchet distance."),
                  report.say("Of distances less is better. A dash: the figure was not taken, or needs more pictures."),
                  report.say("Times of different machines are no comparison.") if report.scores["machine"].nunique() > 1 else "",
                  *(report.say(cells.WEIGHTS[weights][1]) for weights in report.scores["weights"].unique() if weights in cells.WEIGHTS)]
