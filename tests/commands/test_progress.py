@@ -124,14 +124,16 @@ def test_what_goes_wrong_beside_ends_the_command_unless_something_else_has():
         raise ValueError("a cell failed")
 
 
-def test_nothing_is_measured_or_loaded_beside_the_making_of_the_forecast(monkeypatch):
+@pytest.mark.parametrize("word", [progress.LOADS, progress.MEASURES])
+def test_nothing_is_measured_or_loaded_beside_the_making_of_the_forecast(monkeypatch, word):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"first{word}it)"), *BOOK.cells])
     monkeypatch.setattr(progress, "FORECAST", "import time; time.sleep(0.2); print('{}')")
     with Progress("demo", {"1_a": {}}) as shown:
         process = shown._forecasting
         shown.begin("1_a", "1_a", [])
-        shown.at(BOOK, 1)
+        shown.at(book, 2)
         assert process.poll() is None, "it goes on beside other cells"
-        shown.at(BOOK, 3)
+        shown.at(book, 0)
         assert process.poll() is not None
 
 

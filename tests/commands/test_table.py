@@ -77,8 +77,8 @@ def test_limits_and_a_file_of_prices_are_given_as_options_and_a_file_that_is_not
     assert "(at most 0.5 s an image; at most 8 GB of memory; a text prompt; a licence that allows commercial use)" in printed
     assert "| StyleGAN2-ADA | met: 0.0200 s (" in (tmp_path / "out" / "decision.md").read_text(encoding="utf-8")
     assert main([*call, "--price-per-hour", str(tmp_path / "out" / "cost.md")]) == 1 and "has no column" in capsys.readouterr().err
-    for option, wrong, complaint in ("--price-per-hour", "no.csv", "'no.csv' is no number: write one such as 0.7, or name a file of prices that is here"), (
-            "--limit-s", "-1", "'-1' is below 0: write a number"):
+    no_file = "'no.csv' is no number: write one such as 0.7, or name a file of prices that is here"
+    for option, wrong, complaint in ("--price-per-hour", "no.csv", no_file), ("--limit-s", "-1", "'-1' is below 0: write a number"):
         with pytest.raises(SystemExit):
             main([*call, option, wrong])
         assert complaint in capsys.readouterr().err
