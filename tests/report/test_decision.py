@@ -18,7 +18,7 @@ def concluded(folder, language="en", **limits):
 def test_without_limits_the_table_is_empty_and_says_how_to_give_them(tmp_path):
     save_run(tmp_path, GAN, [1.0, 1.0])
     table = Report(tmp_path).table("decision")
-    assert table.data.empty and "LIMIT_S, LIMIT_GB, NEEDS_TEXT, COMMERCIAL" in table.note and "decision" not in Report(tmp_path).tables
+    assert table.data.empty and "(LIMITS)" in table.note and "decision" not in Report(tmp_path).tables
     assert "depends on its limits of time, memory, text and licence; none were given." in concluded(tmp_path)
     assert "real time" not in concluded(tmp_path) and "4 GB" not in concluded(tmp_path)
 

@@ -73,10 +73,11 @@ def test_without_scored_pictures_table_and_figure_say_what_makes_them(tmp_path):
 def test_each_set_has_a_row_with_its_settings_time_and_figures_with_intervals_and_n(folder):
     table = Report(folder).table("scores")
     assert table.data.iloc[0].to_dict() == {
-        "Model": "Stable Diffusion", "Settings": "5 steps; g = 3", "n": "300", "Time (s)": "0.0500",
+        "Model": "Stable Diffusion", "Settings": "5 steps; g = 3", "Time (s)": "0.0500",
         "Fréchet distance": "40.0 (39.0 … 41.0)", "KID": "0.0400 (0.0364 … 0.0444)"}
     assert table.data["Settings"].tolist()[-3:] == ["ψ = 0.3", "ψ = 0.7", "ψ = 1"], "by model, then by what was varied"
-    for common in "Compared with: held-out (500 pictures).", "Machine: Tesla T4.", "reader of the demo’s faces (r1).", "g: guidance scale.":
+    for common in "Compared with: held-out (500 pictures).", "Machine: Tesla T4.", "n: 300.", "reader of the demo’s faces (r1).", \
+            "g: guidance scale.":
         assert common in table.note, "what all rows share is no column"
 
 
@@ -102,7 +103,10 @@ def test_a_figure_without_an_interval_and_shares_and_unknown_drawers_are_shown(t
     save_set(tmp_path, "somebody’s", 0, None, experiment=None, model=None, weights=None, profile=None, device=None, machine=None,
              dtype=None, against=None, figures={"faces": Figure(0.5, None, None, 12, 10)})
     table = Report(tmp_path).table("scores")
-    assert table.data.iloc[0].to_dict() == {"Model": "somebody’s", "n": "12", "Pictures with a face (%)": "50.0"}
+    assert table.data.iloc[0].to_dict() == {"Model": "somebody’s", "Pictures with a face (%)": "50.0"}
+    assert "n: 12." in table.note
+    save_set(tmp_path, "b", 0, None, experiment=None, model=None, against=None, figures={"faces": Figure(0.5, None, None, 13, 10)})
+    assert sorted(Report(tmp_path).table("scores").data["n"]) == ["12", "13"], "a column where it is not the same in all"
 
 
 def test_the_models_of_an_experiment_go_by_their_own_names_where_there_are_several(folder, tmp_path):

@@ -80,7 +80,7 @@ def decision(report) -> tuple[pd.DataFrame, str]:
     if report.rows.empty or not report.limits:
         return pd.DataFrame(), report.say(
             "No limits were given: say what an image may take ({names}), and each model is held against it.",
-            names="LIMIT_S, LIMIT_GB, NEEDS_TEXT, COMMERCIAL")
+            names="LIMITS")
     found = judged(report, report.rows.index)
     if not found:
         return nothing(report)

@@ -44,17 +44,17 @@ def _signs(report) -> list[str]:
 
 def _row(report, row: pd.Series) -> dict[str, str]:
     found = row["scores"]
-    counts = sorted({figure.n for figure in found.figures.values()})
     figures = {_head(report, found, name): with_interval(report, figure, scores.reading(name)) for name, figure in found.figures.items()}
     return {report.say(cells.MODEL): label(report, row), report.say(SETTINGS): settings(report, row), **_facts(report, row),
-            "n": span(counts) if counts else str(found.pictures),
             cells.short_head(report, "time_s"): report.significant(row["time_s"], READINGS["time_s"].digits), **figures}
 
 
 def _facts(report, row: pd.Series) -> dict[str, str]:
-    weights = cells.WEIGHTS.get(row["weights"], (row["weights"],))[0]
+    weights, found = cells.WEIGHTS.get(row["weights"], (row["weights"],))[0], row["scores"]
+    counts = sorted({figure.n for figure in found.figures.values()})
     return {report.say(COMPARED): against(report, row) or MISSING, report.say(N_("Machine", "column")): row["device"] or MISSING,
-            report.say(N_("Weights", "column")): report.text(weights), report.say(N_("Numerical precision")): row["dtype"] or MISSING}
+            report.say(N_("Weights", "column")): report.text(weights), report.say(N_("Numerical precision")): row["dtype"] or MISSING,
+            "n": span(counts) if counts else str(found.pictures)}
 
 
 def against(report, row: pd.Series) -> str:
