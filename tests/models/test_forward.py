@@ -122,13 +122,13 @@ def test_the_generator_in_a_graph_draws_the_same_faces_whatever_is_asked(recorde
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
-    """Switch graphs and pooling on in the tuned profile, though the models are on the CPU."""
+    """Switch graphs and fewer passes on in the tuned profile, though the models are on the CPU."""
     choose = tuned.choose
 
     def also(info, good, without=()):
         choose(info, good, without)
         on = info.profile == "tuned"
-        names = {"cuda_graph", "filter_by_pooling", "unet_cuda_graph"} & good.keys()
+        names = {"cuda_graph", "fewer_passes", "unet_cuda_graph"} & good.keys()
         info.switches |= {name: on and name not in without for name in names}
         info.switches |= {"release_weights": False} if "release_weights" in good else {}
 
@@ -210,8 +210,7 @@ def test_nothing_that_is_recorded_touches_the_host(size):
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(unet_config).to(memory_format=torch.channels_last).requires_grad_(False)
         G = Generator.from_config(generator_config).requires_grad_(False)
-        for layer in G.modules():
-            layer.pooled = getattr(layer, "up", False)
+        G.synthesis.save_passes()
         pixels = unet.config.sample_size
         inputs = torch.zeros(1, 4, pixels, pixels), torch.tensor(981), torch.zeros(1, 77, unet.config.cross_attention_dim)
         z = torch.zeros(1, G.z_dim)
@@ -296,7 +295,7 @@ def test_on_a_gpu_the_tuned_networks_run_as_graphs_and_draw_the_same_pictures():
     plain, quick = stylegan2.load("demo"), stylegan2.load("demo", profile="tuned")
     for seed in 0, 1:
         assert quality.psnr(face(plain, seed), face(quick, seed)) >= SAME_DB
-    assert len(quick.forward.graphs) == 1 and quick.info.switches["filter_by_pooling"]
+    assert len(quick.forward.graphs) == 1 and quick.info.switches["fewer_passes"]
 
 
 @pytest.mark.gpu

@@ -56,8 +56,8 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
             if has_half_blocks and dtype == "float32":
                 progress.write("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
         generator.synthesis.force_fp32 = dtype == "float32"
-        if info.switches["filter_by_pooling"]:
-            generator.synthesis.filter_by_pooling()
+        if info.switches["fewer_passes"]:
+            generator.synthesis.save_passes()
         forward.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"],
                         no_graph=lambda: info.switches.update(cuda_graph=False))
     info.dtype = "float32" if dtype == "mixed" and not has_half_blocks else dtype
