@@ -18,6 +18,7 @@ from genlib.runs import ModelInfo
 from genlib.spelling import meant
 
 DTYPES = ("auto", "mixed", "float32", "bfloat16")
+GRAPH_PIXELS = 4 * 512**2  # in a call: with more, computing takes a GPU longer than launching does, and a graph keeps more memory
 
 
 def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", without=()) -> Generator:
@@ -58,7 +59,8 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
         generator.synthesis.force_fp32 = dtype == "float32"
         if info.switches["fewer_passes"]:
             generator.synthesis.save_passes()
-        forward.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"],
+        up_to = max(1, GRAPH_PIXELS // generator.img_resolution**2)
+        forward.quicken(generator, graph_up_to_batch=up_to * info.switches["cuda_graph"],
                         no_graph=lambda: info.switches.update(cuda_graph=False))
     info.dtype = "float32" if dtype == "mixed" and not has_half_blocks else dtype
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"

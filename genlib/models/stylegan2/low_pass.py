@@ -47,7 +47,7 @@ def convolve_up(x: Tensor, kernel: Tensor, folding: Tensor) -> Tensor:
     kernels = torch.bmm(folding.to(kernel.dtype).expand(K, 36, 9), kernel.permute(0, 2, 3, 1).reshape(K, 9, C))
     kernels = kernels.view(K, 4, 9, C).transpose(0, 1).to(x.dtype, memory_format=torch.contiguous_format, copy=True)
     y = F.conv2d(x, kernels.view(4 * K, 3, 3, C).permute(0, 3, 1, 2), padding=1)  # [N, 4 K, H, W]
-    y = y.permute(0, 2, 3, 1).reshape(N, H, W, 2, 2 * K)
+    y = y.permute(0, 2, 3, 1).contiguous().view(N, H, W, 2, 2 * K)
     if y.requires_grad or K % 2:
         y = y.transpose(2, 3).contiguous()
     else:  # torch reorders number by number: the larger the numbers, the fewer they are

@@ -184,6 +184,19 @@ def test_with_fewer_passes_the_pictures_are_the_same_for_one_and_for_a_batch_wit
     assert difference(quick_half, exact) < 1.5 * difference(half, exact)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [1, 3])
+def test_on_a_gpu_too_the_pictures_are_the_same_with_fewer_passes(n):
+    G, z, pictures = small(channel_base=8192, channel_max=128, num_fp16_res=3, conv_clamp=256).cuda(), torch.randn(n, 16), []
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for _ in range(2):
+            pictures += [G(z, noise_mode="const", force_fp32=force_fp32) for force_fp32 in (True, False)]
+            G.synthesis.save_passes()
+    exact, half, quick_exact, quick_half = pictures
+    assert 0 < difference(quick_exact, exact) < 1e-4 * exact.abs().max()
+    assert 0 < difference(quick_half, exact) < 2 * difference(half, exact)
+
+
 def test_the_filter_is_folded_into_kernels_of_three_by_three_where_both_fit_into_six_by_six():
     for taps, size, expected in ([1, 3, 3, 1], 3, True), (None, 3, True), ([1, 2, 3, 2, 1], 3, False), (list(range(1, 9)), 3, False), \
                                 ([1, 3, 3, 1], 1, False), ([1, 3, 3, 1], 5, False):
