@@ -75,7 +75,7 @@ class StyledConv(nn.Module):
         self.register_buffer("folding", None, persistent=False)
 
     def save_passes(self) -> None:
-        """From now on, go through the maps less often, as is quicker on GPUs."""
+        """From now on, go through maps less often: for GPUs. A filter loaded later is not seen."""
         self.fewer_passes = True
         if self.up and self.settings.kernel_size == 3 and len(self.resample_filter) <= 4:
             self.folding = folding(self.resample_filter)
