@@ -21,7 +21,7 @@ from accelerate.utils import broadcast_object_list
 
 from genlib import device, progress, system
 from genlib.files import explain_storage, open_to_append, release
-from genlib.models import STYLEGAN2, forks, images, out_folder, stable_diffusion, stylegan2, tuned
+from genlib.models import STYLEGAN2, convolutions, forks, images, out_folder, stable_diffusion, stylegan2, tuned
 from genlib.models import labels as labels_module
 from genlib.models.weights import WORDS
 
@@ -52,13 +52,16 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
-    claimed, there = False, {}
+    claimed, there, before = False, {}, None
     if state.is_main_process:
         claimed, there = out_folder.claim(out, make=False), out_folder.drawn(out)
-    compiled = broadcast_object_list([state.is_main_process and _compiled(out, there, len(seeds))])[0]
+        before = out_folder.settings(out) if there else None
+    [before] = broadcast_object_list([before])
+    compiled = _compiled(before, len(seeds))
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
         draw, settings, network_bytes = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
                           _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled))
+    settings |= _convolutions(before, out)
     forks.take_threads()
     machine = device.describe()
     todo = []
@@ -196,11 +199,25 @@ def _settings(info, **more) -> dict:
                 profile=info.profile) | more
 
 
-def _compiled(out: Path, there: dict, count: int) -> bool:
-    """Whether to compile, which changes pictures a little: as the existing ones were; else if it pays."""
-    if there and (before := out_folder.settings(out)) is not None:
-        return before.get("compile") is True
-    return count >= tuned.COMPILE_PAYS_FROM
+def _compiled(before: dict | None, count: int) -> bool:
+    """Whether to compile, which changes pictures a little: as the existing ones were; else if it pays.
+
+    before: the settings of existing pictures, if there are any.
+    """
+    return count >= tuned.COMPILE_PAYS_FROM if before is None else before.get("compile") is True
+
+
+def _convolutions(before: dict | None, out: Path) -> dict:
+    """What the settings say of convolutions, which change pictures a little: one choice for all processes.
+
+    It is that of the existing pictures; else what the first process found quicker when it loaded.
+    """
+    [wanted] = broadcast_object_list([convolutions.chosen() if before is None else before.get("convolutions", [])])
+    convolutions.choose(wanted)
+    if convolutions.chosen() != wanted:
+        raise ValueError(f"{out} holds pictures whose convolutions this machine cannot compute in the same way: install a C compiler, such "
+                         "as gcc, or choose another --out")
+    return dict(convolutions=wanted) if wanted else {}
 
 
 def _threads() -> int:

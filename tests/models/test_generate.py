@@ -169,12 +169,39 @@ def test_the_line_of_progress_counts_the_pictures_of_this_process(quick, tmp_pat
     assert [text.partition(" (")[0] for text in said] == ["0 of 5 images", "1 of 5 images", "3 of 5 images"]
 
 
-def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was(tmp_path):
-    there = {0: dict(seed=0)}
-    assert not generate._compiled(tmp_path, {}, 10) and generate._compiled(tmp_path, there, tuned.COMPILE_PAYS_FROM)
-    (tmp_path / "settings.json").write_text('{"compile": false}')
-    assert generate._compiled(tmp_path, {}, 10**6), "no picture was drawn so"
-    assert not generate._compiled(tmp_path, there, 10**6)
+def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was():
+    assert not generate._compiled(None, 10) and generate._compiled(None, tuned.COMPILE_PAYS_FROM)
+    assert generate._compiled(dict(compile=True), 1) and not generate._compiled(dict(compile=False), 10**6)
+
+
+class Convolutions:
+    """Stands in for the module: times anew in each process, and takes what it is told if it can."""
+    def __init__(self, timed, able=True):
+        self.decided, self.able = timed, able
+
+    def chosen(self):
+        return self.decided
+
+    def choose(self, decisions):
+        self.decided = decisions if self.able else []
+
+
+def test_convolutions_are_those_of_the_first_launch_also_where_timing_would_choose_others(quick, tmp_path, monkeypatch, capsys):
+    for count, timed in (2, [["320", 64]]), (4, [["640", 32]]):
+        monkeypatch.setattr(generate, "convolutions", now := Convolutions(timed))
+        generate.generate("stylegan2", "demo", range(count), tmp_path)
+        assert now.decided == [["320", 64]] == json.loads((tmp_path / "settings.json").read_text())["convolutions"]
+    monkeypatch.setattr(generate, "convolutions", Convolutions([], able=False))
+    with pytest.raises(ValueError, match="cannot compute in the same way: install a C compiler, such as gcc, or choose another --out"):
+        generate.generate("stylegan2", "demo", range(6), tmp_path)
+    assert len(lines(tmp_path)) == 4
+
+
+def test_a_folder_of_plain_convolutions_stays_so(quick, tmp_path, monkeypatch):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    monkeypatch.setattr(generate, "convolutions", now := Convolutions([["320", 64]]))
+    generate.generate("stylegan2", "demo", range(4), tmp_path)
+    assert now.decided == [] and "convolutions" not in json.loads((tmp_path / "settings.json").read_text())
 
 
 def test_batches_are_the_same_wherever_the_range_begins(quick, tmp_path):
@@ -325,7 +352,9 @@ def test_a_line_of_the_manifest_with_an_odd_time_or_machine_names_no_picture(qui
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_no_two_processes_draw_the_same_batch_even_if_there_are_fewer_batches(quick, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(generate, "broadcast_object_list", lambda missing: [[[0, 1], [2, 3]]])  # what the first process found to be missing
+    found = [[0, 1], [2, 3]]  # to be missing, by the first process
+    monkeypatch.setattr(generate, "broadcast_object_list", lambda said: said if said == [None] else [found])
+    monkeypatch.setattr(generate, "_convolutions", lambda *arguments: {})
     monkeypatch.setattr(generate, "check_processes", lambda state: None)
     for index in reversed(range(processes)):
         state = PartialState(cpu=True)
