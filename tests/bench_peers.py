@@ -116,6 +116,14 @@ def answer(task: str, row: str, rounds: int, folder: Path):
     return median(timed(call) for _ in range(rounds)), system.of_status("VmHWM"), threads
 
 
+def chosen(names: list[str]) -> list[str]:
+    """The rows that are named, or whose network is."""
+    networks = [split(row)[0] for row in ROWS]
+    if unknown := [name for name in names if name not in ROWS + networks]:
+        sys.exit(f"row is {unknown[0]!r}: name some of {' '.join(ROWS)}, or a network for all of its rows")
+    return [row for row, network in zip(ROWS, networks, strict=True) if {row, network} & set(names)]
+
+
 def split(row: str) -> tuple[str, int]:
     network, batch = row.split(",")
     return network, int(batch)
@@ -145,7 +153,7 @@ def bench(row: str, work: forecast.Work, rounds: int, turns: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", default=ROWS, metavar="ROW", help=f"some of {' '.join(ROWS)}, or a network for all of its rows")
+    parser.add_argument("rows", nargs="*", default=ROWS, metavar="ROW", help=f"{', '.join(ROWS)}; a network stands for all of its rows")
     parser.add_argument("--rounds", type=int, default=3, help="calls in a process, after one that warms up")
     parser.add_argument("--turns", type=int, default=3, help="processes of each form")
     parser.add_argument("--task", help="what is asked of a child process")
@@ -154,9 +162,10 @@ def main() -> None:
     if options.task:
         print(json.dumps(answer(options.task, options.rows[0], options.rounds, options.folder)))
         return
+    rows = chosen(options.rows)
     print(f"{device.describe().cpu}, {torch.get_num_threads()} threads, float32, random weights, ratios to torch")
     calls = forecast.calls("random", torch.float32)
-    for row in [row for row in ROWS if row in options.rows or split(row)[0] in options.rows]:
+    for row in rows:
         name, counted_at = WORK[split(row)[0]]
         bench(row, calls[name].times(split(row)[1] / counted_at), options.rounds, options.turns)
 

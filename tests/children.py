@@ -4,11 +4,11 @@ import sys
 import time
 
 
-def child(script: str, *arguments: str, environment: dict | None = None) -> str:
-    """The last line that a script prints. If it fails, all that it said is shown, and the bench stops."""
-    done = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
+def child(*command: str, environment: dict[str, str]) -> str:
+    """The last line that a Python script prints. If it fails, the bench stops with all that it said."""
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{script} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout.splitlines()[-1]
 
 
