@@ -2,19 +2,20 @@
 
 Where autograd does not need a map, it is overwritten: on a CPU, fresh memory costs more than arithmetic.
 """
-from math import sqrt
+from math import inf, sqrt
 from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlib.models import native
 from genlib.models.stylegan2 import winograd
 from genlib.models.stylegan2.low_pass import TAPS, depthwise, low_pass, pooled, upsample2
 
 ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain that keeps the variance at 1)
     "linear": (lambda x, inplace: x, 1),
-    "lrelu": (lambda x, inplace: F.leaky_relu(x, 0.2, inplace), sqrt(2)),
+    "lrelu": (lambda x, inplace: F.leaky_relu(x, SLOPES["lrelu"], inplace), sqrt(2)),
     "relu": (F.relu, sqrt(2)),
     "swish": (F.silu, sqrt(2)),
     "tanh": (lambda x, inplace: torch.tanh(x), 1),
@@ -23,6 +24,8 @@ ACTIVATIONS = {  # name: (function of a map and of whether to overwrite it, gain
     "selu": (F.selu, 1),
     "softplus": (lambda x, inplace: F.softplus(x), 1),
 }
+SLOPES = {"linear": 1, "lrelu": 0.2}  # below 0, of the activations that are leaky ReLUs
+LEAST = 8
 HOMOGENEOUS = ("linear", "lrelu", "relu")  # f(g x) = g f(x) for g > 0, so the gain may come before the activation
 
 
@@ -63,7 +66,7 @@ class StyledConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool, settings: SimpleNamespace):
         super().__init__()
-        self.settings, self.up, self.pooled = settings, up, False
+        self.settings, self.up, self.pooled, self.winograd = settings, up, False, False
         self.affine = Dense(w_dim, in_channels, bias=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, settings.kernel_size, settings.kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -85,6 +88,14 @@ class StyledConv(nn.Module):
         gain = ACTIVATIONS[activation][1] * extra_gain
         early = gain if activation in HOMOGENEOUS else 1.0  # in d, bias and noise, so that the gain costs no pass over the map
         d, bias = d * early, (self.bias * early).to(dtype)
+        noise, limit = None, None if clamp is None else clamp * extra_gain
+        if self.settings.use_noise and noise_mode != "none":  # one map for all channels; random noise differs by sample
+            size = [side << self.up for side in x.shape[2:]]
+            noise = self.noise_const if noise_mode == "const" else torch.randn(N, 1, *size, device=x.device)
+            noise = (noise * (self.noise_strength * early)).to(dtype)
+        if self.winograd and min(x.shape[2:]) >= LEAST and native.takes(x, W, s, d, bias, *[] if noise is None else [noise]):
+            return native.convolve(x, W, bias, taps=tuple(TAPS) if self.up else None, scale_in=s, scale_out=d, noise=noise,
+                                   slope=SLOPES[activation], limit=inf if limit is None else limit)
         # Two ways to the same result. A single sample gets a kernel W s d of its own: if the kernel is
         # smaller than the map, that saves two passes over the map. Otherwise all samples share W.
         if N == 1 and (x.numel() > W.numel() or dtype == torch.float16):  # float16: always, to round as the original does
@@ -93,10 +104,8 @@ class StyledConv(nn.Module):
             x = self.convolve(x * s[:, :, None, None].to(dtype), W.to(dtype))
             d, bias = d[:, :, None, None].to(dtype), bias[:, None, None]
             x = torch.addcmul(bias, x, d, out=None if x.requires_grad or torch.compiler.is_compiling() else x)
-        if self.settings.use_noise and noise_mode != "none":  # one map for all channels; random noise differs by sample
-            noise = self.noise_const if noise_mode == "const" else torch.randn(N, 1, *x.shape[2:], device=x.device)
-            x = add(x, (noise * (self.noise_strength * early)).to(dtype))
-        return activate(x, activation, gain / early, None if clamp is None else clamp * extra_gain)
+        x = x if noise is None else add(x, noise)
+        return activate(x, activation, gain / early, limit)
 
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         """Convolve; or, if the layer upsamples, upsample by 2 and convolve with the flipped kernel."""

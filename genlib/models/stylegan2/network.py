@@ -20,7 +20,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from genlib.models.stylegan2.layers import ACTIVATIONS, Dense, Shortcut, StyledConv, ToRGB, add
+from genlib.models.stylegan2.layers import ACTIVATIONS, SLOPES, Dense, Shortcut, StyledConv, ToRGB, add
 from genlib.models.stylegan2.low_pass import TAPS, low_pass, upsample2
 
 # The settings where a file gives none. A width of None means w_dim. Without w_avg_beta there is no
@@ -147,6 +147,15 @@ class Synthesis(nn.Module):
             if isinstance(layer, StyledConv) and layer.up:
                 taps = layer.resample_filter.float().cpu()
                 layer.pooled = taps.shape == default.shape and torch.allclose(taps, default)
+
+    def use_winograd(self) -> None:
+        """From now on, let the CPU's own kernels compute the layers that they can."""
+        default = low_pass(TAPS)
+        for layer in self.modules():
+            if isinstance(layer, StyledConv):
+                taps = layer.resample_filter
+                layer.winograd = (layer.settings.kernel_size == 3 and layer.settings.activation in SLOPES
+                                  and (not layer.up or taps.shape == default.shape and torch.allclose(taps.float().cpu(), default)))
 
     def forward(self, ws: Tensor, noise_mode: str = "random", force_fp32: bool = False) -> Tensor:
         """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally in [-1, 1].
