@@ -14,6 +14,7 @@ COMPILE_PAYS_FROM = 500  # images; compiling takes minutes, and on an A100 was p
 
 PLACES: dict[str, Callable[..., bool]] = {  # name: whether this machine is one, asked of a tuned.Case
     "everywhere": lambda case: True,
+    "CPUs": lambda case: case.device_type == "cpu",
     "GPUs": lambda case: case.device_type != "cpu",
     "NVIDIA's GPUs": lambda case: case.device_type == "cuda",
     "Linux without a GPU": lambda case: case.can_release,
@@ -49,6 +50,9 @@ SWITCHES = [
            _STYLEGAN2),
     Switch("fewer_passes", "StyleGAN2's low-pass filter folded into the kernel before it, noise into the bias, kernels in channels_last",
            "NVIDIA's GPUs", _STYLEGAN2),
+    Switch("winograd", "3x3 convolutions with a quarter of the multiplications, compiled here: in a UNet and an autoencoder where they "
+           "prove quicker at loading, and the passes between them in one", "CPUs", ("stable_diffusion", "vae", "stylegan2"),
+           pays=lambda case: case.computes_in_float32),
     Switch("scheduler_on_cpu", "a step of PNDM that does not wait for the device", "GPUs", _PIPELINE, v1_only=True),
     Switch("cudnn_attention", "cuDNN's attention in the UNet, where it proves quicker at loading", "NVIDIA's GPUs", _PIPELINE,
            v1_only=True, pays=lambda case: case.cudnn_attention_wins),

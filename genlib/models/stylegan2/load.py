@@ -9,7 +9,7 @@ from textwrap import shorten
 import torch
 
 from genlib import device, progress
-from genlib.models import forward, trouble, tuned
+from genlib.models import forward, native, trouble, tuned
 from genlib.models import weights as weights_module
 from genlib.models.presets import BASE_URL, LICENCE, PRESETS, PUBLISHED, SHA256
 from genlib.models.stylegan2 import converted, nvidia_file
@@ -57,6 +57,9 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
             if has_half_blocks and dtype == "float32":
                 progress.write("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
         generator.synthesis.force_fp32 = dtype == "float32"
+        info.switches["winograd"] = info.switches["winograd"] and dtype != "bfloat16" and native.available()
+        if info.switches["winograd"]:
+            generator.synthesis.use_winograd()
         if info.switches["fewer_passes"]:
             generator.synthesis.save_passes()
         up_to = max(1, GRAPH_PIXELS // generator.img_resolution**2)

@@ -147,6 +147,12 @@ class Synthesis(nn.Module):
             if isinstance(layer, StyledConv):
                 layer.save_passes()
 
+    def use_winograd(self) -> None:
+        """From now on, let the CPU's own kernels compute the layers that they can (genlib.models.native)."""
+        for layer in self.modules():
+            if isinstance(layer, StyledConv):
+                layer.use_winograd()
+
     def forward(self, ws: Tensor, noise_mode: str = "random", force_fp32: bool = False) -> Tensor:
         """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally in [-1, 1].
 
