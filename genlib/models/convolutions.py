@@ -1,4 +1,4 @@
-"""Layers of diffusers' UNets and autoencoders, quicker on CPUs: Winograd's convolutions, fewer passes over maps.
+"""Layers of diffusers' UNets and autoencoders, quicker on CPUs: Winograd's convolutions, fewer passes.
 
 All maps are kept in channels_last, the layout of `native`. Nothing that is derived from weights is kept, so
 they may be moved, cast, trained or given LoRA layers at any time: where `_suits` says no, the library's own
@@ -20,14 +20,15 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from genlib.models import native
 from genlib.models.stylegan2 import winograd
 
-LARGEST_TIMED = 512, 1024, 256  # channels, pixels, channels of the result: with more of them, what is quicker stays quicker
+# Channels, pixels, channels of the result: with more of them, what is quicker stays quicker.
+LARGEST_TIMED = 512, 1024, 256
 ROUNDS = 3  # of timing
 PAYS_BELOW = 0.95  # of the time of torch's own convolution: less of a gain may be noise
 BATCHES = 1, 2  # of a UNet: without and with guidance
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, residual: Tensor | None = None) -> Tensor:
-    """conv2d(x, kernel, bias, padding=1) + residual with a quarter of the multiplications, in channels_last."""
+    """conv2d(x, kernel, bias, padding=1) + residual by a quarter of the multiplications, in channels_last."""
     if native.available():
         return native.convolve(x, kernel, bias, residual)
     y = F.conv2d(x, kernel, padding=1) if x.shape[2] % 4 or x.shape[3] % 4 else winograd.convolve(x, kernel)
@@ -119,7 +120,7 @@ def _group_norm(layer: nn.GroupNorm, x: Tensor) -> Tensor:
 
 
 def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *others, **more) -> Tensor:
-    """As in the library, with fewer passes: SiLU with the normalisation, the last sum with the convolution."""
+    """As in the library, with SiLU in the pass of the normalisation, the sum in that of the convolution."""
     added = block.time_embedding_norm == "default" or temb is None and block.time_embedding_norm != "scale_shift"
     known = added and not block.skip_time_act and block.upsample is block.downsample is None
     parts = [*map(type, (block.norm1, block.norm2, block.nonlinearity, block.conv2))]
@@ -135,7 +136,7 @@ def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *othe
 
 
 def _gated(layer: GEGLU, x: Tensor, *others, **more) -> Tensor:
-    """As in the library, with GELU in one product's pass and the multiplication in that of the other (oneDNN)."""
+    """As in the library, with GELU and the multiplication in the passes of the two products (oneDNN)."""
     linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if not (linear and type(layer.proj) is nn.Linear and layer.proj.bias is not None and _suits(layer, x)):
         return GEGLU.forward(layer, x, *others, **more)
@@ -149,21 +150,29 @@ FORWARDS = {nn.Conv2d: _conv2d, nn.GroupNorm: _group_norm, ResnetBlock2D: _resid
 def quicken(network: UNet2DConditionModel | AutoencoderKL) -> bool:
     """Replace the `forward` of layers, if for one of them Winograd is quicker at the network's own size.
 
-    Returns whether it is. This is timed here, and for other sizes when they are met: once in a process.
+    Returns whether it is. This is timed here, and for other sizes when they are met: once in a process. So it
+    is for UNets that cannot be called with a text alone.
     """
     unet = isinstance(network, UNet2DConditionModel)
-    shapes = sorted((batch, *rest) for _, *rest in _shapes(network) for batch in (BATCHES if unet else [1]))
-    if not any([_pays(*shape) for shape in shapes]):
-        return False
+    if not unet or _is_known(network.config):
+        shapes = sorted((batch, *rest) for _, *rest in _shapes(network) for batch in (BATCHES if unet else [1]))
+        if not any([_pays(*shape) for shape in shapes]):
+            return False
     for layer in network.modules():
         if type(layer) in FORWARDS:
             layer.forward = partial(FORWARDS[type(layer)], layer)
     return True
 
 
+def _is_known(config) -> bool:
+    """Whether a UNet can be called with what `_shapes` has: no condition but text and, as SDXL's, its size."""
+    others = (config.encoder_hid_dim_type, config.class_embed_type, config.time_cond_proj_dim)
+    return config.addition_embed_type in (None, "text_time") and not any(others)
+
+
 def _shapes(network: UNet2DConditionModel | AutoencoderKL) -> set[tuple]:
     """(N, C, H, W, K) of the 3x3 convolutions while one picture is drawn, found on tensors without data."""
-    config, found = network.config, set()
+    config, found, more = network.config, set(), {}
     size = config.sample_size if isinstance(config.sample_size, (list, tuple)) else [config.sample_size] * 2
     if isinstance(network, AutoencoderKL):
         part, channels, inputs = network.decoder, config.latent_channels, []
@@ -171,11 +180,15 @@ def _shapes(network: UNet2DConditionModel | AutoencoderKL) -> set[tuple]:
     else:
         part, channels, width = network, config.in_channels, config.cross_attention_dim
         inputs = [0, torch.empty(1, 77, width if isinstance(width, int) else max(width), device="meta")]
+        if config.addition_embed_type:
+            times = 6 * config.addition_time_embed_dim  # of the picture's size, its crop, and the size wanted
+            pooled = torch.empty(1, config.projection_class_embeddings_input_dim - times, device="meta")
+            more = dict(added_cond_kwargs=dict(text_embeds=pooled, time_ids=torch.empty(1, 6, device="meta")))
     hooks = [layer.register_forward_pre_hook(lambda layer, inputs: found.add((*inputs[0].shape, layer.out_channels)))
              for layer in filter(_is_3x3, part.modules())]
     meta = {name: tensor.to("meta") for name, tensor in chain(part.named_parameters(), part.named_buffers())}
     try:
-        torch.func.functional_call(part, meta, (torch.empty(1, channels, *size, device="meta"), *inputs))
+        torch.func.functional_call(part, meta, (torch.empty(1, channels, *size, device="meta"), *inputs), more)
     finally:
         for hook in hooks:
             hook.remove()
