@@ -165,7 +165,7 @@ def quicken(network: UNet2DConditionModel | AutoencoderKL) -> bool:
 
 
 def _is_known(config) -> bool:
-    """Whether a UNet can be called with what `_shapes` has: no condition but text and, as SDXL's, its size."""
+    """Whether a UNet can be called with what `_shapes` has: a text and, as in SDXL, sizes of pictures."""
     others = (config.encoder_hid_dim_type, config.class_embed_type, config.time_cond_proj_dim)
     return config.addition_embed_type in (None, "text_time") and not any(others)
 
