@@ -26,6 +26,15 @@ def _asked_of_linux() -> str:
     return next((name for line in lines if line.startswith("model name") and (name := line.partition(":")[2].strip())), "")
 
 
+def instructions() -> str:
+    """What this processor can do, in Linux's words; "" where it is not told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
 def _asked_of_macos() -> str:
     return subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, encoding="utf-8", errors="replace").stdout
 
