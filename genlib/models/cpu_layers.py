@@ -88,6 +88,8 @@ def _is_3x3(layer: nn.Module) -> bool:
 
 def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tensor:
     if x.ndim == 4 and x.numel() and _suits(layer, x):
+        if layer.stride != (1, 1):  # for channels_last, torch takes twice as long to rearrange the kernel
+            return nn.Conv2d.forward(layer, x.contiguous()).contiguous(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
         if _is_3x3(layer) and _pays(*x.shape, layer.out_channels):
             return convolve(x, layer.weight, layer.bias, residual)
@@ -101,13 +103,14 @@ def _group_norm(layer: nn.GroupNorm, x: Tensor) -> Tensor:
 
 def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *others, **more) -> Tensor:
     """As in the library, with fewer passes: SiLU with the normalisation, the last sum with the convolution."""
-    known = block.time_embedding_norm == "default" and not block.skip_time_act and block.upsample is block.downsample is None
+    added = block.time_embedding_norm == "default" or temb is None and block.time_embedding_norm != "scale_shift"
+    known = added and not block.skip_time_act and block.upsample is block.downsample is None
     parts = [*map(type, (block.norm1, block.norm2, block.nonlinearity, block.conv2))]
     usual = known and parts == [nn.GroupNorm, nn.GroupNorm, nn.SiLU, nn.Conv2d] and block.output_scale_factor == 1
     if not (usual and x.numel() and _suits(block, x, *[] if temb is None else [temb])):
         return ResnetBlock2D.forward(block, x, temb, *others, **more)
     h = block.conv1(normalise(block.norm1, x, silu=True))
-    if block.time_emb_proj is not None:
+    if temb is not None and block.time_emb_proj is not None:
         temb = block.time_emb_proj(F.silu(temb))[:, :, None, None]
     h = h if temb is None else h.add_(temb)
     h = normalise(block.norm2, h, silu=True)
