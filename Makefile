@@ -38,6 +38,9 @@ bench: .venv/installed  ## ratios of speed and memory, each interleaved in one r
 	$(BIN)/python tests/bench_stylegan2.py 512,1 --waiting --rounds 5
 	$(BIN)/python tests/bench_tuned.py
 	$(BIN)/python tests/bench_generate.py
+	# Only OpenVINO itself, without its telemetry: nothing else in the environment changes.
+	$(BIN)/python -m pip install -q --no-deps --group peers
+	$(BIN)/python tests/bench_peers.py
 
 gpu: .venv/installed  ## everything on the GPU at hand with random weights: runs and a report in notebooks/reference/
 	$(BIN)/python tests/bench_gpu.py

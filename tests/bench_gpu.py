@@ -248,11 +248,11 @@ def faces(weights: str, rounds: int) -> list[str]:
             calls = {name: partial(call, G) for name, G in zip(("plain", "tuned"), networks, strict=True)}
             rows.append(compared(f"StyleGAN2, {networks[0].img_resolution} px, batch {batch}, {what}", calls, 5 * rounds, target, same,
                                  both))
-        if networks[1].info.switches["filter_by_pooling"]:
-            networks[0] = stylegan2.load(weights, resolution=resolution, profile="tuned", without=["filter_by_pooling"])
+        if networks[1].info.switches["fewer_passes"]:
+            networks[0] = stylegan2.load(weights, resolution=resolution, profile="tuned", without=["fewer_passes"])
             calls = {name: partial(on_device, G) for name, G in zip(("without", "tuned"), networks, strict=True)}
             same = quality.psnr(*(draw(G)[0] for G in networks))
-            rows.append(compared("the same, tuned: without and with filter_by_pooling", calls, 5 * rounds, "", same))
+            rows.append(compared("the same, tuned: without and with fewer_passes", calls, 5 * rounds, "", same))
         del networks, calls
     return [*HEAD, *rows]
 

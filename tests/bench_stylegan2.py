@@ -9,12 +9,13 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from math import sqrt
 
 import torch
 import torch.nn.functional as F
+from children import child, in_turn, timed
 
 from genlib.measure.readings import Readings
 from genlib.models import stylegan2
@@ -24,10 +25,11 @@ ALL = ["256,1", "256,4", "512,1", "512,4", "1024,1", "1024,4"]  # resolution, ba
 
 
 class Plain:
-    """The synthesis network in its plain form, for a skip generator with the default filter and no clamp."""
+    """The synthesis network in its plain form, for a skip generator with the default filter."""
 
     def __init__(self, generator: Generator):
         self.state = generator.synthesis.state_dict()
+        self.clamp = generator.config["synthesis_kwargs"]["conv_clamp"]
         self.resolutions = generator.synthesis.block_resolutions
 
     def __call__(self, ws: torch.Tensor) -> torch.Tensor:
@@ -58,13 +60,16 @@ class Plain:
         x = x.reshape(N, len(weight), *x.shape[2:])
         x = x + self.state[f"{name}.noise_const"] * self.state[f"{name}.noise_strength"]
         x = x + self.state[f"{name}.bias"][:, None, None]
-        return F.leaky_relu(x, 0.2) * sqrt(2)
+        return self.clamped(F.leaky_relu(x, 0.2) * sqrt(2))
 
     def to_rgb(self, name, x, w):
         N, C, H, W = x.shape
         kernels = self.state[f"{name}.weight"][None] * (self.affine(name, w) / sqrt(C))[:, None, :, None, None]
         x = F.conv2d(x.reshape(1, N * C, H, W), kernels.flatten(0, 1), groups=N).reshape(N, -1, H, W)
-        return x + self.state[f"{name}.bias"][:, None, None]
+        return self.clamped(x + self.state[f"{name}.bias"][:, None, None])
+
+    def clamped(self, x):
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def upsample(self, image, taps):
         N, C, H, W = image.shape
@@ -98,12 +103,6 @@ def calls(resolution: int, batch: int) -> dict:
     return {"plain": lambda: plain_form(ws), "genlib": lambda: generator.synthesis(ws, "const")}
 
 
-def timed(call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 @torch.inference_mode()
 def bench(resolution: int, batch: int, rounds: int) -> None:
     """Print medians, ratio, images a second, peak memory, largest difference in standard deviations."""
@@ -129,13 +128,13 @@ WAITING = {"genlib": ("genlib", {}), "genlib, waiting soon": ("genlib", SOON),  
 
 def bench_children(kinds: dict, size: str, rounds: int, turns: int = 3) -> None:
     """Compare what is chosen before a process starts: a child process for each, in turn."""
-    times, unset = {name: [] for name in kinds}, {name: value for name, value in os.environ.items() if name not in SOON}
-    for _ in range(turns):
-        for name, (form, environment) in kinds.items():
-            command = [sys.executable, __file__, size, f"--rounds={rounds}", f"--only={form}"]
-            with busy_core() if BESIDE in name else nullcontext():
-                child = subprocess.run(command, env=unset | environment, capture_output=True, text=True, check=True)
-            times[name].append(float(child.stdout))
+    unset = {name: value for name, value in os.environ.items() if name not in SOON}
+
+    def seconds(name: str, form: str, environment: dict) -> float:
+        with busy_core() if BESIDE in name else nullcontext():
+            return float(child(__file__, size, f"--rounds={rounds}", f"--only={form}", environment=unset | environment))
+
+    times = in_turn({name: partial(seconds, name, *kind) for name, kind in kinds.items()}, turns)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     first = medians[next(iter(kinds))]
     for name, median in medians.items():

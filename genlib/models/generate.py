@@ -1,4 +1,6 @@
-"""Draw many images on many processes (Accelerate): a PNG a seed, and a manifest. Finished images are skipped.
+"""Draw many images on many processes: a PNG a seed, and a manifest. Finished images are skipped.
+
+A launcher starts the processes (Accelerate joins them) or, on a CPU, this one forks them (forks.py).
 
 Seeds are drawn in fixed batches: for batches of 4, seeds 0 to 3 together, then 4 to 7. A process always draws
 a batch whole, even if some of its pictures exist or were not asked for. So a picture depends only on its seed
@@ -12,13 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from genlib import device, progress
+from genlib import device, progress, system
 from genlib.files import explain_storage, open_to_append, release
-from genlib.models import STYLEGAN2, images, out_folder, stable_diffusion, stylegan2, tuned
+from genlib.models import STYLEGAN2, convolutions, forks, images, out_folder, stable_diffusion, stylegan2, tuned
 from genlib.models import labels as labels_module
 from genlib.models.weights import WORDS
 
@@ -31,7 +34,8 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
              batch: int = 1, steps: int = 50, guidance_scale: float | None = None, truncation_psi: float = 0.7, dtype: str = "auto") -> int:
     """Draw the pictures of `seeds` that `out` lacks, in the tuned profile; return how many were drawn in all.
 
-    Every process of a launch makes this call; on several hosts, `out` is a folder that they share.
+    Every process of a launch makes this call; on several hosts, `out` is a folder that they share. Without a
+    launcher this process may fork others, by the rule in forks.py.
     model: STYLEGAN2 (`weights` is the network of `stylegan2.load`, z comes from RandomState(seed)) or
     STABLE_DIFFUSION (`weights` is a weights word or a model_id, and seed s takes line s of `prompts`,
     starting over after the last line; without prompts, an empty one).
@@ -48,13 +52,17 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
     check_processes(state)
-    claimed, there = False, {}
+    claimed, there, before = False, {}, None
     if state.is_main_process:
         claimed, there = out_folder.claim(out, make=False), out_folder.drawn(out)
-    compiled = broadcast_object_list([state.is_main_process and _compiled(out, there, len(seeds))])[0]
+        before = out_folder.settings(out) if there else None
+    [before] = broadcast_object_list([before])
+    compiled = _compiled(before, len(seeds))
     with state.local_main_process_first():  # the first downloads, the others find the files in the cache
-        draw, settings = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
+        draw, settings, network_bytes = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
                           _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled))
+    settings |= _convolutions(before, out)
+    forks.take_threads()
     machine = device.describe()
     todo = []
     if state.is_main_process:
@@ -70,9 +78,16 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
         if blank := sum(not prompt.strip() for prompt in prompts or []):
             print(f"{blank} of the {len(prompts)} lines of prompts {'are' if blank > 1 else 'is'} blank, which is an empty prompt")
     todo, start = broadcast_object_list([todo])[0], time.perf_counter()
+
+    def work(number: int, batches: list, slug: str | None = None) -> None:
+        _draw_and_save(draw, batches, batch, settings.get("labels", []), out, number, slug)
+
     try:
-        _draw_and_save(draw, todo[state.process_index :: state.num_processes], batch, settings.get("labels", []), out, state,
-                       machine.slug)
+        if state.num_processes > 1:
+            alone = device.pick().type != "cpu"  # processes that share a CPU slow each other
+            work(state.process_index, todo[state.process_index :: state.num_processes], machine.slug if alone else None)
+        else:
+            _share(work, todo, network_bytes, machine.slug)
     except RuntimeError as error:
         if not device.is_out_of_memory(error):
             raise
@@ -87,6 +102,18 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     if failed:
         raise ValueError(_not_finite(failed, settings["dtype"]))
     return sum(map(len, todo))
+
+
+def _share(work, todo: list[list[int]], network_bytes: int, slug: str) -> None:
+    """Draw all in this process; or the first ones here, and the others in processes that it forks."""
+    processes, before = forks.how_many(len(todo), network_bytes), psutil.Process().memory_info().rss
+    first = forks.drawn_before(len(todo)) if processes > 1 else len(todo)
+    work(0, todo[:first], slug)
+    if rest := todo[first:]:
+        if not forks.fit(processes, (system.of_status("VmHWM") or 0) - before):
+            return work(0, rest, slug)
+        print(f"{processes} processes of a thread each draw all but the first {first}", flush=True)
+        forks.share(work, [rest[number::processes] for number in range(processes)])
 
 
 def _finish(out: Path, seeds: range, todo: list[list[int]], took: float) -> list[int]:
@@ -117,7 +144,7 @@ def check_processes(state: PartialState) -> None:
 
 
 def _stylegan2(weights: str, labels: str | None, psi: float, dtype: str):
-    """A function from seeds to what `images.from_levels` makes pictures of; and the settings."""
+    """A function from seeds to what `images.from_levels` makes pictures of; settings; bytes of weights."""
     G = stylegan2.load(weights, profile="tuned", dtype=dtype)
     images.check_channels(G.img_channels)
     if G.c_dim and not labels:
@@ -134,11 +161,12 @@ def _stylegan2(weights: str, labels: str | None, psi: float, dtype: str):
         drawn = G(z.to(G.device, non_blocking=True), c, truncation_psi=psi, noise_mode="const")
         return images.to_levels(drawn), images.sums(drawn)
 
-    return draw, _settings(G.info, truncation_psi=psi, noise_mode="const", **dict(labels=wanted) if wanted else {})
+    settings = _settings(G.info, truncation_psi=psi, noise_mode="const", **dict(labels=wanted) if wanted else {})
+    return draw, settings, sum(G.info.bytes.values())
 
 
 def _stable_diffusion(weights: str, prompts: list[str], batch: int, steps: int, scale: float | None, dtype: str, compiled: bool):
-    """A function from seeds to PIL pictures; and the settings."""
+    """A function from seeds to PIL pictures; settings; bytes of weights."""
     word = weights in WORDS
     pipe = stable_diffusion.load(weights if word else "published", model_id=None if word else weights, profile="tuned", dtype=dtype,
                                  without=_decided_by_timing(compiled), expected_batch=batch,
@@ -150,8 +178,9 @@ def _stable_diffusion(weights: str, prompts: list[str], batch: int, steps: int, 
         return pipe(prompt=asked, **stable_diffusion.start(pipe, seeds)(), guidance_scale=scale, num_inference_steps=steps).images
 
     text = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
-    return draw, _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text,
-                           compile=pipe.info.switches["compile"])
+    settings = _settings(pipe.info, steps=steps, guidance_scale=scale, prompts=len(prompts), prompts_sha256=text,
+                         compile=pipe.info.switches["compile"])
+    return draw, settings, sum(pipe.info.bytes.values())
 
 
 def _decided_by_timing(compiled: bool) -> list[str]:
@@ -170,11 +199,25 @@ def _settings(info, **more) -> dict:
                 profile=info.profile) | more
 
 
-def _compiled(out: Path, there: dict, count: int) -> bool:
-    """Whether to compile, which changes pictures a little: as the existing ones were; else if it pays."""
-    if there and (before := out_folder.settings(out)) is not None:
-        return before.get("compile") is True
-    return count >= tuned.COMPILE_PAYS_FROM
+def _compiled(before: dict | None, count: int) -> bool:
+    """Whether to compile, which changes pictures a little: as the existing ones were; else if it pays.
+
+    before: the settings of existing pictures, if there are any.
+    """
+    return count >= tuned.COMPILE_PAYS_FROM if before is None else before.get("compile") is True
+
+
+def _convolutions(before: dict | None, out: Path) -> dict:
+    """What the settings say of convolutions, which change pictures a little: one choice for all processes.
+
+    It is that of the existing pictures; else what the first process found quicker when it loaded.
+    """
+    [wanted] = broadcast_object_list([convolutions.chosen() if before is None else before.get("convolutions", [])])
+    convolutions.choose(wanted)
+    if convolutions.chosen() != wanted:
+        raise ValueError(f"{out} holds pictures whose convolutions this machine cannot compute in the same way: install a C compiler, such "
+                         "as gcc, or choose another --out")
+    return dict(convolutions=wanted) if wanted else {}
 
 
 def _threads() -> int:
@@ -185,21 +228,20 @@ def _threads() -> int:
     return min(most, max(least, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
-def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int], out: Path, state: PartialState, machine: str) -> None:
+def _draw_and_save(draw, batches: list[list[int]], batch: int, wanted: list[int], out: Path, number: int, slug: str | None) -> None:
     """Draw batch after batch, while threads fetch, encode and write: the device never waits for the disk.
 
-    A batch is timed but for the process's first, and where processes share a CPU none is.
+    number: of this process. slug: the machine's, for the times of all batches but the first; None: no times.
     """
     waiting, threads = set(), _threads()
-    alone = state.num_processes == 1 or device.pick().type != "cpu"
-    with explain_storage(out), open_to_append(out / f"manifest-{state.process_index}.jsonl") as manifest, \
+    with explain_storage(out), open_to_append(out / f"manifest-{number}.jsonl") as manifest, \
             ThreadPoolExecutor(max(threads, 1)) as savers, \
             progress.Task("", sum(map(len, batches)), "images") as task:
         manifest.write("\n")  # in case a kill cut off the last line
-        for number, missing in enumerate(batches):
+        for index, missing in enumerate(batches):
             first, begun = missing[0] // batch * batch, device.moment()
             pictures = draw(list(range(first, first + batch)))
-            timed = (begun, device.moment(), machine) if alone and number else None
+            timed = (begun, device.moment(), slug) if slug and index else None
             if threads:
                 waiting.add(savers.submit(_save, pictures, first, missing, wanted, out, manifest, timed))
             else:

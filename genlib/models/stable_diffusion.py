@@ -7,12 +7,12 @@ from functools import wraps
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DiffusionPipeline, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
 from genlib import device, progress
-from genlib.models import calls, folder, forward, hub, images, random_weights, single_file, tuned, unclip, vae
+from genlib.models import calls, convolutions, folder, forward, hub, images, random_weights, single_file, tuned, unclip, vae
 from genlib.models import weights as weights_module
 from genlib.models.calls import denoiser as denoiser
 from genlib.models.calls import guidance_scale as guidance_scale
@@ -138,6 +138,9 @@ def _tune(pipe: DiffusionPipeline, batch: int) -> None:
     on, network = pipe.info.switches, denoiser(pipe)
     if getattr(pipe, "vae", None) is not None:
         vae.tune(pipe.vae, on)
+    if on["winograd"]:
+        on["winograd"] = any([convolutions.quicken(part) for part in pipe.components.values()
+                              if isinstance(part, UNet2DConditionModel | AutoencoderKL)])
     if on["unet_channels_last"]:
         network.to(memory_format=torch.channels_last)
     if on["scheduler_on_cpu"] and isinstance(pipe.scheduler, PNDMScheduler):

@@ -14,6 +14,7 @@ COMPILE_PAYS_FROM = 500  # images; compiling takes minutes, and on an A100 was p
 
 PLACES: dict[str, Callable[..., bool]] = {  # name: whether this machine is one, asked of a tuned.Case
     "everywhere": lambda case: True,
+    "CPUs": lambda case: case.device_type == "cpu",
     "GPUs": lambda case: case.device_type != "cpu",
     "NVIDIA's GPUs": lambda case: case.device_type == "cuda",
     "Linux without a GPU": lambda case: case.can_release,
@@ -45,9 +46,13 @@ SWITCHES = [
     Switch("unet_channels_last", "the UNet in the memory layout that tensor cores take", "NVIDIA's GPUs", _PIPELINE),
     Switch("unet_cuda_graph", "a step of the UNet in one launch instead of hundreds, at batch 1", "NVIDIA's GPUs", _PIPELINE,
            v1_only=True),
-    Switch("cuda_graph", "the same for StyleGAN2's generator", "NVIDIA's GPUs", _STYLEGAN2),
-    Switch("filter_by_pooling", "StyleGAN2's low-pass filter as three poolings, not as a depthwise convolution", "NVIDIA's GPUs",
+    Switch("cuda_graph", "the same for StyleGAN2's generator, up to four faces of 512 px, or as many pixels", "NVIDIA's GPUs",
            _STYLEGAN2),
+    Switch("fewer_passes", "StyleGAN2's low-pass filter folded into the kernel before it, noise into the bias, kernels in channels_last",
+           "NVIDIA's GPUs", _STYLEGAN2),
+    Switch("winograd", "3x3 convolutions with a quarter of the multiplications, compiled here: in a UNet and an autoencoder where they "
+           "prove quicker at loading, and the passes between them in one", "CPUs", ("stable_diffusion", "vae", "stylegan2"),
+           pays=lambda case: case.computes_in_float32),
     Switch("scheduler_on_cpu", "a step of PNDM that does not wait for the device", "GPUs", _PIPELINE, v1_only=True),
     Switch("cudnn_attention", "cuDNN's attention in the UNet, where it proves quicker at loading", "NVIDIA's GPUs", _PIPELINE,
            v1_only=True, pays=lambda case: case.cudnn_attention_wins),

@@ -25,6 +25,10 @@ class Case:
         self.device_type, self.can_release = device.pick().type, can_release()  # "cuda", "mps" or "cpu"; see `can_release`
 
     @property
+    def computes_in_float32(self) -> bool:
+        return self.dtype == torch.float32
+
+    @property
     def cudnn_attention_wins(self) -> bool:
         """Whether cuDNN's attention is quicker here, which is timed."""
         return forward.cudnn_attention_wins(self.dtype)

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from genlib import device
-from genlib.models import forward, hub, random_weights, single_file, tuned
+from genlib.models import convolutions, forward, hub, random_weights, single_file, tuned
 from genlib.models import weights as weights_module
 
 V1_CONFIG = dict(
@@ -28,10 +28,11 @@ def load(weights="auto", *, profile="thesis", dtype="auto", model_id=None, witho
     word, dtype = weights_module.resolve(weights, model_id), device.pick_dtype(dtype)
     info, model = weights_module.of_stable_diffusion(word, profile, dtype, model_id)
     info.name = f"VAE of {info.name}"
-    tuned.choose(info, tuned.good("vae", tuned.Case()), without)
+    tuned.choose(info, tuned.good("vae", tuned.Case(dtype)), without)
     with weights_module.loading(info):
         autoencoder = (build(dtype) if model is None else _by_files(model, word, dtype)).to(device.pick())
         tune(autoencoder, info.switches)
+        info.switches["winograd"] = info.switches["winograd"] and convolutions.quicken(autoencoder)
     weights_module.count(info, vae=autoencoder)
     info.sha256 = model and model_id and model.sha256()  # not while the time of loading is taken
     autoencoder.info = info

@@ -1,10 +1,13 @@
 """Many images: the same from any number of processes and after a kill; names, manifest, prompts, errors."""
+import gc
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +20,7 @@ from PIL import Image
 
 from genlib import __main__ as commands
 from genlib import device, progress, record
-from genlib.models import generate, images, out_folder, stable_diffusion, stylegan2, tuned
+from genlib.models import forks, generate, images, out_folder, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
 ALONE = [sys.executable, "-m"]
@@ -26,10 +29,10 @@ ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]
 
 
-def start(launcher, out, seeds="0-39"):
+def start(launcher, out, seeds="0-39", threads=1, **options):
     command = [*launcher, "genlib", "generate", "--model", "stylegan2", "--weights", "demo", "--batch", "4", "--seeds", seeds, "--out", out]
-    return subprocess.Popen(list(map(str, command)), cwd=PROJECT, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(list(map(str, command)), cwd=PROJECT, text=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
 
 
 def finish(process):
@@ -75,6 +78,27 @@ def test_two_processes_share_the_work_and_draw_the_same_pictures(alone, tmp_path
     printed = finish(start(launcher, tmp_path))
     assert "2 processes of 1 threads" in printed and "40 pictures in" in printed
     assert lines(tmp_path) == lines(alone, but=("time_s", "machine")), "but no times, since processes that share a CPU slow each other"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_without_a_launcher_a_process_for_each_thread_is_forked_and_they_draw_the_same_pictures(alone, tmp_path):
+    printed = finish(start(ALONE, tmp_path, threads=2))
+    assert "1 process of 2 threads" in printed and "2 processes of a thread each draw all but the first 1" in printed
+    assert "40 pictures in" in printed and lines(tmp_path) == lines(alone, but=("time_s", "machine"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_an_interrupt_ends_forked_processes_too_and_is_said_once(tmp_path):
+    process = start(ALONE, tmp_path, seeds="0-49999", threads=2, start_new_session=True)
+    while not (tmp_path / "manifest-1.jsonl").exists():
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()[0]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    printed = process.communicate(timeout=60)[0].splitlines()
+    assert process.returncode == 130 and printed[-1].startswith("genlib: interrupted") and len(printed) == 4, printed
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not list(tmp_path.rglob(".*.part")), "each had the time to put away what it was writing"
 
 
 @pytest.mark.slow
@@ -129,7 +153,7 @@ def quick(monkeypatch):
         return [Image.new("RGB", (4, 4), (seed, seed, seed)) for seed in seeds]
 
     settings = dict(model="quick", weights="demo", dtype="float32")
-    monkeypatch.setattr(generate, "_stylegan2", lambda weights, labels, psi, dtype: (draw, settings | dict(truncation_psi=psi)))
+    monkeypatch.setattr(generate, "_stylegan2", lambda weights, labels, psi, dtype: (draw, settings | dict(truncation_psi=psi), 0))
     yield asked
     PartialState._reset_state()
 
@@ -145,12 +169,39 @@ def test_the_line_of_progress_counts_the_pictures_of_this_process(quick, tmp_pat
     assert [text.partition(" (")[0] for text in said] == ["0 of 5 images", "1 of 5 images", "3 of 5 images"]
 
 
-def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was(tmp_path):
-    there = {0: dict(seed=0)}
-    assert not generate._compiled(tmp_path, {}, 10) and generate._compiled(tmp_path, there, tuned.COMPILE_PAYS_FROM)
-    (tmp_path / "settings.json").write_text('{"compile": false}')
-    assert generate._compiled(tmp_path, {}, 10**6), "no picture was drawn so"
-    assert not generate._compiled(tmp_path, there, 10**6)
+def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_the_first_was():
+    assert not generate._compiled(None, 10) and generate._compiled(None, tuned.COMPILE_PAYS_FROM)
+    assert generate._compiled(dict(compile=True), 1) and not generate._compiled(dict(compile=False), 10**6)
+
+
+class Convolutions:
+    """Stands in for the module: times anew in each process, and takes what it is told if it can."""
+    def __init__(self, timed, able=True):
+        self.decided, self.able = timed, able
+
+    def chosen(self):
+        return self.decided
+
+    def choose(self, decisions):
+        self.decided = decisions if self.able else []
+
+
+def test_convolutions_are_those_of_the_first_launch_also_where_timing_would_choose_others(quick, tmp_path, monkeypatch, capsys):
+    for count, timed in (2, [["320", 64]]), (4, [["640", 32]]):
+        monkeypatch.setattr(generate, "convolutions", now := Convolutions(timed))
+        generate.generate("stylegan2", "demo", range(count), tmp_path)
+        assert now.decided == [["320", 64]] == json.loads((tmp_path / "settings.json").read_text())["convolutions"]
+    monkeypatch.setattr(generate, "convolutions", Convolutions([], able=False))
+    with pytest.raises(ValueError, match="cannot compute in the same way: install a C compiler, such as gcc, or choose another --out"):
+        generate.generate("stylegan2", "demo", range(6), tmp_path)
+    assert len(lines(tmp_path)) == 4
+
+
+def test_a_folder_of_plain_convolutions_stays_so(quick, tmp_path, monkeypatch):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    monkeypatch.setattr(generate, "convolutions", now := Convolutions([["320", 64]]))
+    generate.generate("stylegan2", "demo", range(4), tmp_path)
+    assert now.decided == [] and "convolutions" not in json.loads((tmp_path / "settings.json").read_text())
 
 
 def test_batches_are_the_same_wherever_the_range_begins(quick, tmp_path):
@@ -229,6 +280,37 @@ def test_all_threads_save_at_once_and_a_slow_disk_keeps_few_pictures_in_memory(q
     assert 6 < max(most) <= generate.WAITING + 2 * 6 + 1 and len(lines(tmp_path)) == 60
 
 
+def test_a_full_disk_is_said_once_by_forked_processes(quick, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(forks, "how_many", lambda batches, network_bytes: 2)
+    save, parent = out_folder.save, os.getpid()
+
+    def full(*arguments):
+        if os.getpid() != parent:
+            raise OSError(28, "No space left on device", str(tmp_path))
+        save(*arguments)
+
+    monkeypatch.setattr(out_folder, "save", full)
+    assert commands.main(["generate", "--model", "stylegan2", "--weights", "demo", "--seeds", "0-99", "--out", str(tmp_path)]) == 1
+    [said] = capfd.readouterr().err.splitlines()
+    assert said.startswith("genlib: the disk is full") and len(list(tmp_path.rglob("*.png"))) == forks.drawn_before(100)
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(quick, tmp_path, monkeypatch):
+    held = []
+
+    def draw(seeds):
+        if seeds[0] in (100, 500):
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+        return [Image.new("RGB", (64, 64))]
+
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (draw, dict(model="", weights="", dtype=""), 0))
+    tracemalloc.start()
+    generate.generate("stylegan2", "demo", range(501), tmp_path)
+    tracemalloc.stop()
+    assert held[1] - held[0] < 400 * 50, "bytes: an object of Python has at least so many"
+
+
 def test_processes_wait_for_each_other_as_long_as_it_takes(quick, tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(generate, "PartialState", lambda timeout=None, **options: waits.append(timeout) or PartialState(**options))
@@ -247,7 +329,7 @@ def test_a_time_is_that_of_drawing_without_saving_divided_among_the_batch(quick,
         now[0] += 3
         return drawer("", None, 1, "auto")[0](seeds)
 
-    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (slow, drawer(*arguments)[1]))
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (slow, *drawer(*arguments)[1:]))
     generate.generate("stylegan2", "demo", range(5), tmp_path, batch=2)
     assert [line.get("time_s") for line in lines(tmp_path)] == [None, None, 1.5, 1.5, 1.5]
 
@@ -270,7 +352,9 @@ def test_a_line_of_the_manifest_with_an_odd_time_or_machine_names_no_picture(qui
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_no_two_processes_draw_the_same_batch_even_if_there_are_fewer_batches(quick, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(generate, "broadcast_object_list", lambda missing: [[[0, 1], [2, 3]]])  # what the first process found to be missing
+    found = [[0, 1], [2, 3]]  # to be missing, by the first process
+    monkeypatch.setattr(generate, "broadcast_object_list", lambda said: said if said == [None] else [found])
+    monkeypatch.setattr(generate, "_convolutions", lambda *arguments: {})
     monkeypatch.setattr(generate, "check_processes", lambda state: None)
     for index in reversed(range(processes)):
         state = PartialState(cpu=True)
@@ -383,7 +467,7 @@ def test_a_picture_that_the_models_own_safety_checker_turned_black_is_said_and_c
         pictures[0].info["doubt"] = record.BLACKENED
         return pictures
 
-    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (black, drawer(*arguments)[1]))
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (black, *drawer(*arguments)[1:]))
     assert generate.generate("stylegan2", "demo", range(4), tmp_path, batch=2) == 4
     assert [line.get("blackened") for line in lines(tmp_path)] == [True, None, True, None]
     assert "2 of them were turned black by the model's safety checker" in capsys.readouterr().out
@@ -432,7 +516,7 @@ def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_ma
     def full(seeds):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (full, drawer(*arguments)[1]))
+    monkeypatch.setattr(generate, "_stylegan2", lambda *arguments: (full, *drawer(*arguments)[1:]))
     call = ["generate", "--model", "stylegan2", "--weights", "demo", "--seeds", "0-3", "--out", str(tmp_path), "--batch"]
     assert commands.main([*call, "4"]) == 1
     assert "a batch of 4 does not fit into the memory: choose a smaller --batch" in capsys.readouterr().err

@@ -325,4 +325,4 @@ def test_the_switches_are_in_the_record(tmp_path):
     G = stylegan2.load("demo", profile="tuned")
     run = measure.repeat(lambda: [face(G)], experiment="e", model=G.info, iterations=1, results=tmp_path)
     switches = json.loads((run.folder / "run.json").read_text())["model"]["switches"]
-    assert switches.keys() == {"cuda_graph", "filter_by_pooling", "huge_pages"}
+    assert switches.keys() == {"cuda_graph", "fewer_passes", "huge_pages"}

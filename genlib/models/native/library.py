@@ -1,7 +1,8 @@
 """Compile kernels.c for this processor when it is first needed, and keep the result.
 
 Nothing needs it: without a C compiler, or where it fails, `library()` is None, and torch does the work. The
-kernels share torch's threads: they are linked to no OpenMP of their own, and find that which torch has loaded.
+kernels share torch's threads: they are linked to no OpenMP of their own, and find the one that torch has
+loaded.
 """
 import ctypes
 import hashlib

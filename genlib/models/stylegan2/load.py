@@ -9,7 +9,7 @@ from textwrap import shorten
 import torch
 
 from genlib import device, progress
-from genlib.models import forward, trouble, tuned
+from genlib.models import forward, native, trouble, tuned
 from genlib.models import weights as weights_module
 from genlib.models.presets import BASE_URL, LICENCE, PRESETS, PUBLISHED, SHA256
 from genlib.models.stylegan2 import converted, nvidia_file
@@ -18,6 +18,7 @@ from genlib.runs import ModelInfo
 from genlib.spelling import meant
 
 DTYPES = ("auto", "mixed", "float32", "bfloat16")
+GRAPH_PIXELS = 4 * 512**2  # in a call: with more, computing takes a GPU longer than launching does, and a graph keeps more memory
 
 
 def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", without=()) -> Generator:
@@ -56,9 +57,13 @@ def load(network="auto", *, resolution=512, profile="thesis", dtype="auto", with
             if has_half_blocks and dtype == "float32":
                 progress.write("float32 on this CPU: the network's half-precision blocks are used on GPUs, or with dtype='mixed'")
         generator.synthesis.force_fp32 = dtype == "float32"
-        if info.switches["filter_by_pooling"]:
-            generator.synthesis.filter_by_pooling()
-        forward.quicken(generator, graph_up_to_batch=1 * info.switches["cuda_graph"],
+        info.switches["winograd"] = info.switches["winograd"] and dtype != "bfloat16" and native.available()
+        if info.switches["winograd"]:
+            generator.synthesis.use_winograd()
+        if info.switches["fewer_passes"]:
+            generator.synthesis.save_passes()
+        up_to = max(1, GRAPH_PIXELS // generator.img_resolution**2)
+        forward.quicken(generator, graph_up_to_batch=up_to * info.switches["cuda_graph"],
                         no_graph=lambda: info.switches.update(cuda_graph=False))
     info.dtype = "float32" if dtype == "mixed" and not has_half_blocks else dtype
     info.name = f"StyleGAN2-ADA {generator.img_resolution} px"

@@ -26,14 +26,33 @@ def depthwise(taps: Tensor, x: Tensor) -> Tensor:
     return (4 * taps).to(x.dtype).expand(x.shape[1], 1, -1, -1)
 
 
-def pooled(x: Tensor, padding: int) -> Tensor:
-    """[N, C, H, W] -> [N, C, H + 2 padding - 3, W + 2 padding - 3], filtered with 1, 3, 3, 1, times 4.
+def folding(taps: Tensor) -> Tensor:
+    """[36, 9]: makes four kernels of 3 x 3 out of one of 3 x 3 and a filter of at most 4 x 4 taps.
 
-    Computed as three means over 2 x 2 pixels, since 1, 3, 3, 1 is 1, 1 convolved with itself twice.
+    Zeros between the samples, the filter and the kernel are one kernel of 6 x 6 over samples and zeros. An
+    output at an even or odd row and column meets the samples at 9 of its 36 places.
     """
-    x = F.avg_pool2d(x, 2, stride=1, padding=min(padding, 1))
-    x = F.avg_pool2d(x, 2, stride=1, padding=max(padding - 1, 0))  # a second row of zeros has means of zero, so it can be added here
-    return F.avg_pool2d(x, 2, stride=1, divisor_override=1)
+    t = len(taps)
+    kernels = F.conv_transpose2d(torch.eye(9, device=taps.device).view(9, 1, 3, 3), 4 * taps.float()[None, None])
+    kernels = F.pad(kernels, [2 - t // 2, 2 - (t + 1) // 2] * 2).view(9, 3, 2, 3, 2)  # [of 9, places, parities, places, parities]
+    return kernels.flip(1, 3).permute(2, 4, 1, 3, 0).reshape(36, 9)
+
+
+def convolve_up(x: Tensor, kernel: Tensor, folding: Tensor) -> Tensor:
+    """Upsample by 2, filter and convolve, in one convolution with four outputs a pixel.
+
+    x [N, C, H, W], kernel [K, C, 3, 3] of any dtype -> [N, K, 2H, 2W] in x's dtype, channels_last
+    """
+    (N, C, H, W), K = x.shape, len(kernel)
+    kernels = torch.bmm(folding.to(kernel.dtype).expand(K, 36, 9), kernel.permute(0, 2, 3, 1).reshape(K, 9, C))
+    kernels = kernels.view(K, 4, 9, C).transpose(0, 1).to(x.dtype, memory_format=torch.contiguous_format, copy=True)
+    y = F.conv2d(x, kernels.view(4 * K, 3, 3, C).permute(0, 3, 1, 2), padding=1)  # [N, 4 K, H, W]
+    y = y.permute(0, 2, 3, 1).contiguous().view(N, H, W, 2, 2 * K)
+    if y.requires_grad or K % 2:
+        y = y.transpose(2, 3).contiguous()
+    else:  # torch reorders number by number: the larger the numbers, the fewer they are
+        y = y.view(torch.float64).transpose(2, 3).contiguous().view(x.dtype)
+    return y.view(N, 2 * H, 2 * W, K).permute(0, 3, 1, 2)
 
 
 def upsample2(x: Tensor, taps: Tensor) -> Tensor:

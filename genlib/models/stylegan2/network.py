@@ -140,13 +140,18 @@ class Synthesis(nn.Module):
         for r in self.block_resolutions:
             self.add_module(f"b{r}", Block(r, r == img_resolution, w_dim, img_channels, settings))
 
-    def filter_by_pooling(self) -> None:
-        """From now on, compute the default filter by pooling: depthwise convolutions may be slow on GPUs."""
-        default = low_pass(TAPS)
+    def save_passes(self) -> None:
+        """From now on, go through maps and kernels less often, as is quicker on GPUs. Same pictures."""
+        self.to(memory_format=torch.channels_last)  # once: convolutions would reorder their kernels in each call
         for layer in self.modules():
-            if isinstance(layer, StyledConv) and layer.up:
-                taps = layer.resample_filter.float().cpu()
-                layer.pooled = taps.shape == default.shape and torch.allclose(taps, default)
+            if isinstance(layer, StyledConv):
+                layer.save_passes()
+
+    def use_winograd(self) -> None:
+        """From now on, let the CPU's own kernels compute the layers that they can (genlib.models.native)."""
+        for layer in self.modules():
+            if isinstance(layer, StyledConv):
+                layer.use_winograd()
 
     def forward(self, ws: Tensor, noise_mode: str = "random", force_fp32: bool = False) -> Tensor:
         """ws [N, num_ws, w_dim] of any dtype and device -> image [N, C, R, R], float32, nominally in [-1, 1].

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from genlib.models.stylegan2.layers import Dense, StyledConv, ToRGB, activate
-from genlib.models.stylegan2.low_pass import upsample2
+from genlib.models.stylegan2.low_pass import convolve_up, folding, upsample2
 from genlib.models.stylegan2.network import SYNTHESIS_DEFAULTS, Generator, read_settings
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
@@ -79,13 +79,13 @@ def golden_output(G, tensors, name, settings):
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["overwriting", "as_autograd_needs_it"])
-@pytest.mark.parametrize("pooling", [False, True], ids=["", "filter_by_pooling"])
+@pytest.mark.parametrize("fewer_passes", [False, True], ids=["", "fewer_passes"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_network_gives_the_golden_outputs(name, pooling, grad):
+def test_the_network_gives_the_golden_outputs(name, fewer_passes, grad):
     G, tensors, header = golden_generator(name)
     G.requires_grad_(grad)
-    if pooling:
-        G.synthesis.filter_by_pooling()
+    if fewer_passes:
+        G.synthesis.save_passes()
     for output, settings in header["outputs"].items():
         with torch.set_grad_enabled(grad):
             ours = golden_output(G, tensors, output, settings).detach()
@@ -170,26 +170,50 @@ def test_the_dense_layer_gives_the_golden_output():
     assert difference(layer(tensors["dense.x"]), tensors["dense.y"]) <= header["atol"]
 
 
+@pytest.mark.parametrize("mode", ["const", "random", "none"])
 @pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
-def test_pooling_is_the_default_filter(kernel_size, n):
-    torch.manual_seed(0)
-    layer = StyledConv(4, 6, 5, 16, True, read_settings("", {"kernel_size": kernel_size, "conv_clamp": 1}, SYNTHESIS_DEFAULTS))
-    x, w = torch.randn(n, 4, 8, 8), torch.randn(n, 5)
-    layer.bias.data.normal_()
-    outputs = []
-    with torch.no_grad():
-        for layer.pooled in False, True:
-            outputs.append(layer(x, w, "const"))
-    assert outputs[0].shape == (n, 6, 16, 16) and outputs[0].std() > 0.3
-    assert 0 < difference(*outputs) < 1e-5, "equal to the bit would mean that nothing was pooled"
+def test_with_fewer_passes_the_pictures_are_the_same_for_one_and_for_a_batch_with_any_noise(n, mode):
+    G, z, pictures = small(num_fp16_res=2, conv_clamp=256), torch.randn(n, 16), []
+    for _ in range(2):
+        for force_fp32 in True, False:
+            torch.manual_seed(1)
+            pictures.append(G(z, noise_mode=mode, force_fp32=force_fp32))
+        G.synthesis.save_passes()
+    exact, half, quick_exact, quick_half = pictures
+    assert 0 < difference(quick_exact, exact) < 1e-5 * exact.abs().max(), "equal to the bit would mean that nothing changed"
+    assert difference(quick_half, exact) < 1.5 * difference(half, exact)
 
 
-def test_only_layers_with_the_default_filter_pool():
-    for taps, expected in ([1, 3, 3, 1], True), ([1, 2, 1], False), ([3, 1, 1, 3], False), (list(range(1, 9)), False):
-        G = Generator(8, 0, 8, 16, 3, synthesis_kwargs={"channel_base": 256, "channel_max": 8, "resample_filter": taps})
-        G.synthesis.filter_by_pooling()
-        assert [layer.pooled for layer in G.modules() if isinstance(layer, StyledConv)] == [False, expected, False, expected, False]
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [1, 3])
+def test_on_a_gpu_too_the_pictures_are_the_same_with_fewer_passes(n):
+    G, z, pictures = small(channel_base=8192, channel_max=128, num_fp16_res=3, conv_clamp=256).cuda(), torch.randn(n, 16), []
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for _ in range(2):
+            pictures += [G(z, noise_mode="const", force_fp32=force_fp32) for force_fp32 in (True, False)]
+            G.synthesis.save_passes()
+    exact, half, quick_exact, quick_half = pictures
+    assert 0 < difference(quick_exact, exact) < 1e-4 * exact.abs().max()
+    assert 0 < difference(quick_half, exact) < 2 * difference(half, exact)
+
+
+def test_the_filter_is_folded_into_kernels_of_three_by_three_where_both_fit_into_six_by_six():
+    for taps, size, expected in ([1, 3, 3, 1], 3, True), (None, 3, True), ([1, 2, 3, 2, 1], 3, False), (list(range(1, 9)), 3, False), \
+                                ([1, 3, 3, 1], 1, False), ([1, 3, 3, 1], 5, False):
+        G = Generator(8, 0, 8, 16, 3, synthesis_kwargs=dict(channel_base=256, channel_max=8, resample_filter=taps, kernel_size=size))
+        keys = G.state_dict().keys()
+        G.synthesis.save_passes()
+        folded = [layer.folding is not None for layer in G.modules() if isinstance(layer, StyledConv)]
+        assert folded == [False, expected, False, expected, False] and G.state_dict().keys() == keys
+
+
+def test_where_a_map_has_fewer_pixels_than_channels_its_filter_is_not_folded():
+    layer = StyledConv(32, 4, 5, 8, True, read_settings("", {}, SYNTHESIS_DEFAULTS)).requires_grad_(False)
+    x = torch.randn(2, 32, 4, 4)
+    expected = [layer.convolve(maps, layer.weight) for maps in (x[:1], x)]
+    layer.save_passes()
+    assert torch.equal(layer.convolve(x[:1], layer.weight), expected[0])
+    assert 0 < difference(layer.convolve(x, layer.weight), expected[1]) < 1e-4
 
 
 def test_upsampling_by_the_default_filter_mixes_one_to_three_and_three_to_one():
@@ -231,12 +255,24 @@ def test_every_filter_upsamples_and_convolves_as_zeros_then_the_filter_then_the_
     assert difference(layer.convolve(x, layer.weight), expected) < 1e-5
 
 
+@pytest.mark.parametrize("grad", [False, True], ids=["copied_in_large_numbers", "as_autograd_needs_it"])
+@pytest.mark.parametrize("outputs", [5, 6])
+@pytest.mark.parametrize("taps", [None, 2, [1, 2], [1, 2, 4], [1, 3, 3, 1], [3, 1, 1, 5]])
+def test_folded_into_one_convolution_every_filter_gives_what_zeros_the_filter_and_the_kernel_give(taps, outputs, grad):
+    torch.manual_seed(0)
+    settings = read_settings("", dict(resample_filter=taps), SYNTHESIS_DEFAULTS)
+    layer, x = StyledConv(4, outputs, 4, 8, True, settings).double().requires_grad_(grad), torch.randn(2, 4, 5, 7).double()
+    ours, plain = convolve_up(x, layer.weight, folding(layer.resample_filter)), layer.convolve(x, layer.weight)
+    assert ours.is_contiguous(memory_format=torch.channels_last) and (ours - plain).abs().max() < 1e-13
+    if grad:
+        ours, plain = (torch.autograd.grad(y.square().sum(), layer.weight)[0] for y in (ours, plain))
+        assert (ours - plain).abs().max() < 1e-10
+
+
 def test_without_a_filter_each_sample_stands_alone():
     G = small(resample_filter=None, architecture="resnet")
     assert G.synthesis.b8.resample_filter.tolist() == [[1]] and G.synthesis.b8.conv1.resample_filter.shape == (4, 4)
     assert G(torch.randn(2, 16)).shape == (2, 3, 32, 32)
-    G.synthesis.filter_by_pooling()
-    assert not any(getattr(layer, "pooled", False) for layer in G.modules())
 
 
 # --- mixed precision
@@ -269,8 +305,11 @@ def test_the_attribute_force_fp32_acts_like_the_argument():
     assert difference(G(tensors["in.z"], noise_mode="const"), forced) < 1e-4
 
 
-def test_large_values_do_not_overflow_float16():
+@pytest.mark.parametrize("fewer_passes", [False, True], ids=["", "fewer_passes"])
+def test_large_values_do_not_overflow_float16(fewer_passes):
     G = small(num_fp16_res=3, conv_clamp=256)
+    if fewer_passes:
+        G.synthesis.save_passes()
     for name, parameter in G.named_parameters():
         if name.endswith(("conv0.weight", "conv1.weight")):
             parameter.mul_(1e5)

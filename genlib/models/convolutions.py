@@ -1,0 +1,182 @@
+"""Layers of diffusers' UNets and autoencoders, quicker on CPUs: Winograd's convolutions, fewer passes over maps.
+
+All maps are kept in channels_last, the layout of `native`. Nothing that is derived from weights is kept, so
+they may be moved, cast, trained or given LoRA layers at any time: where `_suits` says no, the library's own
+`forward` is called.
+"""
+import time
+from functools import partial
+from itertools import chain
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.activations import GEGLU
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from genlib.models import native
+from genlib.models.stylegan2 import winograd
+
+LARGEST_TIMED = 512, 1024, 256  # channels, pixels, channels of the result: with more of them, what is quicker stays quicker
+ROUNDS = 3  # of timing
+PAYS_BELOW = 0.95  # of the time of torch's own convolution: less of a gain may be noise
+BATCHES = 1, 2  # of a UNet: without and with guidance
+
+
+def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, residual: Tensor | None = None) -> Tensor:
+    """conv2d(x, kernel, bias, padding=1) + residual with a quarter of the multiplications, in channels_last."""
+    if native.available():
+        return native.convolve(x, kernel, bias, residual)
+    y = F.conv2d(x, kernel, padding=1) if x.shape[2] % 4 or x.shape[3] % 4 else winograd.convolve(x, kernel)
+    for more in (None if bias is None else bias[:, None, None]), residual:
+        y = y if more is None else y.add_(more)
+    return y
+
+
+def normalise(layer: nn.GroupNorm, x: Tensor, silu: bool = False) -> Tensor:
+    """Group normalisation, then SiLU if asked for."""
+    if native.available() and layer.num_channels % 16 == 0:
+        return native.norm(x, layer.num_groups, layer.weight, layer.bias, layer.eps, silu)
+    x = nn.GroupNorm.forward(layer, x)
+    return F.silu(x, inplace=True) if silu else x
+
+
+_decided: dict[tuple[int, ...], bool] = {}  # of (C, rows, W, K): see `wins`
+_told = False  # whether the decisions came from elsewhere, so that nothing is timed any more
+
+
+def chosen() -> list[list[int]]:
+    """What has been found to pay in this process, or was told to, as JSON keeps it: [C, rows, W, K] each."""
+    return sorted(list(shape) for shape, pays in _decided.items() if pays)
+
+
+def choose(shapes: list) -> None:
+    """Take these decisions instead of timing; what they do not name is left to torch."""
+    global _told
+    _told = True
+    _decided.clear()
+    _decided.update({tuple(shape): True for shape in shapes if isinstance(shape, list) and all(type(side) is int for side in shape)})
+
+
+def wins(*shape: int) -> bool:
+    """Whether `convolve` is quicker here than torch, from C channels of rows x W pixels to K: timed once."""
+    if shape not in _decided:
+        _decided[shape] = not _told and _is_quicker(*shape)
+    return _decided[shape]
+
+
+def _is_quicker(C: int, rows: int, W: int, K: int) -> bool:
+    x, kernel, bias = torch.ones(1, C, rows, W).contiguous(memory_format=torch.channels_last), torch.ones(K, C, 3, 3), torch.ones(K)
+    times = {call: [] for call in (partial(F.conv2d, padding=1), convolve)}
+    for turn in range(1 + ROUNDS):
+        for call, taken in times.items():
+            start = time.perf_counter()
+            call(x, kernel, bias)
+            if turn:  # the first is for warming up
+                taken.append(time.perf_counter() - start)
+    own, ours = map(median, times.values())
+    return ours < PAYS_BELOW * own
+
+
+def _pays(N: int, C: int, H: int, W: int, K: int) -> bool:
+    channels, pixels, results = LARGEST_TIMED
+    return wins(min(C, channels), min(N * H, max(8, pixels // W)), W, min(K, results))  # a tile has 4 rows
+
+
+def _suits(layer: nn.Module, *inputs: Tensor) -> bool:
+    """Whether plain float32 numbers on the CPU are asked for, and nothing else of torch takes part."""
+    tensors = [*inputs, *layer.parameters()]
+    usual = all(t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided for t in tensors)
+    gradients = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    watched = (_get_current_dispatch_mode() is not None or torch.compiler.is_compiling() or torch.jit.is_tracing()
+               or torch.is_autocast_enabled("cpu"))
+    return usual and not gradients and not watched and not layer.training
+
+
+def _is_3x3(layer: nn.Module) -> bool:
+    if type(layer) is not nn.Conv2d:
+        return False
+    how = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode
+    return how == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and layer.in_channels % 16 == layer.out_channels % 32 == 0
+
+
+def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tensor:
+    if x.ndim == 4 and x.numel() and _suits(layer, x):
+        if layer.stride != (1, 1):  # for channels_last, torch takes twice as long to rearrange the kernel
+            return nn.Conv2d.forward(layer, x.contiguous()).contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+        if _is_3x3(layer) and _pays(*x.shape, layer.out_channels):
+            return convolve(x, layer.weight, layer.bias, residual)
+    y = nn.Conv2d.forward(layer, x)
+    return y if residual is None else y + residual
+
+
+def _group_norm(layer: nn.GroupNorm, x: Tensor) -> Tensor:
+    return normalise(layer, x) if x.ndim == 4 and x.numel() and _suits(layer, x) else nn.GroupNorm.forward(layer, x)
+
+
+def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *others, **more) -> Tensor:
+    """As in the library, with fewer passes: SiLU with the normalisation, the last sum with the convolution."""
+    added = block.time_embedding_norm == "default" or temb is None and block.time_embedding_norm != "scale_shift"
+    known = added and not block.skip_time_act and block.upsample is block.downsample is None
+    parts = [*map(type, (block.norm1, block.norm2, block.nonlinearity, block.conv2))]
+    usual = known and parts == [nn.GroupNorm, nn.GroupNorm, nn.SiLU, nn.Conv2d] and block.output_scale_factor == 1
+    if not (usual and x.numel() and _suits(block, x, *[] if temb is None else [temb])):
+        return ResnetBlock2D.forward(block, x, temb, *others, **more)
+    h = block.conv1(normalise(block.norm1, x, silu=True))
+    if temb is not None and block.time_emb_proj is not None:
+        temb = block.time_emb_proj(F.silu(temb))[:, :, None, None]
+    h = h if temb is None else h.add_(temb)
+    h = normalise(block.norm2, h, silu=True)
+    return block.conv2(h, residual=x if block.conv_shortcut is None else block.conv_shortcut(x))
+
+
+def _gated(layer: GEGLU, x: Tensor, *others, **more) -> Tensor:
+    """As in the library, with GELU in one product's pass and the multiplication in that of the other (oneDNN)."""
+    linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if not (linear and type(layer.proj) is nn.Linear and layer.proj.bias is not None and _suits(layer, x)):
+        return GEGLU.forward(layer, x, *others, **more)
+    (kernel, gate_kernel), (bias, gate_bias) = layer.proj.weight.chunk(2), layer.proj.bias.chunk(2)
+    return linear.binary(x, linear(x, gate_kernel, gate_bias, "gelu", [], "none"), kernel, bias, "mul")
+
+
+FORWARDS = {nn.Conv2d: _conv2d, nn.GroupNorm: _group_norm, ResnetBlock2D: _residual, GEGLU: _gated}
+
+
+def quicken(network: UNet2DConditionModel | AutoencoderKL) -> bool:
+    """Replace the `forward` of layers, if for one of them Winograd is quicker at the network's own size.
+
+    Returns whether it is. This is timed here, and for other sizes when they are met: once in a process.
+    """
+    unet = isinstance(network, UNet2DConditionModel)
+    shapes = sorted((batch, *rest) for _, *rest in _shapes(network) for batch in (BATCHES if unet else [1]))
+    if not any([_pays(*shape) for shape in shapes]):
+        return False
+    for layer in network.modules():
+        if type(layer) in FORWARDS:
+            layer.forward = partial(FORWARDS[type(layer)], layer)
+    return True
+
+
+def _shapes(network: UNet2DConditionModel | AutoencoderKL) -> set[tuple]:
+    """(N, C, H, W, K) of the 3x3 convolutions while one picture is drawn, found on tensors without data."""
+    config, found = network.config, set()
+    size = config.sample_size if isinstance(config.sample_size, (list, tuple)) else [config.sample_size] * 2
+    if isinstance(network, AutoencoderKL):
+        part, channels, inputs = network.decoder, config.latent_channels, []
+        size = [side // 2 ** (len(config.block_out_channels) - 1) for side in size]
+    else:
+        part, channels, width = network, config.in_channels, config.cross_attention_dim
+        inputs = [0, torch.empty(1, 77, width if isinstance(width, int) else max(width), device="meta")]
+    hooks = [layer.register_forward_pre_hook(lambda layer, inputs: found.add((*inputs[0].shape, layer.out_channels)))
+             for layer in filter(_is_3x3, part.modules())]
+    meta = {name: tensor.to("meta") for name, tensor in chain(part.named_parameters(), part.named_buffers())}
+    try:
+        torch.func.functional_call(part, meta, (torch.empty(1, channels, *size, device="meta"), *inputs))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
