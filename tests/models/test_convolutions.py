@@ -252,6 +252,16 @@ def test_a_shape_is_timed_once_in_a_process_and_another_size_when_it_is_met(monk
     assert len(timed) == len(set(timed)) > at_loading
 
 
+def test_what_another_process_found_is_taken_over_without_timing(monkeypatch):
+    monkeypatch.setattr(convolutions, "_decided", {})
+    monkeypatch.setattr(convolutions, "_told", False)
+    monkeypatch.setattr(convolutions, "_is_quicker", lambda C, *rest: C > 100)
+    assert convolutions.wins(320, 64, 64, 256) and not convolutions.wins(32, 8, 8, 32) and convolutions.chosen() == [[320, 64, 64, 256]]
+    convolutions.choose([[32, 8, 8, 32], "odd", [1.5]])
+    assert convolutions.wins(32, 8, 8, 32) and not convolutions.wins(320, 64, 64, 256)
+    assert convolutions.chosen() == [[32, 8, 8, 32]]
+
+
 def test_what_is_slower_is_left_to_torch(monkeypatch):
     monkeypatch.setattr(convolutions, "convolve", lambda x, kernel, bias: [torch.nn.functional.conv2d(x, kernel, bias) for _ in range(9)])
     assert not convolutions._is_quicker(32, 16, 16, 32)

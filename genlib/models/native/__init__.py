@@ -44,7 +44,7 @@ def available() -> bool:
 
 
 def takes(x: Tensor, kernel: Tensor, *others: Tensor) -> bool:
-    """Whether `convolve` takes a map [N, C, H, W] and a kernel [K, C, 3, 3], and nothing else must see its work.
+    """Whether `convolve` takes a map [N, C, H, W] and a kernel [K, C, 3, 3], and nobody must see its work.
 
     others: what else goes into the result, and might need gradients.
     """

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from genlib.models import native
 from genlib.models.stylegan2.layers import Dense, StyledConv, ToRGB, activate
-from genlib.models.stylegan2.low_pass import convolve_up, folding, upsample2
+from genlib.models.stylegan2.low_pass import TAPS, convolve_up, folding, upsample2
 from genlib.models.stylegan2.network import SYNTHESIS_DEFAULTS, Generator, read_settings
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
@@ -182,6 +183,25 @@ def test_with_fewer_passes_the_pictures_are_the_same_for_one_and_for_a_batch_wit
     exact, half, quick_exact, quick_half = pictures
     assert 0 < difference(quick_exact, exact) < 1e-5 * exact.abs().max(), "equal to the bit would mean that nothing changed"
     assert difference(quick_half, exact) < 1.5 * difference(half, exact)
+
+
+@pytest.mark.skipif(not native.available(), reason="no C compiler here")
+@pytest.mark.parametrize("mode", ["const", "random", "none"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_by_the_cpus_own_kernels_the_pictures_are_the_same_for_one_and_for_a_batch_with_any_noise(n, mode, monkeypatch):
+    G, z, pictures, seen = small(channel_base=2048, channel_max=64, conv_clamp=256), torch.randn(n, 16), [], []
+    own = native.convolve
+    monkeypatch.setattr(native, "convolve", lambda x, *others, **more: seen.append(more["taps"]) or own(x, *others, **more))
+    for _ in range(2):
+        torch.manual_seed(1)
+        with torch.no_grad():
+            pictures.append(G(z, noise_mode=mode))
+        G.synthesis.use_winograd()
+    assert 0 < difference(*pictures) < 1e-5 * pictures[0].abs().max()
+    assert None in seen and tuple(TAPS) in seen
+    count, w = len(seen), G.mapping(z).detach().requires_grad_()
+    G.synthesis(w, noise_mode="const").sum().backward()
+    assert w.grad.abs().sum() > 0 and len(seen) == count, "where a style needs gradients, torch computes"
 
 
 @pytest.mark.gpu
