@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from genlib.models import native
 from genlib.models.stylegan2 import winograd
 
-LARGEST_TIMED = 512, 1024, 256  # channels, pixels, channels of the result: with more of them, what is quicker stays quicker
+# Channels, pixels, channels of the result: with more of them, what is quicker stays quicker.
+LARGEST_TIMED = 512, 1024, 256
 ROUNDS = 3  # of timing
 PAYS_BELOW = 0.95  # of the time of torch's own convolution: less of a gain may be noise
 BATCHES = 1, 2  # of a UNet: without and with guidance
@@ -110,7 +111,7 @@ def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tens
     elif _is_3x3(layer) and _pays(*x.shape, layer.out_channels):
         return convolve(x, layer.weight, layer.bias, residual)
     else:
-        # A large kernel, torch rearranges for channels_last in twice the time that it takes otherwise.
+        # For channels_last, torch takes twice as long to rearrange a large kernel.
         rearranged = layer.kernel_size != (1, 1) and layer.weight.numel() > x.numel()
         x = x.contiguous(memory_format=torch.contiguous_format if rearranged else torch.channels_last)
         y = nn.Conv2d.forward(layer, x).contiguous(memory_format=torch.channels_last)
@@ -175,17 +176,16 @@ def _shapes(network: UNet2DConditionModel | AutoencoderKL) -> set[tuple]:
     config, found = network.config, set()
     size = config.sample_size if isinstance(config.sample_size, (list, tuple)) else [config.sample_size] * 2
     if isinstance(network, AutoencoderKL):
-        part, channels, inputs = network.decoder, config.latent_channels, []
-        size = [side // 2 ** (len(config.block_out_channels) - 1) for side in size]
+        part, channels, inputs, factor = network.decoder, config.latent_channels, [], 2 ** (len(config.block_out_channels) - 1)
     else:
-        part, channels, width = network, config.in_channels, config.cross_attention_dim
+        part, channels, width, factor = network, config.in_channels, config.cross_attention_dim, 1
         inputs = [0, torch.empty(1, 77, width if isinstance(width, int) else max(width), device="meta")]
     hooks = [layer.register_forward_pre_hook(lambda layer, inputs: found.add((*inputs[0].shape, layer.out_channels)))
              for layer in filter(_is_3x3, part.modules())]
     meta = {name: tensor.to("meta") for name, tensor in chain(part.named_parameters(), part.named_buffers())}
     vars(part).update(NO_MORE_INPUTS)
     try:
-        torch.func.functional_call(part, meta, (torch.empty(1, channels, *size, device="meta"), *inputs))
+        torch.func.functional_call(part, meta, (torch.empty(1, channels, *(side // factor for side in size), device="meta"), *inputs))
     except (RuntimeError, TypeError, ValueError):
         return set()
     finally:

@@ -73,7 +73,7 @@ def replaced(network: nn.Module) -> list:
 def test_a_quick_network_computes_the_same_at_its_size_and_at_others(name, kernels, convolved):
     plain, quick = build(name), build(name)
     assert convolutions.quicken(quick) and not convolved
-    for options in {}, dict(side=8, batch=1), dict(side=10, batch=3):
+    for options in {}, dict(side=8, batch=1), dict(side=10, batch=3, text_length=1):
         convolved.clear()
         assert error(compute(quick, **options), compute(plain, **options)) < 1e-5
         assert len(convolved) >= 10
@@ -281,9 +281,10 @@ def test_the_shapes_of_the_published_networks_are_known_before_a_picture(name, p
     assert not any(layer._forward_pre_hooks for layer in network.modules()) and set(vars(network)) == before
 
 
-@pytest.mark.parametrize("changes", [dict(sample_size=None), dict(addition_embed_type="image_hint")])
-def test_a_network_without_a_size_or_of_another_kind_stays_as_it_is(changes, convolved):
-    network = build("v1")
+@pytest.mark.parametrize("name, changes", [("v1", dict(sample_size=None)), ("vae", dict(sample_size=None)),
+                                           ("v1", dict(addition_embed_type="image_hint"))])
+def test_a_network_without_a_size_or_of_another_kind_stays_as_it_is(name, changes, convolved):
+    network = build(name)
     network.register_to_config(**changes)
     assert not convolutions.quicken(network) and not replaced(network)
 
