@@ -28,7 +28,7 @@ BATCHES = 1, 2  # of a UNet: without and with guidance
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, residual: Tensor | None = None) -> Tensor:
-    """conv2d(x, kernel, bias, padding=1) + residual by a quarter of the multiplications, in channels_last."""
+    """conv2d(x, kernel, bias, padding=1) + residual by Winograd's algorithm, in channels_last."""
     if native.available():
         return native.convolve(x, kernel, bias, residual)
     y = F.conv2d(x, kernel, padding=1) if x.shape[2] % 4 or x.shape[3] % 4 else winograd.convolve(x, kernel)
@@ -90,7 +90,8 @@ def _pays(N: int, C: int, H: int, W: int, K: int) -> bool:
 def _suits(layer: nn.Module, *inputs: Tensor) -> bool:
     """Whether plain float32 numbers on the CPU are asked for, and nothing else of torch takes part."""
     tensors = [*inputs, *layer.parameters()]
-    usual = all(t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided for t in tensors)
+    usual = all(type(t.data) is Tensor and t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided
+                for t in tensors)
     gradients = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     watched = (_get_current_dispatch_mode() is not None or torch.compiler.is_compiling() or torch.jit.is_tracing()
                or torch.is_autocast_enabled("cpu"))
@@ -105,13 +106,15 @@ def _is_3x3(layer: nn.Module) -> bool:
 
 
 def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tensor:
-    if x.ndim == 4 and x.numel() and _suits(layer, x):
-        if layer.stride != (1, 1):  # for channels_last, torch takes twice as long to rearrange the kernel
-            return nn.Conv2d.forward(layer, x.contiguous()).contiguous(memory_format=torch.channels_last)
-        x = x.contiguous(memory_format=torch.channels_last)
-        if _is_3x3(layer) and _pays(*x.shape, layer.out_channels):
-            return convolve(x, layer.weight, layer.bias, residual)
-    y = nn.Conv2d.forward(layer, x)
+    if not (x.ndim == 4 and x.numel() and _suits(layer, x)):
+        y = nn.Conv2d.forward(layer, x)
+    elif _is_3x3(layer) and _pays(*x.shape, layer.out_channels):
+        return convolve(x, layer.weight, layer.bias, residual)
+    else:
+        # For channels_last, torch takes twice as long to rearrange a large kernel.
+        rearranged = layer.kernel_size != (1, 1) and layer.weight.numel() > x.numel()
+        x = x.contiguous(memory_format=torch.contiguous_format if rearranged else torch.channels_last)
+        y = nn.Conv2d.forward(layer, x).contiguous(memory_format=torch.channels_last)
     return y if residual is None else y + residual
 
 
@@ -120,7 +123,7 @@ def _group_norm(layer: nn.GroupNorm, x: Tensor) -> Tensor:
 
 
 def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *others, **more) -> Tensor:
-    """As in the library, with SiLU in the pass of the normalisation, the sum in that of the convolution."""
+    """As in the library, but SiLU goes with the normalisation and the last sum with the convolution."""
     added = block.time_embedding_norm == "default" or temb is None and block.time_embedding_norm != "scale_shift"
     known = added and not block.skip_time_act and block.upsample is block.downsample is None
     parts = [*map(type, (block.norm1, block.norm2, block.nonlinearity, block.conv2))]
@@ -128,7 +131,7 @@ def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *othe
     if not (usual and x.numel() and _suits(block, x, *[] if temb is None else [temb])):
         return ResnetBlock2D.forward(block, x, temb, *others, **more)
     h = block.conv1(normalise(block.norm1, x, silu=True))
-    if temb is not None and block.time_emb_proj is not None:
+    if block.time_emb_proj is not None:
         temb = block.time_emb_proj(F.silu(temb))[:, :, None, None]
     h = h if temb is None else h.add_(temb)
     h = normalise(block.norm2, h, silu=True)
@@ -136,60 +139,58 @@ def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *othe
 
 
 def _gated(layer: GEGLU, x: Tensor, *others, **more) -> Tensor:
-    """As in the library, with GELU and the multiplication in the passes of the two products (oneDNN)."""
-    linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    """As in the library, but GELU goes with one product and the multiplication with the other (oneDNN)."""
+    linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # not in torch for every processor
     if not (linear and type(layer.proj) is nn.Linear and layer.proj.bias is not None and _suits(layer, x)):
         return GEGLU.forward(layer, x, *others, **more)
     (kernel, gate_kernel), (bias, gate_bias) = layer.proj.weight.chunk(2), layer.proj.bias.chunk(2)
     return linear.binary(x, linear(x, gate_kernel, gate_bias, "gelu", [], "none"), kernel, bias, "mul")
 
 
+# What a UNet adds to the step, for SDXL its size and second text, changes no shape.
+NO_MORE_INPUTS = dict(get_class_embed=lambda **_: None, get_aug_embed=lambda **_: None,
+                      process_encoder_hidden_states=lambda encoder_hidden_states, **_: encoder_hidden_states)
 FORWARDS = {nn.Conv2d: _conv2d, nn.GroupNorm: _group_norm, ResnetBlock2D: _residual, GEGLU: _gated}
 
 
 def quicken(network: UNet2DConditionModel | AutoencoderKL) -> bool:
     """Replace the `forward` of layers, if for one of them Winograd is quicker at the network's own size.
 
-    Returns whether it is. This is timed here, and for other sizes when they are met: once in a process. So it
-    is for UNets that cannot be called with a text alone.
+    Returns whether it is, which is timed: here, and for another size when it is met.
     """
     unet = isinstance(network, UNet2DConditionModel)
-    if not unet or _is_known(network.config):
-        shapes = sorted((batch, *rest) for _, *rest in _shapes(network) for batch in (BATCHES if unet else [1]))
-        if not any([_pays(*shape) for shape in shapes]):
-            return False
+    shapes = sorted((batch, *rest) for _, *rest in _shapes(network) for batch in (BATCHES if unet else [1]))
+    if not any([_pays(*shape) for shape in shapes]):
+        return False
     for layer in network.modules():
         if type(layer) in FORWARDS:
             layer.forward = partial(FORWARDS[type(layer)], layer)
     return True
 
 
-def _is_known(config) -> bool:
-    """Whether a UNet can be called with what `_shapes` has: a text and, as in SDXL, sizes of pictures."""
-    others = (config.encoder_hid_dim_type, config.class_embed_type, config.time_cond_proj_dim)
-    return config.addition_embed_type in (None, "text_time") and not any(others)
-
-
 def _shapes(network: UNet2DConditionModel | AutoencoderKL) -> set[tuple]:
-    """(N, C, H, W, K) of the 3x3 convolutions while one picture is drawn, found on tensors without data."""
-    config, found, more = network.config, set(), {}
+    """(N, C, H, W, K) of the 3x3 convolutions while one picture is drawn, found on tensors without data.
+
+    None of a network without a size, or of a kind that needs more than a sample, a step and a text.
+    """
+    config, found = network.config, set()
     size = config.sample_size if isinstance(config.sample_size, (list, tuple)) else [config.sample_size] * 2
     if isinstance(network, AutoencoderKL):
-        part, channels, inputs = network.decoder, config.latent_channels, []
-        size = [side // 2 ** (len(config.block_out_channels) - 1) for side in size]
+        part, channels, inputs, factor = network.decoder, config.latent_channels, [], 2 ** (len(config.block_out_channels) - 1)
     else:
-        part, channels, width = network, config.in_channels, config.cross_attention_dim
+        part, channels, width, factor = network, config.in_channels, config.cross_attention_dim, 1
         inputs = [0, torch.empty(1, 77, width if isinstance(width, int) else max(width), device="meta")]
-        if config.addition_embed_type:
-            times = 6 * config.addition_time_embed_dim  # of the picture's size, its crop, and the size wanted
-            pooled = torch.empty(1, config.projection_class_embeddings_input_dim - times, device="meta")
-            more = dict(added_cond_kwargs=dict(text_embeds=pooled, time_ids=torch.empty(1, 6, device="meta")))
     hooks = [layer.register_forward_pre_hook(lambda layer, inputs: found.add((*inputs[0].shape, layer.out_channels)))
              for layer in filter(_is_3x3, part.modules())]
     meta = {name: tensor.to("meta") for name, tensor in chain(part.named_parameters(), part.named_buffers())}
+    vars(part).update(NO_MORE_INPUTS)
     try:
-        torch.func.functional_call(part, meta, (torch.empty(1, channels, *size, device="meta"), *inputs), more)
+        torch.func.functional_call(part, meta, (torch.empty(1, channels, *(side // factor for side in size), device="meta"), *inputs))
+    except (RuntimeError, TypeError, ValueError):
+        return set()
     finally:
+        for name in NO_MORE_INPUTS:
+            del vars(part)[name]
         for hook in hooks:
             hook.remove()
     return found

@@ -1,126 +1,296 @@
-"""Layers of diffusers' networks by the CPU's own kernels: the same outcome, and where they keep away."""
+"""Layers of UNets and autoencoders on a CPU: the same results, wherever Winograd is taken; who gets it."""
 import copy
+import pickle
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from architectures import PIPELINES
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.activations import GEGLU
+from drawing import draw
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from genlib import quality
-from genlib.models import convolutions, native, stable_diffusion, vae
+from genlib.models import convolutions, images, native, stable_diffusion, vae
 from genlib.record import SAME_DB
 
-BLOCKS = dict(layers_per_block=1, block_out_channels=(32, 64), norm_num_groups=8, sample_size=16)
-V1 = dict(BLOCKS, in_channels=4, out_channels=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-          up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=24, attention_head_dim=4)
-XL = dict(V1, use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
-          projection_class_embeddings_input_dim=6 * 8 + 16, transformer_layers_per_block=(1, 2))
+BLOCKS = dict(block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8, sample_size=16)
+V1 = BLOCKS | dict(cross_attention_dim=32, attention_head_dim=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+                   up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+SDXL = V1 | dict(use_linear_projection=True, attention_head_dim=(2, 4), transformer_layers_per_block=(1, 2), addition_time_embed_dim=8,
+                 addition_embed_type="text_time", projection_class_embeddings_input_dim=6 * 8 + 16)
+VAE = BLOCKS | dict(down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
+NETWORKS = {"v1": (UNet2DConditionModel, V1), "sdxl": (UNet2DConditionModel, SDXL), "vae": (AutoencoderKL, VAE)}
 
 
-@pytest.fixture(params=[True, False], ids=["native", "torch"])
-def everywhere(request, monkeypatch):
-    """Every convolution is found quicker, with the kernels in C and without."""
-    if not request.param:
+@pytest.fixture(params=["native", "torch"])
+def kernels(request, monkeypatch):
+    if request.param == "torch":
         monkeypatch.setattr(native, "available", lambda: False)
     elif not native.available():
-        pytest.skip("no C compiler here")
-    monkeypatch.setattr(convolutions, "_decided", {})
-    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: True)
+        pytest.skip("needs a C compiler")
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """The shapes of the maps that went through `convolve`."""
-    seen, own = [], convolutions.convolve
-    monkeypatch.setattr(convolutions, "convolve", lambda x, *others: seen.append(tuple(x.shape)) or own(x, *others))
-    return seen
+def convolved(monkeypatch):
+    """Winograd for all that it can compute; the shapes that it did."""
+    shapes, convolve = [], convolutions.convolve
+    monkeypatch.setattr(convolutions, "wins", lambda *shape: True)
+    monkeypatch.setattr(convolutions, "convolve", lambda x, *rest: shapes.append(tuple(x.shape)) or convolve(x, *rest))
+    return shapes
 
 
-def built(kind: type, config: dict) -> tuple[nn.Module, nn.Module]:
+def build(name: str) -> nn.Module:
+    cls, config = NETWORKS[name]
     torch.manual_seed(0)
-    plain = kind(**config).eval().requires_grad_(False)
-    return plain, copy.deepcopy(plain)
+    return cls(**config).eval().requires_grad_(False)
 
 
-def off(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((found - expected).abs().max() / expected.std()).item()
+def compute(network: nn.Module, side: int = 16, batch: int = 2, text_length: int = 7) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, 4, side, side, generator=random)
+    if isinstance(network, AutoencoderKL):
+        return vae.decode(network, x)
+    added = dict(text_embeds=torch.randn(batch, 16, generator=random), time_ids=torch.ones(batch, 6))
+    return network(x, 500, torch.randn(batch, text_length, 32, generator=random), added_cond_kwargs=added).sample
 
 
-@pytest.mark.parametrize("config", [V1, XL], ids=["v1", "xl"])
-@pytest.mark.parametrize("size", [(16, 16), (10, 22)])
-def test_a_unet_gives_the_same(everywhere, calls, config, size):
-    plain, quick = built(UNet2DConditionModel, config)
-    more = {} if config is V1 else dict(added_cond_kwargs=dict(text_embeds=torch.randn(2, 16), time_ids=torch.ones(2, 6)))
-    given = torch.randn(2, 4, *size), torch.tensor(7), torch.randn(2, 5, 24)
-    assert convolutions.quicken(quick)
-    assert off(quick(*given, **more).sample, plain(*given, **more).sample) < 1e-4 and calls
+def error(result: torch.Tensor, expected: torch.Tensor) -> float:
+    """In standard deviations of what is expected."""
+    return ((result - expected).square().mean().sqrt() / expected.std()).item()
 
 
-def test_an_autoencoder_gives_the_same(everywhere, calls):
-    config = dict(BLOCKS, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
-    plain, quick = built(AutoencoderKL, config)
-    assert convolutions.quicken(quick)
-    z, x = torch.randn(1, 4, 9, 8), torch.randn(2, 3, 16, 24)
-    assert off(quick.decode(z).sample, plain.decode(z).sample) < 1e-4 and calls
-    assert off(quick.encode(x).latent_dist.mean, plain.encode(x).latent_dist.mean) < 1e-4
+def replaced(network: nn.Module) -> list:
+    return [layer for layer in network.modules() if "forward" in vars(layer)]
 
 
-def test_training_other_numbers_and_changed_weights_go_the_librarys_way(everywhere, calls):
-    plain, quick = built(UNet2DConditionModel, V1)
+# --- the same results
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_quick_network_computes_the_same_at_its_size_and_at_others(name, kernels, convolved):
+    plain, quick = build(name), build(name)
+    assert convolutions.quicken(quick) and not convolved
+    for options in {}, dict(side=8, batch=1), dict(side=10, batch=3, text_length=1):
+        convolved.clear()
+        assert error(compute(quick, **options), compute(plain, **options)) < 1e-5
+        assert len(convolved) >= 10
+
+
+def test_images_are_encoded_to_the_same_latents(kernels, convolved):
+    plain, quick = build("vae"), build("vae")
     convolutions.quicken(quick)
-    given = torch.randn(1, 4, 16, 16), torch.tensor(7), torch.randn(1, 5, 24)
-    calls.clear()
-    x = given[0].clone().requires_grad_()
-    quick(x, *given[1:]).sample.sum().backward()
-    assert x.grad.abs().sum() > 0 and not calls
-    twice = [network.to(torch.bfloat16)(*(t.to(torch.bfloat16) if t.is_floating_point() else t for t in given)).sample
-             for network in (copy.deepcopy(plain), copy.deepcopy(quick))]
-    assert torch.equal(*twice) and not calls
+    image = torch.rand(1, 3, 24, 24) * 2 - 1
+    assert error(vae.encode(quick, image), vae.encode(plain, image)) < 1e-5 and convolved
+
+
+def test_the_tuned_pipeline_draws_the_same_picture_by_winograd(kernels, convolved):
+    plain, quick = stable_diffusion.load("demo"), stable_diffusion.load("demo", profile="tuned")
+    assert quick.info.switches["winograd"]
+    for prompt in "", "a smiling man with red hair":
+        convolved.clear()
+        assert quality.psnr(draw(plain, prompt)[0], draw(quick, prompt)[0]) >= SAME_DB
+        assert {shape[0] for shape in convolved} == {1, 2} - ({2} if not prompt else set()), "with a prompt, the UNet draws two"
+
+
+def test_all_maps_of_a_quick_network_are_in_channels_last(convolved):
+    for name in NETWORKS:
+        network, seen = build(name), []
+        convolutions.quicken(network)
+        for layer in network.modules():
+            if type(layer) in (nn.Conv2d, nn.GroupNorm):
+                layer.register_forward_hook(lambda layer, inputs, y, seen=seen: seen.append(y))
+        compute(network)
+        maps = [y for y in seen if y.ndim == 4 and len(y[0]) > 4]
+        assert len(maps) >= 12
+        assert all(y.is_contiguous(memory_format=torch.channels_last) for y in maps)
+
+
+def test_changed_weights_change_the_result_as_they_do_in_the_library(convolved):
+    plain, quick = build("v1"), build("v1")
+    convolutions.quicken(quick)
+    compute(quick)
     for network in plain, quick:
-        network.conv_in.weight.mul_(2)
-        network.mid_block.resnets[0].conv1.weight.add_(0.1)
-    assert off(quick(*given).sample, plain(*given).sample) < 1e-4 and calls
+        for parameter in network.parameters():
+            parameter.mul_(1.25)
+    assert error(compute(quick), compute(plain)) < 1e-5
 
 
-def test_what_is_no_plain_convolution_of_three_by_three_stays_torchs():
-    usual = dict(in_channels=16, out_channels=32, kernel_size=3, padding=1)
-    assert convolutions._is_3x3(nn.Conv2d(**usual))
-    for other in [dict(kernel_size=1, padding=0), dict(padding=0), dict(stride=2), dict(dilation=2, padding=2), dict(groups=2),
-                  dict(padding_mode="reflect"), dict(in_channels=8), dict(out_channels=40)]:
-        assert not convolutions._is_3x3(nn.Conv2d(**usual | other))
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_copy_of_a_quick_network_has_its_own_weights(copied, convolved):
+    quick = build("v1")
+    convolutions.quicken(quick)
+    expected, other = compute(quick), copied(quick)
+    for parameter in quick.parameters():
+        parameter.zero_()
+    convolved.clear()
+    assert torch.equal(compute(other), expected) and convolved
 
 
-def test_where_no_convolution_is_quicker_a_network_is_left_alone(monkeypatch):
-    monkeypatch.setattr(convolutions, "_decided", {})
-    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: False)
-    _, quick = built(UNet2DConditionModel, V1)
-    assert not convolutions.quicken(quick) and not [layer for layer in quick.modules() if "forward" in vars(layer)]
+def test_work_is_counted_as_in_the_library(convolved):
+    counts = []
+    for network in build("v1"), build("v1"):
+        if counts:
+            convolutions.quicken(network)
+        with FlopCounterMode(display=False) as counter:
+            compute(network)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 1e6 and not convolved
 
 
-def test_a_shape_is_timed_once_and_what_was_found_can_be_taken_over(monkeypatch):
+# --- what stays plain
+
+LAYERS = {
+    "stride 2": dict(stride=2), "no padding": dict(padding=0), "another padding": dict(padding_mode="reflect"),
+    "dilation": dict(dilation=2), "groups": dict(groups=2), "1x1": dict(kernel_size=1, padding=0),
+    "24 channels": dict(in_channels=24), "33 results": dict(out_channels=33)}
+
+
+def layer_and_input(dtype=torch.float32, **changes) -> tuple[nn.Conv2d, torch.Tensor]:
+    options = dict(in_channels=32, out_channels=32, kernel_size=3, padding=1) | changes
+    layer = nn.Conv2d(**options).eval().requires_grad_(False).to(dtype)
+    layer.forward = partial(convolutions._conv2d, layer)
+    return layer, torch.randn(2, options["in_channels"], 8, 8, dtype=dtype)
+
+
+def test_the_same_layer_without_changes_is_computed_by_winograd(convolved):
+    layer, x = layer_and_input()
+    assert torch.allclose(layer(x), nn.Conv2d.forward(layer, x), atol=1e-5) and len(convolved) == 1
+
+
+@pytest.mark.parametrize("changes", LAYERS.values(), ids=LAYERS)
+def test_other_convolutions_stay_plain(changes, convolved):
+    layer, x = layer_and_input(**changes)
+    assert torch.allclose(layer(x), nn.Conv2d.forward(layer, x), atol=1e-5) and not convolved
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_stay_plain(dtype, convolved):
+    layer, x = layer_and_input(dtype)
+    assert torch.equal(layer(x), nn.Conv2d.forward(layer, x)) and not convolved
+
+
+def test_under_autocast_a_layer_stays_plain(convolved):
+    layer, x = layer_and_input()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16 and not convolved
+
+
+def test_gradients_are_those_of_the_library(convolved):
+    plain, quick = build("v1").requires_grad_(True), build("v1")
+    convolutions.quicken(quick)
+    quick.requires_grad_(True)
+    for network in plain, quick:
+        compute(network).square().sum().backward()
+    assert not convolved
+    for expected, gradient in zip(*([p.grad for p in network.parameters()] for network in (plain, quick)), strict=True):
+        assert (expected is None) == (gradient is None) and (expected is None or torch.equal(gradient, expected))
+    assert quick.requires_grad_(False)(torch.ones(1, 4, 16, 16, requires_grad=True), 1, torch.ones(1, 2, 32)).sample.requires_grad
+
+
+class Lora(nn.Module):
+    """A layer with an addition of low rank, wrapped as PEFT does it."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.base_layer = layer
+        self.down, self.up = ((nn.Conv2d(layer.in_channels, 2, 3, padding=1, bias=False), nn.Conv2d(2, layer.out_channels, 1, bias=False))
+                              if isinstance(layer, nn.Conv2d) else
+                              (nn.Linear(layer.in_features, 2, bias=False), nn.Linear(2, layer.out_features, bias=False)))
+
+    def forward(self, x):
+        return self.base_layer(x) + self.up(self.down(x))
+
+
+def test_layers_that_are_given_loras_after_loading_give_the_librarys_result(convolved):
+    plain, quick = build("v1"), build("v1")
+    convolutions.quicken(quick)
+    for network in plain, quick:
+        torch.manual_seed(2)
+        for parent in list(network.modules()):
+            for name, layer in list(parent.named_children()):
+                if name in ("conv1", "conv2", "proj", "proj_in", "conv_shortcut", "time_emb_proj"):
+                    setattr(parent, name, Lora(layer).eval().requires_grad_(False))
+    assert error(compute(quick), compute(plain)) < 1e-5
+    assert error(compute(quick), compute(build("v1"))) > 1e-2
+
+
+def test_a_gate_of_another_kind_or_without_bias_gives_the_librarys_result():
+    for layer in GEGLU(16, 32), GEGLU(16, 32, bias=False):
+        layer.eval().requires_grad_(False)
+        for x in torch.randn(2, 5, 16), torch.randn(2, 16, 5).mT:
+            assert torch.allclose(convolutions._gated(layer, x), GEGLU.forward(layer, x), atol=1e-5)
+
+
+# --- which networks, and which shapes
+
+@pytest.mark.parametrize("load", [stable_diffusion.load, vae.load])
+def test_the_switch_is_on_only_where_a_shape_is_quicker_and_can_be_left_out(load, monkeypatch):
+    for wins, without, expected in (True, [], True), (False, [], False), (True, ["winograd"], False):
+        monkeypatch.setattr(convolutions, "wins", lambda *shape, wins=wins: wins)
+        model = load("demo", profile="tuned", without=without)
+        networks = [model] if load is vae.load else [model.unet, model.vae]
+        assert model.info.switches["winograd"] is expected
+        assert all(bool(replaced(network)) is expected for network in networks)
+    assert not replaced(networks[0]) and not load("demo").info.switches["winograd"]
+    assert not load("demo", profile="tuned", dtype="bfloat16").info.switches["winograd"]
+
+
+def test_a_shape_is_timed_once_in_a_process_and_another_size_when_it_is_met(monkeypatch):
     timed = []
     monkeypatch.setattr(convolutions, "_decided", {})
+    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: timed.append(shape) or True)
+    quick = build("v1")
+    assert convolutions.quicken(quick)
+    at_loading = len(timed)
+    compute(quick)
+    compute(quick, batch=1)
+    assert len(timed) == len(set(timed)) == at_loading > 4
+    compute(quick, side=32)
+    assert len(timed) == len(set(timed)) > at_loading
+
+
+def test_what_another_process_found_is_taken_over_without_timing(monkeypatch):
+    monkeypatch.setattr(convolutions, "_decided", {})
     monkeypatch.setattr(convolutions, "_told", False)
-    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: timed.append(shape) or shape[0] > 100)
-    assert convolutions.wins(320, 64, 64, 256) and convolutions.wins(320, 64, 64, 256) and not convolutions.wins(32, 8, 8, 32)
-    assert timed == [(320, 64, 64, 256), (32, 8, 8, 32)] and convolutions.chosen() == [[320, 64, 64, 256]]
+    monkeypatch.setattr(convolutions, "_is_quicker", lambda C, *rest: C > 100)
+    assert convolutions.wins(320, 64, 64, 256) and not convolutions.wins(32, 8, 8, 32) and convolutions.chosen() == [[320, 64, 64, 256]]
     convolutions.choose([[32, 8, 8, 32], "odd", [1.5]])
-    assert convolutions.wins(32, 8, 8, 32) and not convolutions.wins(320, 64, 64, 256) and len(timed) == 2
+    assert convolutions.wins(32, 8, 8, 32) and not convolutions.wins(320, 64, 64, 256)
     assert convolutions.chosen() == [[32, 8, 8, 32]]
 
 
-@pytest.mark.parametrize("prompt", ["", "a smiling man with red hair"])
-def test_the_tuned_pipeline_draws_the_same_picture(everywhere, calls, prompt):
-    plain, quick = stable_diffusion.load("demo"), stable_diffusion.load("demo", profile="tuned")
-    assert quick.info.switches["winograd"] and not plain.info.switches["winograd"]
-    pictures = [pipe(prompt, latents=stable_diffusion.random_latents(pipe), num_inference_steps=10).images[0] for pipe in (plain, quick)]
-    assert quality.psnr(*pictures) >= SAME_DB and calls
+def test_what_is_slower_is_left_to_torch(monkeypatch):
+    monkeypatch.setattr(convolutions, "convolve", lambda x, kernel, bias: [torch.nn.functional.conv2d(x, kernel, bias) for _ in range(9)])
+    assert not convolutions._is_quicker(32, 16, 16, 32)
+    monkeypatch.setattr(convolutions, "convolve", lambda x, kernel, bias: None)
+    assert convolutions._is_quicker(32, 16, 16, 32)
 
 
-def test_the_switch_can_be_left_out_and_is_for_float32_alone(everywhere, calls):
-    assert vae.load("demo", profile="tuned").info.switches["winograd"]
-    for options in dict(without=["winograd"]), dict(dtype="bfloat16"):
-        autoencoder = vae.load("demo", profile="tuned", **options)
-        assert not autoencoder.info.switches["winograd"]
-        vae.decode(autoencoder, torch.zeros(1, 4, 8, 8, dtype=autoencoder.dtype))
-    assert not calls
+@pytest.mark.parametrize("name, part, widest", [("v1-5", "unet", (1, 2560, 16, 16, 1280)), ("sdxl", "unet", (1, 2560, 32, 32, 1280)),
+                                                ("karlo", "decoder", (1, 2240, 8, 8, 1280)), ("v1-5", "vae", (1, 512, 256, 256, 512)),
+                                                ("flux-schnell", "vae", (1, 512, 512, 512, 512))])
+def test_the_shapes_of_the_published_networks_are_known_before_a_picture(name, part, widest):
+    _, kind, config = PIPELINES[name][1][part]
+    with torch.device("meta"):
+        network = {"UNet2DConditionModel": UNet2DConditionModel, "AutoencoderKL": AutoencoderKL}[kind](**config)
+    shapes, before = convolutions._shapes(network), set(vars(network))
+    assert widest in shapes and len(shapes) >= 8
+    assert not any(layer._forward_pre_hooks for layer in network.modules()) and set(vars(network)) == before
+
+
+@pytest.mark.parametrize("name, changes", [("v1", dict(sample_size=None)), ("vae", dict(sample_size=None)),
+                                           ("v1", dict(addition_embed_type="image_hint"))])
+def test_a_network_without_a_size_or_of_another_kind_stays_as_it_is(name, changes, convolved):
+    network = build(name)
+    network.register_to_config(**changes)
+    assert not convolutions.quicken(network) and not replaced(network)
+
+
+def test_eight_bit_pictures_of_a_quick_decoder_differ_by_one_level_at_most(convolved):
+    plain, quick = build("vae"), build("vae")
+    convolutions.quicken(quick)
+    first, second = (np.stack(images.to_pil(compute(network))).astype(int) for network in (plain, quick))
+    assert first.std() > 10 and abs(first - second).max() <= 1
