@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from genlib.models import stable_diffusion, vae
+from genlib.models import convolutions, stable_diffusion, vae
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +33,10 @@ def pipe():
 @pytest.fixture(scope="module")
 def autoencoder():
     return vae.load("demo")
+
+
+@pytest.fixture(autouse=True)
+def undecided(monkeypatch):
+    """No test takes over which convolutions another found quicker."""
+    monkeypatch.setattr(convolutions, "_decided", {})
+    monkeypatch.setattr(convolutions, "_told", False)

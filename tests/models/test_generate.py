@@ -198,6 +198,7 @@ def test_convolutions_are_those_of_the_first_launch_also_where_timing_would_choo
 
 
 def test_a_folder_of_plain_convolutions_stays_so(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "convolutions", Convolutions([]))
     generate.generate("stylegan2", "demo", range(2), tmp_path)
     monkeypatch.setattr(generate, "convolutions", now := Convolutions([["320", 64]]))
     generate.generate("stylegan2", "demo", range(4), tmp_path)
