@@ -1,15 +1,26 @@
-"""What each operating system tells in a way of its own, as Linux by /proc; None where it does not tell."""
+"""What each operating system tells or does in a way of its own, as Linux by /proc; None if it does not."""
 import ctypes
 import mmap
+import multiprocessing
 import os
+import pickle
 import platform
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
 
 PAGES = Path("/proc/self/pagemap")
+PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
+
+
+def is_linux() -> bool:
+    """Whether this is Linux: elsewhere libraries do not bear a fork, and OpenMP comes in other ways."""
+    return sys.platform == "linux"
 
 
 def processor() -> str:
@@ -114,3 +125,58 @@ def _unchanged(first: int, last: int) -> bool:
         return False
     there, swapped, of_a_file = (found >> np.uint64(bit) & np.uint64(1) for bit in (63, 62, 61))
     return len(found) == last - first and not (swapped | there & ~of_a_file).any()
+
+
+def fork_each(work: Callable[[int, list], None], parts: list[list]) -> None:
+    """Call `work` with each part and its number, each in a process forked from this one, and wait for all.
+
+    Raises the first error that one of them raises, after the others have stopped; ChildProcessError if one is
+    killed. They stop also when this process is interrupted or killed. Linux only.
+    """
+    fork, processes = multiprocessing.get_context("fork"), {}
+    try:
+        for number, part in enumerate(parts):
+            errors, end = fork.Pipe(duplex=False)
+            process = fork.Process(target=_forked, args=(work, number, part, end, os.getpid()), daemon=True)
+            process.start()
+            end.close()
+            processes[errors] = process
+        left = dict(processes)
+        while left:
+            for errors in wait(list(left)):
+                _raise_what(errors, left.pop(errors))
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            process.join()
+
+
+def _raise_what(errors, process) -> None:
+    """Raise the error that a process sent before it ended, if it did not end well."""
+    try:
+        raise errors.recv()
+    except EOFError:
+        process.join()
+    if process.exitcode:
+        raise ChildProcessError(f"a forked process ended with {process.exitcode}")
+
+
+def _forked(work, number: int, part: list, end, parent: int) -> None:
+    """What a forked process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it was killed before the line above
+        return
+    try:
+        work(number, part)
+    except Exception as error:
+        end.send(_picklable(error))
+
+
+def _picklable(error: Exception) -> Exception:
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,8 +1,8 @@
 """Layers of diffusers' UNets and autoencoders, quicker on CPUs: Winograd's convolutions, fewer passes.
 
 All maps are kept in channels_last, the layout of `native`. Nothing that is derived from weights is kept, so
-they may be moved, cast, trained or given LoRA layers at any time: where `_suits` says no, the library's own
-`forward` is called.
+they may be moved, cast, trained or given LoRA layers at any time: where `native.is_plain` says no, the
+library's own `forward` is called.
 """
 import time
 from functools import partial
@@ -15,7 +15,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.activations import GEGLU
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from genlib.models import native
 from genlib.models.stylegan2 import winograd
@@ -50,8 +49,11 @@ _told = False  # whether the decisions came from elsewhere, so that nothing is t
 
 
 def chosen() -> list[list[int]]:
-    """What has been found to pay in this process, or was told to, as JSON keeps it: [C, rows, W, K] each."""
-    return sorted(list(shape) for shape, pays in _decided.items() if pays)
+    """What has been found to pay in this process, or was told to, as JSON keeps it: [C, rows, W, K] each.
+
+    Only where the kernels in C are: what torch does in their place gives other pictures.
+    """
+    return sorted(list(shape) for shape, pays in _decided.items() if pays) if native.available() else []
 
 
 def choose(shapes: list) -> None:
@@ -59,7 +61,8 @@ def choose(shapes: list) -> None:
     global _told
     _told = True
     _decided.clear()
-    _decided.update({tuple(shape): True for shape in shapes if isinstance(shape, list) and all(type(side) is int for side in shape)})
+    known = [shape for shape in shapes if isinstance(shape, list) and all(type(side) is int for side in shape)]
+    _decided.update({tuple(shape): True for shape in known} if native.available() else {})
 
 
 def wins(*shape: int) -> bool:
@@ -88,21 +91,14 @@ def _pays(N: int, C: int, H: int, W: int, K: int) -> bool:
 
 
 def _suits(layer: nn.Module, *inputs: Tensor) -> bool:
-    """Whether plain float32 numbers on the CPU are asked for, and nothing else of torch takes part."""
-    tensors = [*inputs, *layer.parameters()]
-    usual = all(type(t.data) is Tensor and t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided
-                for t in tensors)
-    gradients = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    watched = (_get_current_dispatch_mode() is not None or torch.compiler.is_compiling() or torch.jit.is_tracing()
-               or torch.is_autocast_enabled("cpu"))
-    return usual and not gradients and not watched and not layer.training
+    return native.is_plain(*inputs, *layer.parameters()) and not layer.training
 
 
 def _is_3x3(layer: nn.Module) -> bool:
     if type(layer) is not nn.Conv2d:
         return False
     how = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode
-    return how == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and layer.in_channels % 16 == layer.out_channels % 32 == 0
+    return how == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and native.fits(layer.in_channels, layer.out_channels)
 
 
 def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tensor:

@@ -11,14 +11,8 @@ The rule is `how_many`; its figures are images/s on two cores (AMD EPYC, AVX512,
 
 The last gains 4 % for twice the wait until a picture is there, so large networks keep one process.
 """
-import ctypes
-import multiprocessing
 import os
-import pickle
-import signal
-import sys
 from collections.abc import Callable
-from multiprocessing.connection import wait
 
 import torch
 
@@ -28,7 +22,6 @@ from genlib.models.weights import free_bytes
 SMALL = 500e6  # bytes of a network's weights: StyleGAN2 at 512 px has 120 MB, v1-4 3.4 GB
 BATCHES = 5  # for each process: from here on the last round, which may leave cores idle, costs less than is gained
 TIMED, TIMED_OF = 20, 50  # one batch of 50, up to 20, is drawn before the fork and timed, with the machine to itself
-PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
 
 def take_threads() -> None:
@@ -47,7 +40,7 @@ def how_many(batches: int, network_bytes: int) -> int:
     It is without a GPU, for a small network and enough batches, where no launcher (torchrun, accelerate
     launch) has decided already; and on Linux alone, since elsewhere libraries do not bear a fork.
     """
-    good = sys.platform == "linux" and device.pick().type == "cpu" and "WORLD_SIZE" not in os.environ
+    good = system.is_linux() and device.pick().type == "cpu" and "WORLD_SIZE" not in os.environ
     threads = torch.get_num_threads()
     return threads if good and network_bytes <= SMALL and batches >= BATCHES * threads else 1
 
@@ -63,61 +56,18 @@ def fit(processes: int, grown_bytes: int) -> bool:
 
 
 def share(work: Callable[[int, list], None], parts: list[list]) -> None:
-    """Call `work` with each part and its number, each in a process of its own, and wait for all.
+    """Call `work` with each part and its number, in a process of one thread each, and wait for all.
 
-    Raises the first error that one of them raises, after the others have stopped; MemoryError if one is
-    killed. They stop also when this process is interrupted or killed.
+    Raises what `system.fork_each` does; MemoryError if one is killed.
     """
-    fork, processes = multiprocessing.get_context("fork"), {}
-    try:
-        for number, part in enumerate(parts):
-            errors, end = fork.Pipe(duplex=False)
-            process = fork.Process(target=_work, args=(work, number, part, len(parts), end, os.getpid()), daemon=True)
-            process.start()
-            end.close()
-            processes[errors] = process
-        left = dict(processes)
-        while left:
-            for errors in wait(list(left)):
-                _raise_what(errors, left.pop(errors))
-    finally:
-        for process in processes.values():
-            process.terminate()
-        for process in processes.values():
-            process.join()
-
-
-def _raise_what(errors, process) -> None:
-    """Raise the error that a process sent before it ended, if it did not end well."""
-    try:
-        raise errors.recv()
-    except EOFError:
-        process.join()
-    if process.exitcode:
-        raise MemoryError("a process that drew was killed, which mostly happens when the machine's memory is used up: close other "
-                          "programs, or set OMP_NUM_THREADS=1; the same command draws what is missing")
-
-
-def _work(work, number: int, part: list, of: int, end, parent: int) -> None:
-    """What a forked process does.
-
-    It has the variables that a launcher sets, by which the line of progress finds its row.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this one
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it was killed before the line above
-        return
-    torch.set_num_threads(1)  # OpenMP's other threads are the parent's, and are not there after a fork
-    os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(of))
-    try:
+    def alone(number: int, part: list) -> None:
+        torch.set_num_threads(1)  # OpenMP's other threads are the parent's, and are not there after a fork
+        # What a launcher would set, by which the line of progress finds its row.
+        os.environ.update(RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE=str(len(parts)))
         work(number, part)
-    except Exception as error:
-        end.send(_picklable(error))
 
-
-def _picklable(error: Exception) -> Exception:
     try:
-        return pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        system.fork_each(alone, parts)
+    except ChildProcessError:
+        raise MemoryError("a process that drew was killed, which mostly happens when the machine's memory is used up: close other "
+                          "programs, or set OMP_NUM_THREADS=1; the same command draws what is missing") from None

@@ -9,6 +9,7 @@ and the settings, not on the number of processes or on where a run began or was 
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
@@ -58,10 +59,10 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
         before = out_folder.settings(out) if there else None
     [before] = broadcast_object_list([before])
     compiled = _compiled(before, len(seeds))
-    with state.local_main_process_first():  # the first downloads, the others find the files in the cache
-        draw, settings, network_bytes = (_stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
-                          _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled))
-    settings |= _convolutions(before, out)
+    (draw, settings, network_bytes), settings_of_convolutions = _loaded_alike(state, before, out, lambda: (
+        _stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
+        _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled)))
+    settings |= settings_of_convolutions
     forks.take_threads()
     machine = device.describe()
     todo = []
@@ -207,17 +208,23 @@ def _compiled(before: dict | None, count: int) -> bool:
     return count >= tuned.COMPILE_PAYS_FROM if before is None else before.get("compile") is True
 
 
-def _convolutions(before: dict | None, out: Path) -> dict:
-    """What the settings say of convolutions, which change pictures a little: one choice for all processes.
+def _loaded_alike(state: PartialState, before: dict | None, out: Path, load: Callable[[], tuple]) -> tuple[tuple, dict]:
+    """What `load` returns, and what the settings say of convolutions: all processes have them alike.
 
-    It is that of the existing pictures; else what the first process found quicker when it loaded.
+    They change pictures a little. So the choice is that of the existing pictures; else what the first process
+    finds quicker while it loads, before the others do. These then find a download in the cache, too.
     """
-    [wanted] = broadcast_object_list([convolutions.chosen() if before is None else before.get("convolutions", [])])
+    if before is not None:
+        convolutions.choose(before.get("convolutions", []))
+        if convolutions.chosen() != before.get("convolutions", []):
+            raise ValueError(f"{out} holds pictures whose convolutions this machine cannot compute in the same way: install a C compiler, "
+                             "such as gcc, or choose another --out")
+    loaded = load() if state.is_main_process else None
+    [wanted] = broadcast_object_list([convolutions.chosen()])
     convolutions.choose(wanted)
-    if convolutions.chosen() != wanted:
-        raise ValueError(f"{out} holds pictures whose convolutions this machine cannot compute in the same way: install a C compiler, such "
-                         "as gcc, or choose another --out")
-    return dict(convolutions=wanted) if wanted else {}
+    with state.local_main_process_first():  # on each host
+        loaded = loaded or load()
+    return loaded, dict(convolutions=wanted) if wanted else {}
 
 
 def _threads() -> int:

@@ -294,3 +294,12 @@ def test_eight_bit_pictures_of_a_quick_decoder_differ_by_one_level_at_most(convo
     convolutions.quicken(quick)
     first, second = (np.stack(images.to_pil(compute(network))).astype(int) for network in (plain, quick))
     assert first.std() > 10 and abs(first - second).max() <= 1
+
+
+def test_without_the_kernels_in_c_nothing_is_to_be_repeated_elsewhere(monkeypatch):
+    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: True)
+    assert convolutions.wins(320, 64, 64, 256)
+    monkeypatch.setattr(native, "available", lambda: False)
+    assert convolutions.chosen() == []
+    convolutions.choose([[320, 64, 64, 256]])
+    assert convolutions.chosen() == [] and not convolutions.wins(320, 64, 64, 256)

@@ -197,6 +197,15 @@ def test_convolutions_are_those_of_the_first_launch_also_where_timing_would_choo
     assert len(lines(tmp_path)) == 4
 
 
+def test_convolutions_are_settled_before_the_network_of_a_folder_is_loaded(quick, tmp_path, monkeypatch):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    now, load, at_loading = Convolutions([["320", 64]]), generate._stylegan2, []
+    monkeypatch.setattr(generate, "convolutions", now)
+    monkeypatch.setattr(generate, "_stylegan2", lambda *given: at_loading.append(now.decided) or load(*given))
+    generate.generate("stylegan2", "demo", range(4), tmp_path)
+    assert at_loading == [[]]
+
+
 def test_a_folder_of_plain_convolutions_stays_so(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "convolutions", Convolutions([]))
     generate.generate("stylegan2", "demo", range(2), tmp_path)
@@ -355,7 +364,7 @@ def test_a_line_of_the_manifest_with_an_odd_time_or_machine_names_no_picture(qui
 def test_no_two_processes_draw_the_same_batch_even_if_there_are_fewer_batches(quick, tmp_path, monkeypatch, processes):
     found = [[0, 1], [2, 3]]  # to be missing, by the first process
     monkeypatch.setattr(generate, "broadcast_object_list", lambda said: said if said == [None] else [found])
-    monkeypatch.setattr(generate, "_convolutions", lambda *arguments: {})
+    monkeypatch.setattr(generate, "_loaded_alike", lambda state, before, out, load: (load(), {}))
     monkeypatch.setattr(generate, "check_processes", lambda state: None)
     for index in reversed(range(processes)):
         state = PartialState(cpu=True)

@@ -13,7 +13,7 @@ from genlib.models import native
 from genlib.models.stylegan2.low_pass import TAPS, depthwise, low_pass
 
 library = importlib.import_module("genlib.models.native.library")  # the package has a function of the name
-has_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler here")
+has_compiler = pytest.mark.skipif(not any(map(shutil.which, library.COMPILERS)), reason="no C compiler here")
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -77,6 +77,8 @@ def test_values_that_are_not_finite_stay_so():
     x = drawn(1, 32, 8, 8)
     x[0, 3, 2, 2] = torch.nan
     assert native.convolve(x, drawn(32, 32, 3, 3)).isnan().any() and native.norm(x, 1, None, None, 1e-5, silu=True).isnan().all()
+    limited = native.convolve(x, drawn(32, 32, 3, 3), slope=0.2, limit=1)
+    assert limited[..., 1:4, 1:4].isnan().all(), "a limit does not turn it into a number"
 
 
 def test_what_autograd_a_counter_or_another_kind_of_number_needs_is_not_taken():
@@ -110,14 +112,14 @@ def test_without_a_compiler_there_are_no_kernels_and_nothing_is_said(anew, monke
 def test_a_compiler_that_fails_is_said_in_a_line_and_leaves_nothing(anew, monkeypatch, capsys):
     monkeypatch.setattr(library, "FLAGS", [*library.FLAGS, "--no-such-flag"])
     assert not native.available() and not list(anew.iterdir())
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "kernels.c is not used" in line]
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "kernels in C are not used" in line]
     assert "no-such-flag" in line
 
 
 @has_compiler
 def test_a_damaged_file_of_kernels_is_said_too(anew, monkeypatch, capsys):
     monkeypatch.setattr(library, "_compile", lambda compiler, path: path.write_bytes(b"no library"))
-    assert not native.available() and "kernels.c is not used" in capsys.readouterr().out
+    assert not native.available() and "kernels in C are not used" in capsys.readouterr().out
 
 
 @has_compiler
@@ -142,5 +144,5 @@ def test_the_kernels_are_right_on_processors_without_avx512_too(anew, monkeypatc
 
 @has_compiler
 def test_the_source_gives_no_warning():
-    done = subprocess.run(["cc", "-Wall", "-fsyntax-only", "-fopenmp", "-O1", str(library.SOURCE)], capture_output=True, text=True)
+    done = subprocess.run(["cc", "-Wall", "-fsyntax-only", "-fopenmp", "-O1", *map(str, library.SOURCES)], capture_output=True, text=True)
     assert not done.returncode and not done.stderr

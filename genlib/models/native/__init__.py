@@ -1,4 +1,4 @@
-"""3x3 convolutions and group normalisation in C, for float32 maps on the CPU; see kernels.c.
+"""3x3 convolutions and group normalisation in C, for float32 maps on the CPU; see the C files.
 
     y = native.convolve(x, kernel, bias)            # conv2d with padding 1, a quarter of its multiplications
     y = native.norm(x, groups, weight, bias, eps)   # group_norm
@@ -6,7 +6,6 @@
 Maps are given back in channels_last, and taken in it without a copy. `available()` says whether this machine
 has the kernels, `takes(...)` whether they suit; autograd knows nothing of them.
 """
-import ctypes
 import threading
 from functools import cache
 from math import inf
@@ -21,21 +20,28 @@ from genlib.models.native.library import library
 SQUARE = 4  # pixels across a tile of results
 GROUP = 14  # tiles whose values lie together; with AVX512 a matrix product keeps as many rows in registers
 STRIP_FLOATS = 1_250_000  # of the values of a strip; more do not stay in the caches
-POINTS = [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)]  # and infinity; see kernels.c, which computes with these
+POINTS = [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)]  # and infinity; see winograd.c, which computes with these
 
-_kept = threading.local()  # ctypes lets other threads of Python run meanwhile
-_P, _N, _F = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_float
-
-
-class _Convolution(ctypes.Structure):
-    _fields_ = [*((name, _P) for name in ("x", "kernel", "y", "to_points", "scale_in", "scale_out", "bias", "noise", "residual", "work")),
-                *((name, _N) for name in ("N", "H", "W", "C", "K", "phases", "noise_stride", "group", "groups")),
-                ("slope", _F), ("limit", _F)]
+_kept = threading.local()  # a call in C lets other threads of Python run meanwhile
 
 
-class _Norm(ctypes.Structure):
-    _fields_ = [*((name, _P) for name in ("x", "weight", "bias", "y", "sums")), *((name, _N) for name in ("N", "P", "C", "groups", "silu")),
-                ("eps", _F)]
+def _struct(pointers: str, sizes: str, floats: str) -> np.dtype:
+    """A struct of the C files, in the order of its members."""
+    kinds = (pointers, np.uintp), (sizes, np.intp), (floats, np.float32)
+    return np.dtype([(name, kind) for names, kind in kinds for name in names.split()], align=True)
+
+
+CONVOLUTION = _struct("x kernel y to_points scale_in scale_out bias noise residual work", "N H W C K phases noise_stride group groups",
+                      "slope limit")
+NORM = _struct("x weight bias y sums", "N P C groups silu", "eps")
+
+
+def _filled(struct: np.dtype, given: dict[str, Tensor | None], **others) -> np.ndarray:
+    """One such struct; a pointer to None is NULL. The tensors must outlive it."""
+    filled = np.zeros(1, struct)
+    for name, value in {**{name: tensor.data_ptr() for name, tensor in given.items() if tensor is not None}, **others}.items():
+        filled[name] = value
+    return filled
 
 
 def available() -> bool:
@@ -43,16 +49,25 @@ def available() -> bool:
     return library() is not None
 
 
-def takes(x: Tensor, kernel: Tensor, *others: Tensor) -> bool:
-    """Whether `convolve` takes a map [N, C, H, W] and a kernel [K, C, 3, 3], and nobody must see its work.
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether these are float32 numbers on the CPU, of which nothing of torch's needs to see the work."""
+    usual = all(type(t.data) is Tensor and t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided
+                for t in tensors)
+    gradients = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    watched = (_get_current_dispatch_mode() is not None or torch.compiler.is_compiling() or torch.jit.is_tracing()
+               or torch.is_autocast_enabled("cpu"))  # the first is a counter of operations, say
+    return usual and not gradients and not watched
 
-    others: what else goes into the result, and might need gradients.
-    """
+
+def fits(C: int, K: int) -> bool:
+    """Whether `convolve` can take C channels to K."""
+    return C % 16 == K % 32 == 0
+
+
+def takes(x: Tensor, kernel: Tensor, *others: Tensor) -> bool:
+    """Whether `convolve` takes a map [N, C, H, W], a kernel [K, C, 3, 3] and what else it is given."""
     K, C, *size = kernel.shape
-    graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, kernel, *others))
-    watched = torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None  # by a counter of operations, say
-    plain = all(type(t.data) is Tensor and t.dtype == torch.float32 and t.device.type == "cpu" and t.numel() for t in (x, kernel))
-    return plain and x.ndim == 4 and size == [3, 3] and C % 16 == K % 32 == 0 and not graph and not watched
+    return size == [3, 3] and fits(C, K) and x.ndim == 4 and x.numel() > 0 and is_plain(x, kernel, *others)
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, residual: Tensor | None = None, *, taps: tuple | None = None,
@@ -70,18 +85,17 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, residual: Te
     (N, C, H, W), K, up = x.shape, len(kernel), 1 if taps is None else 2
     x, kernel = x.contiguous(memory_format=torch.channels_last), kernel.contiguous()
     y = torch.empty(N, K, up * H, up * W, memory_format=torch.channels_last)
-    residual = None if residual is None else residual.contiguous(memory_format=torch.channels_last)
-    rest = {name: given.contiguous() for name, given in dict(bias=bias, scale_in=scale_in, scale_out=scale_out, noise=noise).items()
-            if given is not None}
-    given = rest | dict(x=x, kernel=kernel, y=y, to_points=_to_points(taps)) | ({} if residual is None else dict(residual=residual))
+    given = dict(x=x, kernel=kernel, y=y, to_points=_to_points(taps))
+    given["residual"] = None if residual is None else residual.contiguous(memory_format=torch.channels_last)
+    given |= {name: None if tensor is None else tensor.contiguous()
+              for name, tensor in dict(bias=bias, scale_in=scale_in, scale_out=scale_out, noise=noise).items()}
     tiles = N * -(-H // SQUARE) * -(-W // SQUARE)
     group = -(-tiles // -(-tiles // GROUP))
     groups = max(1, min(-(-tiles // group), STRIP_FLOATS // (36 * C * group)))
-    asked = _Convolution(**{name: tensor.data_ptr() for name, tensor in given.items()}, N=N, H=H, W=W, C=C, K=K, phases=up * up,
-                         noise_stride=0 if noise is None or len(noise) == 1 else noise[0].numel(), group=group, groups=groups, slope=slope,
-                         limit=limit)
-    asked.work = _workspace(library().winograd_floats(ctypes.byref(asked))).data_ptr()
-    library().winograd(ctypes.byref(asked))
+    asked = _filled(CONVOLUTION, given, N=N, H=H, W=W, C=C, K=K, phases=up * up, group=group, groups=groups, slope=slope, limit=limit,
+                    noise_stride=0 if noise is None or len(noise) == 1 else noise[0].numel())
+    asked["work"] = _workspace(library().winograd_floats(asked.ctypes)).data_ptr()
+    library().winograd(asked.ctypes)
     return y
 
 
@@ -90,12 +104,12 @@ def norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps
     N, C = x.shape[:2]
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.empty_like(x)
-    inputs = {name: given.contiguous() for name, given in dict(weight=weight, bias=bias).items() if given is not None}
-    asked = _Norm(x=x.data_ptr(), y=y.data_ptr(), **{name: given.data_ptr() for name, given in inputs.items()}, N=N,
-                  P=x[0, 0].numel(), C=C, groups=groups, silu=silu, eps=eps)
-    sums = torch.empty(library().norm_doubles(ctypes.byref(asked)), dtype=torch.float64)
-    asked.sums = sums.data_ptr()
-    library().norm(ctypes.byref(asked))
+    given = dict(x=x, y=y) | {name: None if tensor is None else tensor.contiguous()
+                              for name, tensor in dict(weight=weight, bias=bias).items()}
+    asked = _filled(NORM, given, N=N, P=x[0, 0].numel(), C=C, groups=groups, silu=silu, eps=eps)
+    sums = torch.empty(library().norm_doubles(asked.ctypes), dtype=torch.float64)
+    asked["sums"] = sums.data_ptr()
+    library().norm(asked.ctypes)
     return y
 
 
