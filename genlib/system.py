@@ -8,7 +8,9 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import numpy as np
 
 PAGES = Path("/proc/self/pagemap")
 PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
+LOOKS_EVERY_S = 0.5  # for an interrupt, while forked processes work
+ENDS_WITHIN_S = 10  # after a forked process is asked to, or it is killed
 
 
 def is_linux() -> bool:
@@ -134,21 +138,49 @@ def fork_each(work: Callable[[int, list], None], parts: list[list]) -> None:
     killed. They stop also when this process is interrupted or killed. Linux only.
     """
     fork, processes = multiprocessing.get_context("fork"), {}
+    with _interrupts() as seen:
+        try:
+            for number, part in enumerate(parts):
+                errors, end = fork.Pipe(duplex=False)
+                process = fork.Process(target=_forked, args=(work, number, part, end, os.getpid()), daemon=True)
+                process.start()
+                end.close()
+                processes[errors] = process
+            left = dict(processes)
+            while left:
+                for errors in wait(list(left), LOOKS_EVERY_S):
+                    _raise_what(errors, left.pop(errors))
+                if seen:
+                    raise KeyboardInterrupt
+        finally:
+            _end(processes.values())
+
+
+@contextmanager
+def _interrupts():
+    """A list that is empty until somebody interrupts: an exception would be passed over during a fork.
+
+    Of another thread than the main one an interrupt is none of its business.
+    """
+    seen = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append(True))
     try:
-        for number, part in enumerate(parts):
-            errors, end = fork.Pipe(duplex=False)
-            process = fork.Process(target=_forked, args=(work, number, part, end, os.getpid()), daemon=True)
-            process.start()
-            end.close()
-            processes[errors] = process
-        left = dict(processes)
-        while left:
-            for errors in wait(list(left)):
-                _raise_what(errors, left.pop(errors))
+        yield seen
     finally:
-        for process in processes.values():
-            process.terminate()
-        for process in processes.values():
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(processes) -> None:
+    """Ask them to end, which leaves no half-written files; kill those that do not."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(ENDS_WITHIN_S)
+        if process.is_alive():
+            process.kill()
             process.join()
 
 

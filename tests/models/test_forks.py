@@ -10,6 +10,7 @@ import psutil
 import pytest
 import torch
 
+from genlib import system
 from genlib.models import forks
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -111,3 +112,34 @@ def test_a_killed_parent_leaves_none_behind():
         children = psutil.Process(parent.pid).children()
         parent.kill()
         assert len(children) == 2 and not psutil.wait_procs(children, timeout=60)[1]
+
+
+INTERRUPTED = """
+import os, signal, time
+from genlib.models import forks
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))  # what is raised there, Python passes over
+try:
+    forks.share(lambda number, part: time.sleep(600), [[], []])
+except KeyboardInterrupt:
+    print("interrupted", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_an_interrupt_at_the_moment_of_a_fork_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "interrupted True\n", done.stderr
+
+
+def test_a_process_that_does_not_end_when_it_is_asked_to_is_killed(monkeypatch):
+    monkeypatch.setattr(system, "ENDS_WITHIN_S", 0.2)
+
+    def work(number, part):
+        if number:
+            time.sleep(0.3)  # until the other hears nothing
+            raise OSError(28, "No space left on device")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+
+    with pytest.raises(OSError, match="No space left"):
+        forks.share(work, [[], []])
+    assert not psutil.Process().children()
