@@ -25,6 +25,8 @@ ROUNDS = 3  # of timing
 PAYS_BELOW = 0.95  # of the time of torch's own convolution: less of a gain may be noise
 BATCHES = 1, 2  # of a UNet: without and with guidance
 
+onednn_linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # not for every processor
+
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, residual: Tensor | None = None) -> Tensor:
     """conv2d(x, kernel, bias, padding=1) + residual by Winograd's algorithm, in channels_last."""
@@ -136,17 +138,25 @@ def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *othe
 
 def _gated(layer: GEGLU, x: Tensor, *others, **more) -> Tensor:
     """As in the library, but GELU goes with one product and the multiplication with the other (oneDNN)."""
-    linear = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # not in torch for every processor
-    if not (linear and type(layer.proj) is nn.Linear and layer.proj.bias is not None and _suits(layer, x)):
+    if type(layer.proj) is not nn.Linear or layer.proj.bias is None or not _linear_suits(layer, x):
         return GEGLU.forward(layer, x, *others, **more)
     (kernel, gate_kernel), (bias, gate_bias) = layer.proj.weight.chunk(2), layer.proj.bias.chunk(2)
-    return linear.binary(x, linear(x, gate_kernel, gate_bias, "gelu", [], "none"), kernel, bias, "mul")
+    return onednn_linear.binary(x, onednn_linear(x, gate_kernel, gate_bias, "gelu", [], "none"), kernel, bias, "mul")
+
+
+def _linear_suits(layer: nn.Module, x: Tensor) -> bool:
+    return onednn_linear is not None and x.ndim > 1 and x.numel() > 0 and _suits(layer, x)
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """By oneDNN, which takes the bias along and is quicker than torch's own products at most sizes of a UNet."""
+    return onednn_linear(x, layer.weight, layer.bias, "none", [], "") if _linear_suits(layer, x) else nn.Linear.forward(layer, x)
 
 
 # What a UNet adds to the step, for SDXL its size and second text, changes no shape.
 NO_MORE_INPUTS = dict(get_class_embed=lambda **_: None, get_aug_embed=lambda **_: None,
                       process_encoder_hidden_states=lambda encoder_hidden_states, **_: encoder_hidden_states)
-FORWARDS = {nn.Conv2d: _conv2d, nn.GroupNorm: _group_norm, ResnetBlock2D: _residual, GEGLU: _gated}
+FORWARDS = {nn.Conv2d: _conv2d, nn.GroupNorm: _group_norm, ResnetBlock2D: _residual, GEGLU: _gated, nn.Linear: _linear}
 
 
 def quicken(network: UNet2DConditionModel | AutoencoderKL) -> bool:

@@ -224,6 +224,18 @@ def test_a_gate_of_another_kind_or_without_bias_gives_the_librarys_result():
             assert torch.allclose(convolutions._gated(layer, x), GEGLU.forward(layer, x), atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_linear_layer_gives_the_librarys_result_for_inputs_of_any_kind(bias, onednn, monkeypatch):
+    if not onednn:
+        monkeypatch.setattr(convolutions, "onednn_linear", None)
+    layer, x = nn.Linear(16, 24, bias=bias).eval().requires_grad_(False), torch.randn(3, 16, 5)
+    for inputs in x.mT, x.mT[:, :1].expand(3, 5, 16), x.mT[0], x.mT[0, 0], x.mT[:0], torch.randn(2, 3, 4, 16)[:, :, ::2]:
+        expected = nn.Linear.forward(layer, inputs)
+        assert convolutions._linear(layer, inputs).shape == expected.shape
+        assert torch.allclose(convolutions._linear(layer, inputs), expected, atol=1e-5)
+
+
 # --- which networks, and which shapes
 
 @pytest.mark.parametrize("load", [stable_diffusion.load, vae.load])
