@@ -86,8 +86,8 @@ def test_values_that_are_not_finite_stay_so():
 def test_what_autograd_a_counter_or_another_kind_of_number_needs_is_not_taken():
     x, kernel = drawn(1, 16, 8, 8), drawn(32, 16, 3, 3)
     assert native.takes(x, kernel)
-    for refused in [(x.half(), kernel), (x, kernel.double()), (x, drawn(32, 16, 1, 1)), (x, drawn(24, 16, 3, 3)), (x, kernel[:0]), (x.to("meta"), kernel),
-                    (x[:, :8], drawn(32, 8, 3, 3)), (x[:0], kernel),
+    for refused in [(x.half(), kernel), (x, kernel.double()), (x, drawn(32, 16, 1, 1)), (x, drawn(24, 16, 3, 3)), (x.to("meta"), kernel),
+                    (x, kernel[:0]), (x[:, :8], drawn(32, 8, 3, 3)), (x[:0], kernel),
                     (x, torch.nn.Parameter(kernel)), (x, kernel, x.clone().requires_grad_())]:
         assert not native.takes(*refused)
     with torch.no_grad():
@@ -172,6 +172,46 @@ def test_a_compiler_that_fails_is_said_in_a_line_and_leaves_nothing(anew, monkey
 @has_compiler
 def test_a_damaged_file_of_kernels_is_said_too(anew, monkeypatch, capsys):
     monkeypatch.setattr(library, "_compile", lambda compiler, path: path.write_bytes(b"no library"))
+    assert not native.available() and "kernels in C are not used" in capsys.readouterr().out
+
+
+@has_compiler
+def test_a_file_of_kernels_that_is_cut_off_is_made_anew(anew):
+    """To load half a library would end the process."""
+    assert native.available()
+    [path] = anew.glob("*.so")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096])
+    library.library.cache_clear()
+    assert native.available() and path.stat().st_size > 4096
+
+
+@has_compiler
+def test_a_file_of_kernels_that_another_user_put_there_is_not_run(anew, monkeypatch):
+    assert native.available()
+    [path] = anew.glob("*.so")
+    before = path.stat().st_ino
+    library.library.cache_clear()
+    monkeypatch.setattr(library, "belongs_to_another", lambda path: True)
+    assert native.available() and path.stat().st_ino != before
+
+
+@has_compiler
+def test_the_folder_of_torchs_downloads_may_be_named_from_where_one_is(anew, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", "here")
+    assert native.available() and list(Path("here/hub/genlib").glob("*.so"))
+
+
+@pytest.mark.parametrize("content", [b"no program", b"#!/bin/sh\nexec sleep 100\n", b"#!/no/such/shell\n"])
+def test_a_compiler_that_does_not_run_or_answer_is_said_in_a_line(content, anew, monkeypatch, capsys, tmp_path):
+    compiler = tmp_path / "cc"
+    compiler.write_bytes(content)
+    compiler.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(compiler))
+    monkeypatch.setattr(library, "ANSWERS_WITHIN_S", 0.5)
+    if not library.system.is_linux():
+        pytest.skip("compiles on Linux alone")
     assert not native.available() and "kernels in C are not used" in capsys.readouterr().out
 
 

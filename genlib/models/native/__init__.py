@@ -63,7 +63,7 @@ def is_plain(*tensors: Tensor) -> bool:
 
 
 def _is_watched() -> bool:
-    """Whether torch follows operations: compiles, counts, maps or derives them, or chooses their precision."""
+    """Whether torch follows operations: compiles, counts, maps or derives them, or sets their precision."""
     return (torch.compiler.is_compiling() or torch.jit.is_tracing() or _get_current_dispatch_mode() is not None
             or torch.is_autocast_enabled("cpu") or peek_interpreter_stack() is not None or forward_ad._current_level >= 0)
 
@@ -112,7 +112,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, residual: Te
 
 
 def _check(**given: tuple[Tensor | None, list[int]]) -> None:
-    """Raises ValueError for a tensor of another shape than the second, for which C would read another's memory."""
+    """Raises ValueError for a tensor of another shape than the second: C would read past its end."""
     for name, (tensor, shape) in given.items():
         if tensor is not None and list(tensor.shape) != shape:
             raise ValueError(f"{name} has the shape {list(tensor.shape)} where {shape} fits the map")
