@@ -119,6 +119,11 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
     return data
 
 
+def belongs_to_another(path: Path) -> bool:
+    """Whether another user owns a file, as may be in a folder open to all. The administrator is no other."""
+    return hasattr(os, "getuid") and path.stat().st_uid not in (0, os.getuid())
+
+
 def read_csv(path, limit_bytes: int) -> csv.DictReader:
     """The rows of a CSV file as spreadsheets save it: with commas, or with semicolons where numbers have
     decimal commas (see `decimal`). Names of columns are in small letters.

@@ -2,6 +2,7 @@
 import errno
 import os
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,3 +123,10 @@ def test_a_folder_in_a_file_s_place_is_named_and_kept(tmp_path):
 def test_other_errors_pass_as_they_are(tmp_path):
     with pytest.raises(OSError, match="^.Errno 5. broken$"), files.explain_storage(tmp_path):
         raise OSError(errno.EIO, "broken")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no such owners here")
+@pytest.mark.parametrize("owner, another", [(0, False), (1000, False), (1001, True)])
+def test_a_file_of_another_user_is_told_from_ones_own_and_the_administrators(owner, another, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert files.belongs_to_another(SimpleNamespace(stat=lambda: SimpleNamespace(st_uid=owner))) is another

@@ -40,7 +40,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, residual: Tensor | 
 
 def normalise(layer: nn.GroupNorm, x: Tensor, silu: bool = False) -> Tensor:
     """Group normalisation, then SiLU if asked for."""
-    if native.available() and layer.num_channels % 16 == 0:
+    if native.available() and x.shape[1] == layer.num_channels and layer.num_channels % 16 == 0:
         return native.norm(x, layer.num_groups, layer.weight, layer.bias, layer.eps, silu)
     x = nn.GroupNorm.forward(layer, x)
     return F.silu(x, inplace=True) if silu else x
@@ -75,7 +75,8 @@ def wins(*shape: int) -> bool:
 
 
 def _is_quicker(C: int, rows: int, W: int, K: int) -> bool:
-    x, kernel, bias = torch.ones(1, C, rows, W).contiguous(memory_format=torch.channels_last), torch.ones(K, C, 3, 3), torch.ones(K)
+    x, kernel, bias = (torch.ones(shape, **native.NUMBERS) for shape in ([1, C, rows, W], [K, C, 3, 3], [K]))
+    x = x.contiguous(memory_format=torch.channels_last)
     times = {call: [] for call in (partial(F.conv2d, padding=1), convolve)}
     for turn in range(1 + ROUNDS):
         for call, taken in times.items():
@@ -96,11 +97,23 @@ def _suits(layer: nn.Module, *inputs: Tensor) -> bool:
     return native.is_plain(*inputs, *layer.parameters()) and not layer.training
 
 
+def _is_untouched(*layers: nn.Module) -> bool:
+    """Whether nothing but its class and this file says what each of these layers does.
+
+    Hooks, and a `forward` of somebody else's such as a LoRA's, need the layer to be called.
+    """
+    def is_ours(forward) -> bool:
+        return isinstance(forward, partial) and forward.func in FORWARDS.values()
+
+    return not any(layer.training or layer._forward_hooks or layer._forward_pre_hooks
+                   or "forward" in vars(layer) and not is_ours(layer.forward) for layer in layers)
+
+
 def _is_3x3(layer: nn.Module) -> bool:
-    if type(layer) is not nn.Conv2d:
+    if type(layer) is not nn.Conv2d or "_conv_forward" in vars(layer):  # replaced by those who want seamless pictures
         return False
     how = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode
-    return how == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and native.fits(layer.in_channels, layer.out_channels)
+    return how == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and native.fits(*layer.weight.shape[1::-1])
 
 
 def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -124,21 +137,23 @@ def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *othe
     """As in the library, but SiLU goes with the normalisation and the last sum with the convolution."""
     added = block.time_embedding_norm == "default" or temb is None and block.time_embedding_norm != "scale_shift"
     known = added and not block.skip_time_act and block.upsample is block.downsample is None
-    parts = [*map(type, (block.norm1, block.norm2, block.nonlinearity, block.conv2))]
-    usual = known and parts == [nn.GroupNorm, nn.GroupNorm, nn.SiLU, nn.Conv2d] and block.output_scale_factor == 1
-    if not (usual and x.numel() and _suits(block, x, *[] if temb is None else [temb])):
+    parts = [block.norm1, block.norm2, block.nonlinearity, block.conv2]
+    usual = known and [*map(type, parts)] == [nn.GroupNorm, nn.GroupNorm, nn.SiLU, nn.Conv2d] and block.output_scale_factor == 1
+    plain = x.numel() and _suits(block, x, *[] if temb is None else [temb])
+    if not (usual and plain and _is_untouched(*parts, block.conv1, block.dropout)):
         return ResnetBlock2D.forward(block, x, temb, *others, **more)
     h = block.conv1(normalise(block.norm1, x, silu=True))
     if block.time_emb_proj is not None:
         temb = block.time_emb_proj(F.silu(temb))[:, :, None, None]
     h = h if temb is None else h.add_(temb)
     h = normalise(block.norm2, h, silu=True)
-    return block.conv2(h, residual=x if block.conv_shortcut is None else block.conv_shortcut(x))
+    return _conv2d(block.conv2, h, x if block.conv_shortcut is None else block.conv_shortcut(x))
 
 
 def _gated(layer: GEGLU, x: Tensor, *others, **more) -> Tensor:
     """As in the library, but GELU goes with one product and the multiplication with the other (oneDNN)."""
-    if type(layer.proj) is not nn.Linear or layer.proj.bias is None or not _linear_suits(layer, x):
+    usual = type(layer.proj) is nn.Linear and layer.proj.bias is not None and _is_untouched(layer.proj)
+    if not (usual and _linear_suits(layer, x)):
         return GEGLU.forward(layer, x, *others, **more)
     (kernel, gate_kernel), (bias, gate_bias) = layer.proj.weight.chunk(2), layer.proj.bias.chunk(2)
     return onednn_linear.binary(x, onednn_linear(x, gate_kernel, gate_bias, "gelu", [], "none"), kernel, bias, "mul")
@@ -179,19 +194,19 @@ def _shapes(network: UNet2DConditionModel | AutoencoderKL) -> set[tuple]:
 
     None of a network without a size, or of a kind that needs more than a sample, a step and a text.
     """
-    config, found = network.config, set()
+    config, found, empty = network.config, set(), partial(torch.empty, dtype=network.dtype, device="meta")
     size = config.sample_size if isinstance(config.sample_size, (list, tuple)) else [config.sample_size] * 2
     if isinstance(network, AutoencoderKL):
         part, channels, inputs, factor = network.decoder, config.latent_channels, [], 2 ** (len(config.block_out_channels) - 1)
     else:
         part, channels, width, factor = network, config.in_channels, config.cross_attention_dim, 1
-        inputs = [0, torch.empty(1, 77, width if isinstance(width, int) else max(width), device="meta")]
+        inputs = [0, empty(1, 77, width if isinstance(width, int) else max(width))]
     hooks = [layer.register_forward_pre_hook(lambda layer, inputs: found.add((*inputs[0].shape, layer.out_channels)))
              for layer in filter(_is_3x3, part.modules())]
     meta = {name: tensor.to("meta") for name, tensor in chain(part.named_parameters(), part.named_buffers())}
     vars(part).update(NO_MORE_INPUTS)
     try:
-        torch.func.functional_call(part, meta, (torch.empty(1, channels, *(side // factor for side in size), device="meta"), *inputs))
+        torch.func.functional_call(part, meta, (empty(1, channels, *(side // factor for side in size)), *inputs))
     except (RuntimeError, TypeError, ValueError):
         return set()
     finally:

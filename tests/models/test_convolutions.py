@@ -217,6 +217,81 @@ def test_layers_that_are_given_loras_after_loading_give_the_librarys_result(conv
     assert error(compute(quick), compute(build("v1"))) > 1e-2
 
 
+def by_forward(layer: nn.Module) -> None:
+    """As LoRAs are added by Kohya's scripts: called with the layer's input alone."""
+    forward = layer.forward
+    layer.forward = lambda x: 1.25 * forward(x)
+
+
+def by_hook(layer: nn.Module) -> None:
+    layer.register_forward_hook(lambda layer, inputs, y: 1.25 * y)
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.GroupNorm, nn.Linear, nn.SiLU, nn.Dropout])
+@pytest.mark.parametrize("change", [by_forward, by_hook])
+def test_what_others_do_to_a_layer_has_its_effect(kind, change, convolved):
+    plain, quick = build("v1"), build("v1")
+    convolutions.quicken(quick)
+    for network in plain, quick:
+        for layer in [layer for layer in network.modules() if type(layer) is kind]:
+            change(layer)
+    assert error(compute(quick), compute(plain)) < 1e-5
+    assert error(compute(quick), compute(build("v1"))) > 1e-2
+
+
+def test_what_a_hook_keeps_of_a_layer_is_the_librarys(convolved):
+    plain, quick, kept = build("v1"), build("v1"), {}
+    convolutions.quicken(quick)
+    for network in plain, quick:
+        for layer in network.modules():
+            layer.register_forward_hook(lambda layer, inputs, y, network=network: kept.setdefault(network, []).append(y))
+        compute(network)
+    pairs = [pair for pair in zip(kept[plain], kept[quick], strict=True) if isinstance(pair[0], torch.Tensor)]
+    assert len(pairs) > 50 and all(error(found, expected) < 1e-4 for expected, found in pairs)
+
+
+def test_a_convolution_made_seamless_is_left_to_whoever_made_it_so(convolved):
+    layer, x = layer_and_input()
+    layer._conv_forward = lambda x, kernel, bias: nn.functional.conv2d(nn.functional.pad(x, [1] * 4, mode="circular"), kernel, bias)
+    assert torch.equal(layer(x), nn.Conv2d.forward(layer, x)) and not convolved
+
+
+def test_a_kernel_cut_down_to_channels_that_do_not_fit_stays_plain(convolved):
+    layer, x = layer_and_input(out_channels=64)
+    layer.weight, layer.bias = (nn.Parameter(parameter[:40], requires_grad=False) for parameter in (layer.weight, layer.bias))
+    assert torch.allclose(layer(x), nn.Conv2d.forward(layer, x), atol=1e-5) and not convolved
+
+
+def test_a_map_of_other_channels_is_the_librarys_error(convolved):
+    norm = nn.GroupNorm(4, 32).eval().requires_grad_(False)
+    for layer, call in (layer_and_input()[0], convolutions._conv2d), (norm, convolutions._group_norm):
+        with pytest.raises((RuntimeError, ValueError), match="shape|size"):
+            call(layer, torch.randn(1, 16, 8, 8))
+
+
+def test_dropout_that_is_left_on_drops(convolved):
+    network = UNet2DConditionModel(**V1, dropout=0.5).eval().requires_grad_(False)
+    convolutions.quicken(network)
+    block, x, step = network.mid_block.resnets[0], torch.randn(1, 64, 8, 8), torch.randn(1, 128)
+    assert torch.equal(block(x, step), block(x, step))
+    block.dropout.train()
+    assert not torch.equal(block(x, step), block(x, step))
+
+
+def test_torchs_default_for_new_tensors_changes_neither_choice_nor_picture(monkeypatch):
+    asked = []
+    monkeypatch.setattr(convolutions, "wins", lambda *shape: asked.append(shape) or True)
+    convolutions.quicken(build("v1"))
+    expected, usual, network = set(asked), torch.get_default_dtype(), build("v1")
+    asked.clear()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert convolutions.quicken(network) and set(asked) == expected
+        assert isinstance(convolutions._is_quicker(32, 8, 8, 32), bool)
+    finally:
+        torch.set_default_dtype(usual)
+
+
 def test_a_gate_of_another_kind_or_without_bias_gives_the_librarys_result():
     for layer in GEGLU(16, 32), GEGLU(16, 32, bias=False):
         layer.eval().requires_grad_(False)

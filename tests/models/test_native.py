@@ -3,10 +3,12 @@ import importlib
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
 
 from genlib.models import native
@@ -85,13 +87,64 @@ def test_what_autograd_a_counter_or_another_kind_of_number_needs_is_not_taken():
     x, kernel = drawn(1, 16, 8, 8), drawn(32, 16, 3, 3)
     assert native.takes(x, kernel)
     for refused in [(x.half(), kernel), (x, kernel.double()), (x, drawn(32, 16, 1, 1)), (x, drawn(24, 16, 3, 3)), (x.to("meta"), kernel),
-                    (x[:, :8], drawn(32, 8, 3, 3)), (x[:0], kernel),
+                    (x, kernel[:0]), (x[:, :8], drawn(32, 8, 3, 3)), (x[:0], kernel),
                     (x, torch.nn.Parameter(kernel)), (x, kernel, x.clone().requires_grad_())]:
         assert not native.takes(*refused)
     with torch.no_grad():
         assert native.takes(x, torch.nn.Parameter(kernel))
     with FlopCounterMode(display=False):
         assert not native.takes(x, kernel)
+
+
+def test_what_maps_over_samples_or_derives_forwards_is_not_taken_and_spoils_nothing_for_later():
+    x, kernel, seen = drawn(2, 16, 8, 8), drawn(32, 16, 3, 3), []
+
+    def call(x):
+        seen.append(native.takes(x, kernel))
+        return F.conv2d(x, kernel, padding=1)
+    torch.vmap(call)(x[None])
+    torch.func.jvp(call, (x,), (x,))
+    torch.func.functionalize(call)(x)
+    with torch.no_grad(), forward_ad.dual_level():
+        call(forward_ad.make_dual(x, x))
+    torch.compile(call, backend="eager", fullgraph=True)(x)
+    assert not any(seen) and len(seen) >= 5 and native.takes(x, kernel)
+
+
+@has_compiler
+@pytest.mark.parametrize("defaults", [torch.float64, torch.bfloat16, "meta"])
+def test_torchs_defaults_for_new_tensors_change_nothing(defaults, monkeypatch):
+    x, kernel, usual = drawn(1, 32, 9, 8), drawn(32, 32, 3, 3), torch.get_default_dtype()
+
+    def both():
+        return native.convolve(x, kernel, taps=tuple(TAPS)), native.norm(x, 4, None, None, 1e-5)
+    expected = both()
+    monkeypatch.setattr(native, "_kept", SimpleNamespace())
+    native._to_points.cache_clear()
+    try:
+        with torch.device(defaults if defaults == "meta" else "cpu"):
+            torch.set_default_dtype(usual if defaults == "meta" else defaults)
+            found = both()
+    finally:
+        torch.set_default_dtype(usual)
+    assert all(map(torch.equal, found, expected))
+
+
+@has_compiler
+@pytest.mark.parametrize("mean", [100, 1000])
+def test_far_from_zero_the_normalisation_is_as_exact_as_torchs(mean):
+    x = drawn(2, 64, 16, 16) + mean
+    exact = F.group_norm(x.double(), 8)
+    assert off(native.norm(x, 8, None, None, 1e-5), exact) < 4 * off(F.group_norm(x, 8), exact)
+
+
+@has_compiler
+@pytest.mark.parametrize("name, shape", [("kernel", [32, 32, 3, 3]), ("bias", [16]), ("residual", [1, 32, 8, 8]), ("scale_in", [1, 16]),
+                                         ("scale_out", [2, 16]), ("noise", [2, 1, 4, 4]), ("noise", [2, 32, 8, 8])])
+def test_a_shape_of_which_c_would_read_past_the_end_is_refused(name, shape):
+    given = dict(kernel=drawn(32, 16, 3, 3)) | {name: drawn(*shape)}
+    with pytest.raises(ValueError, match=name):
+        native.convolve(drawn(2, 16, 8, 8), **given)
 
 
 @pytest.fixture
@@ -119,6 +172,46 @@ def test_a_compiler_that_fails_is_said_in_a_line_and_leaves_nothing(anew, monkey
 @has_compiler
 def test_a_damaged_file_of_kernels_is_said_too(anew, monkeypatch, capsys):
     monkeypatch.setattr(library, "_compile", lambda compiler, path: path.write_bytes(b"no library"))
+    assert not native.available() and "kernels in C are not used" in capsys.readouterr().out
+
+
+@has_compiler
+def test_a_file_of_kernels_that_is_cut_off_is_made_anew(anew):
+    """To load half a library would end the process."""
+    assert native.available()
+    [path] = anew.glob("*.so")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096])
+    library.library.cache_clear()
+    assert native.available() and path.stat().st_size > 4096
+
+
+@has_compiler
+def test_a_file_of_kernels_that_another_user_put_there_is_not_run(anew, monkeypatch):
+    assert native.available()
+    [path] = anew.glob("*.so")
+    before = path.stat().st_ino
+    library.library.cache_clear()
+    monkeypatch.setattr(library, "belongs_to_another", lambda path: True)
+    assert native.available() and path.stat().st_ino != before
+
+
+@has_compiler
+def test_the_folder_of_torchs_downloads_may_be_named_from_where_one_is(anew, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", "here")
+    assert native.available() and list(Path("here/hub/genlib").glob("*.so"))
+
+
+@pytest.mark.parametrize("content", [b"no program", b"#!/bin/sh\nexec sleep 100\n", b"#!/no/such/shell\n"])
+def test_a_compiler_that_does_not_run_or_answer_is_said_in_a_line(content, anew, monkeypatch, capsys, tmp_path):
+    compiler = tmp_path / "cc"
+    compiler.write_bytes(content)
+    compiler.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(compiler))
+    monkeypatch.setattr(library, "ANSWERS_WITHIN_S", 0.5)
+    if not library.system.is_linux():
+        pytest.skip("compiles on Linux alone")
     assert not native.available() and "kernels in C are not used" in capsys.readouterr().out
 
 

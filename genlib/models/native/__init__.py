@@ -13,6 +13,8 @@ from math import inf
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from genlib.models.native.library import library
@@ -21,6 +23,8 @@ SQUARE = 4  # pixels across a tile of results
 GROUP = 14  # tiles whose values lie together; with AVX512 a matrix product keeps as many rows in registers
 STRIP_FLOATS = 1_250_000  # of the values of a strip; more do not stay in the caches
 POINTS = [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)]  # and infinity; see winograd.c, which computes with these
+
+NUMBERS = dict(dtype=torch.float32, device="cpu")  # whatever torch's defaults are
 
 _kept = threading.local()  # a call in C lets other threads of Python run meanwhile
 
@@ -51,17 +55,22 @@ def available() -> bool:
 
 def is_plain(*tensors: Tensor) -> bool:
     """Whether these are float32 numbers on the CPU, of which nothing of torch's needs to see the work."""
+    if _is_watched():
+        return False
     usual = all(type(t.data) is Tensor and t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided
                 for t in tensors)
-    gradients = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    watched = (_get_current_dispatch_mode() is not None or torch.compiler.is_compiling() or torch.jit.is_tracing()
-               or torch.is_autocast_enabled("cpu"))  # the first is a counter of operations, say
-    return usual and not gradients and not watched
+    return usual and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
+
+
+def _is_watched() -> bool:
+    """Whether torch follows operations: compiles, counts, maps or derives them, or sets their precision."""
+    return (torch.compiler.is_compiling() or torch.jit.is_tracing() or _get_current_dispatch_mode() is not None
+            or torch.is_autocast_enabled("cpu") or peek_interpreter_stack() is not None or forward_ad._current_level >= 0)
 
 
 def fits(C: int, K: int) -> bool:
     """Whether `convolve` can take C channels to K."""
-    return C % 16 == K % 32 == 0
+    return C % 16 == K % 32 == 0 < K
 
 
 def takes(x: Tensor, kernel: Tensor, *others: Tensor) -> bool:
@@ -83,8 +92,11 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, residual: Te
     slope, limit: leaky ReLU follows, and then the result is limited to [-limit, limit].
     """
     (N, C, H, W), K, up = x.shape, len(kernel), 1 if taps is None else 2
+    of_noise = [1 if noise is None or len(noise) == 1 else N, 1, up * H, up * W]
+    _check(kernel=(kernel, [K, C, 3, 3]), bias=(bias, [K]), residual=(residual, [N, K, up * H, up * W]), scale_in=(scale_in, [N, C]),
+           scale_out=(scale_out, [N, K]), noise=(noise, of_noise))
     x, kernel = x.contiguous(memory_format=torch.channels_last), kernel.contiguous()
-    y = torch.empty(N, K, up * H, up * W, memory_format=torch.channels_last)
+    y = torch.empty(N, K, up * H, up * W, **NUMBERS, memory_format=torch.channels_last)
     given = dict(x=x, kernel=kernel, y=y, to_points=_to_points(taps))
     given["residual"] = None if residual is None else residual.contiguous(memory_format=torch.channels_last)
     given |= {name: None if tensor is None else tensor.contiguous()
@@ -99,15 +111,23 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, residual: Te
     return y
 
 
+def _check(**given: tuple[Tensor | None, list[int]]) -> None:
+    """Raises ValueError for a tensor of another shape than the second: C would read past its end."""
+    for name, (tensor, shape) in given.items():
+        if tensor is not None and list(tensor.shape) != shape:
+            raise ValueError(f"{name} has the shape {list(tensor.shape)} where {shape} fits the map")
+
+
 def norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float, silu: bool = False) -> Tensor:
     """group_norm of x [N, C, H, W], C a multiple of 16, and silu after it where that is asked for."""
     N, C = x.shape[:2]
+    _check(weight=(weight, [C]), bias=(bias, [C]))
     x = x.contiguous(memory_format=torch.channels_last)
     y = torch.empty_like(x)
     given = dict(x=x, y=y) | {name: None if tensor is None else tensor.contiguous()
                               for name, tensor in dict(weight=weight, bias=bias).items()}
     asked = _filled(NORM, given, N=N, P=x[0, 0].numel(), C=C, groups=groups, silu=silu, eps=eps)
-    sums = torch.empty(library().norm_doubles(asked.ctypes), dtype=torch.float64)
+    sums = torch.empty(library().norm_doubles(asked.ctypes), dtype=torch.float64, device="cpu")
     asked["sums"] = sums.data_ptr()
     library().norm(asked.ctypes)
     return y
@@ -116,7 +136,7 @@ def norm(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps
 def _workspace(floats: int) -> Tensor:
     """Kept for the next call, since fresh memory costs time; a few MB a thread of the processor."""
     if getattr(_kept, "work", None) is None or _kept.work.numel() < floats:
-        _kept.work = torch.empty(floats)
+        _kept.work = torch.empty(floats, **NUMBERS)
     return _kept.work
 
 
@@ -132,10 +152,10 @@ def _to_points(taps: tuple | None) -> Tensor:
         points[i] = point ** np.arange(3) / np.prod([point - other for other in POINTS if other != point])
     points[5, 2] = 1
     if taps is None:
-        return torch.tensor(np.stack([points, points])[None], dtype=torch.float32)
+        return torch.tensor(np.stack([points, points])[None], **NUMBERS)
     parities = np.zeros([2, 3, 3])  # [parity, tap of the result, tap of the kernel]
     for parity, tap, place in np.ndindex(2, 3, 4):
         if 0 <= (from_ := place + parity - 2 * tap + 1) < 3:
             parities[parity, tap, from_] += 2 * taps[3 - place] / sum(taps)
     down, across = np.divmod(np.arange(4), 2)
-    return torch.tensor(np.stack([points @ parities[down], points @ parities[across]], 1), dtype=torch.float32)
+    return torch.tensor(np.stack([points @ parities[down], points @ parities[across]], 1), **NUMBERS)

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from genlib import progress, system
-from genlib.files import write_atomically
+from genlib.files import belongs_to_another, write_atomically
 
 FOLDER = Path(__file__).parent
 SOURCES = sorted(FOLDER.glob("*.c"))
 COMPILERS = "cc", "gcc", "clang"
+DIGEST_BYTES = hashlib.sha256().digest_size
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fPIC", "-w"]
-COMPILES_AT_MOST_S = 120
+COMPILES_AT_MOST_S, ANSWERS_WITHIN_S = 120, 20
 
 
 @cache
@@ -34,9 +35,9 @@ def library():
     if compiler is None or not system.is_linux():
         return None
     folder = Path(torch.hub.get_dir()) / "genlib"
-    path = folder / f"kernels-{_fingerprint(compiler)}.so"
     try:
-        if not path.is_file():
+        path = folder / f"kernels-{_fingerprint(compiler)}.so"
+        if not _is_good(path):
             folder.mkdir(parents=True, exist_ok=True)
             with progress.Task("compiling kernels for this processor, once"):
                 _compile(compiler, path)
@@ -48,20 +49,33 @@ def library():
 
 def _fingerprint(compiler: str) -> str:
     """Of source, flags, compiler and processor: a home folder may be shared by unlike machines."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, encoding="utf-8", errors="replace").stdout
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, encoding="utf-8", errors="replace",
+                             timeout=ANSWERS_WITHIN_S).stdout
     sources = [path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.[ch]"))]
     parts = *sources, *FLAGS, version, system.instructions()
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def _is_good(path: Path) -> bool:
+    """Whether the file is there, our own, and as it was written: to load half of one ends the process."""
+    if not path.is_file() or belongs_to_another(path):
+        return False
+    data = path.read_bytes()
+    return data[-DIGEST_BYTES:] == hashlib.sha256(data[:-DIGEST_BYTES]).digest()
+
+
 def _compile(compiler: str, path: Path) -> None:
-    """Compile, and write at once what is whole: another process may look for it at the same time."""
+    """Compile, and write at once what is whole: another process may look for it at the same time.
+
+    A digest follows, which a library may have at its end.
+    """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        whole, objects = Path(folder, "kernels.so"), [f"{source.stem}.o" for source in SOURCES]
-        for command in [*FLAGS, "-c", *map(str, SOURCES)], ["-shared", *objects, "-o", str(whole)]:
+        objects = [f"{source.stem}.o" for source in SOURCES]
+        for command in [*FLAGS, "-c", *map(str, SOURCES)], ["-shared", *objects, "-o", "kernels.so"]:
             subprocess.run([compiler, *command], cwd=folder, check=True, capture_output=True, text=True, encoding="utf-8", errors="replace",
                            timeout=COMPILES_AT_MOST_S)
-        write_atomically(path, whole.read_bytes())
+        data = Path(folder, "kernels.so").read_bytes()
+        write_atomically(path, data + hashlib.sha256(data).digest())
 
 
 def _reason(error: Exception) -> str:

@@ -23,15 +23,19 @@ typedef struct {
 
 ptrdiff_t norm_doubles(const Norm *c) { return (omp_get_max_threads() + 1) * 2 * c->N * c->C; }
 
-// Sums of a few pixels, and of their squares: few, since they are added in float32.
+// Sums of a few pixels, and of their squares: few, since they are added in float32; and less the first of them,
+// since of numbers far from 0 the squares would leave no digits for how they differ.
 static void add_up(const Norm *c, const float *x, ptrdiff_t pixels, double *sums) {
     for (ptrdiff_t k = 0; k < c->C; k += VL) {
-        vec sum = {}, squares = {};
-        for (ptrdiff_t p = 0; p < pixels; p++) {
-            vec value = AT(x + p * c->C + k);
+        vec first = AT(x + k), sum = {}, squares = {};
+        for (ptrdiff_t p = 1; p < pixels; p++) {
+            vec value = AT(x + p * c->C + k) - first;
             sum += value, squares += value * value;
         }
-        for (int i = 0; i < VL; i++) sums[k + i] += sum[i], sums[c->C + k + i] += squares[i];
+        for (int i = 0; i < VL; i++) {
+            double from = first[i], total = sum[i] + pixels * from;
+            sums[k + i] += total, sums[c->C + k + i] += squares[i] + from * (sum[i] + total);
+        }
     }
 }
 

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genlib.models.native import NUMBERS, is_plain
+
 # Polynomials are multiplied through their values at these points and at infinity. The usual 0, ±1, ±2 give
 # more than twice the error.
 POINTS = [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)]
@@ -33,15 +35,13 @@ def transformations() -> tuple[Tensor, Tensor, Tensor]:
         B[i, :5] = np.poly(others)[::-1]
     A[-1, -1] = G[-1, -1] = 1
     B[-1] = np.poly(POINTS)[::-1]
-    return tuple(torch.tensor(np.kron(matrix, matrix), dtype=torch.float32) for matrix in (A, G, B))
+    return tuple(torch.tensor(np.kron(matrix, matrix), **NUMBERS) for matrix in (A, G, B))
 
 
 def pays(x: Tensor, kernel: Tensor) -> bool:
     """Whether `convolve` is faster here than torch's convolution: from 128 channels and 64x64 up."""
     (C, H, W), (K, _, *size) = x.shape[1:], kernel.shape
-    graph = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
-    plain = x.device.type == "cpu" and x.dtype == torch.float32 and size == [3, 3] and not graph
-    return plain and min(C, K) >= 128 and H % 4 == W % 4 == 0 and min(H, W) >= 64
+    return size == [3, 3] and is_plain(x, kernel) and min(C, K) >= 128 and H % 4 == W % 4 == 0 and min(H, W) >= 64
 
 
 def convolve(x: Tensor, kernel: Tensor) -> Tensor:
@@ -53,12 +53,12 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     h, w = H // 4, W // 4
     rows = gcd(h, max(1, TILES // w))  # rows of tiles in a strip of the map, the unit of work
     U = (G @ kernel.reshape(K * C, 9).T).view(36, K, C).transpose(1, 2)
-    y = torch.empty(N, K, H, W, memory_format=torch.channels_last)
-    strip = torch.zeros(4 * rows + 2, W + 2, C)  # with its padding
+    y = torch.empty(N, K, H, W, **NUMBERS, memory_format=torch.channels_last)
+    strip = torch.zeros(4 * rows + 2, W + 2, C, **NUMBERS)  # with its padding
     down, right, _ = strip.stride()
     patches = strip.as_strided([6, 6, rows, w, C], [down, right, 4 * down, 4 * right, 1])
-    D, V = torch.empty(2, 36, rows * w, C)
-    M, Y = torch.empty(36, rows * w, K), torch.empty(4, 4, rows, w, K)
+    D, V = torch.empty(2, 36, rows * w, C, **NUMBERS)
+    M, Y = torch.empty(36, rows * w, K, **NUMBERS), torch.empty(4, 4, rows, w, K, **NUMBERS)
     for source, result in zip(x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1).unflatten(2, (w, 4)).unflatten(1, (h, 4)), strict=True):
         for top in range(0, h, rows):
             first, last = 4 * top - 1, 4 * (top + rows) + 1

@@ -2,6 +2,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from genlib.models.stylegan2 import winograd
 
@@ -42,3 +43,22 @@ def test_it_is_used_where_it_pays_and_no_gradient_is_needed():
         assert not winograd.pays(x[:, : other.shape[1]], other), other.shape
     with torch.no_grad():
         assert winograd.pays(x, kernel.clone().requires_grad_())
+
+
+def test_it_is_not_used_on_tensors_without_numbers_which_would_be_kept_for_later_calls():
+    x, kernel = torch.ones(1, 128, 64, 64), torch.ones(128, 128, 3, 3)
+    with FakeTensorMode() as mode:
+        assert not winograd.pays(mode.from_tensor(x), mode.from_tensor(kernel))
+    asked = []
+    torch.vmap(lambda x: asked.append(winograd.pays(x, kernel)) or x)(x[None])
+    assert asked == [False]
+
+
+def test_torchs_default_for_new_tensors_changes_nothing():
+    x, kernel, usual = torch.randn(1, 8, 8, 8), torch.randn(8, 8, 3, 3), torch.get_default_dtype()
+    expected = winograd.convolve(x, kernel)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert torch.equal(winograd.convolve(x, kernel), expected)
+    finally:
+        torch.set_default_dtype(usual)
