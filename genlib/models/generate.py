@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,21 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     """
     if labels:
         labels_module.parse(labels)  # before a network is downloaded for them
+    def load(compiled: bool) -> tuple:
+        if model == STYLEGAN2:
+            return _stylegan2(weights, labels, truncation_psi, dtype)
+        return _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled)
+
+    try:
+        with convolutions.restored():
+            return _fill(out, seeds, batch, load, prompts or [])
+    finally:
+        release(out)
+
+
+def _fill(out: Path, seeds: range, batch: int, load: Callable[[bool], tuple], prompts: list[str]) -> int:
+    """Draw by what `load` returns, given whether to compile: a function from seeds to pictures; its settings;
+    bytes of weights."""
     # One process may end, or finish its download, hours before another: after 10 minutes, the default on
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
@@ -59,9 +75,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
         before = out_folder.settings(out) if there else None
     [before] = broadcast_object_list([before])
     compiled = _compiled(before, len(seeds))
-    (draw, settings, network_bytes), settings_of_convolutions = _loaded_alike(state, before, out, lambda: (
-        _stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
-        _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled)))
+    (draw, settings, network_bytes), settings_of_convolutions = _loaded_alike(state, before, out, partial(load, compiled))
     settings |= settings_of_convolutions
     forks.take_threads()
     machine = device.describe()
@@ -76,7 +90,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
             out_folder.keep_machine(out, machine)
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
-        if blank := sum(not prompt.strip() for prompt in prompts or []):
+        if blank := sum(not prompt.strip() for prompt in prompts):
             print(f"{blank} of the {len(prompts)} lines of prompts {'are' if blank > 1 else 'is'} blank, which is an empty prompt")
     todo, start = broadcast_object_list([todo])[0], time.perf_counter()
 
@@ -97,7 +111,6 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     failed = []
     if state.is_main_process:
         failed = _finish(out, seeds, todo, time.perf_counter() - start)
-        release(out)
     state.wait_for_everyone()
     state.destroy_process_group()
     if failed:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from PIL import Image
 
 from genlib import __main__ as commands
 from genlib import device, progress, record
-from genlib.models import forks, generate, images, out_folder, stable_diffusion, stylegan2, tuned
+from genlib.models import convolutions, forks, generate, images, out_folder, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
 ALONE = [sys.executable, "-m"]
@@ -176,6 +177,8 @@ def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_
 
 class Convolutions:
     """Stands in for the module: times anew in each process, and takes what it is told if it can."""
+    restored = staticmethod(nullcontext)
+
     def __init__(self, timed, able=True):
         self.decided, self.able = timed, able
 
@@ -187,19 +190,25 @@ class Convolutions:
 
 
 def test_convolutions_are_those_of_the_first_launch_also_where_timing_would_choose_others(quick, tmp_path, monkeypatch, capsys):
-    for count, timed in (2, [["320", 64]]), (4, [["640", 32]]):
+    for count, timed in (2, [[320, 64, 64, 256]]), (4, [[640, 32, 32, 256]]):
         monkeypatch.setattr(generate, "convolutions", now := Convolutions(timed))
         generate.generate("stylegan2", "demo", range(count), tmp_path)
-        assert now.decided == [["320", 64]] == json.loads((tmp_path / "settings.json").read_text())["convolutions"]
+        assert now.decided == [[320, 64, 64, 256]] == json.loads((tmp_path / "settings.json").read_text())["convolutions"]
     monkeypatch.setattr(generate, "convolutions", Convolutions([], able=False))
     with pytest.raises(ValueError, match="cannot compute in the same way: install a C compiler, such as gcc, or choose another --out"):
         generate.generate("stylegan2", "demo", range(6), tmp_path)
     assert len(lines(tmp_path)) == 4
 
 
+def test_what_a_folder_decides_of_convolutions_ends_with_it(quick, tmp_path, monkeypatch):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: True)
+    assert convolutions.wins(320, 64, 64, 256), "timed, for a network that is loaded later, as in a notebook"
+
+
 def test_convolutions_are_settled_before_the_network_of_a_folder_is_loaded(quick, tmp_path, monkeypatch):
     generate.generate("stylegan2", "demo", range(2), tmp_path)
-    now, load, at_loading = Convolutions([["320", 64]]), generate._stylegan2, []
+    now, load, at_loading = Convolutions([[320, 64, 64, 256]]), generate._stylegan2, []
     monkeypatch.setattr(generate, "convolutions", now)
     monkeypatch.setattr(generate, "_stylegan2", lambda *given: at_loading.append(now.decided) or load(*given))
     generate.generate("stylegan2", "demo", range(4), tmp_path)
@@ -209,7 +218,7 @@ def test_convolutions_are_settled_before_the_network_of_a_folder_is_loaded(quick
 def test_a_folder_of_plain_convolutions_stays_so(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "convolutions", Convolutions([]))
     generate.generate("stylegan2", "demo", range(2), tmp_path)
-    monkeypatch.setattr(generate, "convolutions", now := Convolutions([["320", 64]]))
+    monkeypatch.setattr(generate, "convolutions", now := Convolutions([[320, 64, 64, 256]]))
     generate.generate("stylegan2", "demo", range(4), tmp_path)
     assert now.decided == [] and "convolutions" not in json.loads((tmp_path / "settings.json").read_text())
 
@@ -532,6 +541,14 @@ def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_ma
     assert "a batch of 4 does not fit into the memory: choose a smaller --batch" in capsys.readouterr().err
     monkeypatch.setattr(generate, "_stylegan2", drawer)
     assert commands.main([*call, "2"]) == 0 and len(lines(tmp_path)) == 4
+
+
+def test_after_an_error_another_process_may_fill_the_folder_at_once(quick, tmp_path):
+    generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=0.5)
+    with pytest.raises(ValueError, match="choose another --out"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=1)
+    code = "import sys, pathlib; from genlib import files; sys.exit(not files.hold(pathlib.Path(sys.argv[1])))"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=PROJECT).returncode == 0
 
 
 def test_fewer_processes_than_the_launcher_started_are_refused(quick, tmp_path, monkeypatch):
