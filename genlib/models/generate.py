@@ -120,6 +120,7 @@ def _fill(out: Path, seeds: range, batch: int, load: Callable[[bool], tuple], pr
 
 def _share(work, todo: list[list[int]], network_bytes: int, slug: str) -> None:
     """Draw all in this process; or the first ones here, and the others in processes that it forks."""
+    system.reset_peak_rss()  # that of loading, or of what this process did before
     processes, before = forks.how_many(len(todo), network_bytes), psutil.Process().memory_info().rss
     first = forks.drawn_before(len(todo)) if processes > 1 else len(todo)
     work(0, todo[:first], slug)
