@@ -4,7 +4,8 @@ A launcher starts the processes (Accelerate joins them) or, on a CPU, this one f
 
 Seeds are drawn in fixed batches: for batches of 4, seeds 0 to 3 together, then 4 to 7. A process always draws
 a batch whole, even if some of its pictures exist or were not asked for. So a picture depends only on its seed
-and the settings, not on the number of processes or on where a run began or was interrupted.
+and the settings, not on the number of processes or on where a run began or was interrupted; but for another
+number of threads, by which a library's convolutions may round otherwise.
 """
 import hashlib
 import os
