@@ -213,7 +213,7 @@ def _forked(work, number: int, part: list, end, parent: int) -> None:
 def _stop(*_) -> None:
     """End this process, once: it may be asked to by several, and is to put away what it was writing."""
     for number in signal.SIGTERM, signal.SIGHUP:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # with SIG_IGN, Python would complain of one that has come already
     sys.exit(1)
 
 

@@ -159,6 +159,28 @@ def test_a_process_that_is_told_twice_to_end_puts_away_first_what_it_was_writing
     assert not list(tmp_path.iterdir())
 
 
+TOLD_TWICE = """
+import os, signal, time
+from genlib.models import forks
+def work(number, part):
+    both = signal.SIGTERM, signal.SIGHUP
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    time.sleep(600)
+try:
+    forks.share(work, [[]])
+except MemoryError:
+    print("ended")
+"""
+
+
+def test_a_process_that_is_told_twice_at_once_to_end_says_nothing():
+    done = subprocess.run([sys.executable, "-c", TOLD_TWICE], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended\n", "")
+
+
 def test_a_process_under_nohup_goes_on_when_the_terminal_is_closed(tmp_path):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
