@@ -160,10 +160,11 @@ def fork_each(work: Callable[[int, list], None], parts: list[list]) -> None:
 def _interrupts():
     """A list that is empty until somebody interrupts: an exception would be passed over during a fork.
 
-    Of another thread than the main one an interrupt is none of its business.
+    Of another thread than the main one an interrupt is none of its business, and a script's job in the
+    background (cmd &) was started to ignore it.
     """
     seen = []
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
         yield seen
         return
     before = signal.signal(signal.SIGINT, lambda *_: seen.append(True))
@@ -197,7 +198,9 @@ def _raise_what(errors, process) -> None:
 def _forked(work, number: int, part: list, end, parent: int) -> None:
     """What a forked process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this one
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _stop)  # a terminal that is closed
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it was killed before the line above
         return
@@ -205,6 +208,13 @@ def _forked(work, number: int, part: list, end, parent: int) -> None:
         work(number, part)
     except Exception as error:
         end.send(_picklable(error))
+
+
+def _stop(*_) -> None:
+    """End this process, once: it may be asked to by several, and is to put away what it was writing."""
+    for number in signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, lambda *_: None)  # with SIG_IGN, Python would complain of one that has come already
+    sys.exit(1)
 
 
 def _picklable(error: Exception) -> Exception:

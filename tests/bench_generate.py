@@ -4,10 +4,11 @@ One is started with OMP_NUM_THREADS=1. With 2 `generate` forks two, the first im
 """
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from statistics import median
+
+from children import child
 
 TURNS = 5
 DRAWN = {  # the demo's models, with how many images and which options
@@ -19,10 +20,9 @@ def images_per_s(model: str, processes: int) -> float:
     """The rate that `generate` prints, from the first image to the last."""
     count, options = DRAWN[model]
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "genlib", "generate", "--model", model, "--weights", "demo", "--seeds", f"0-{count - 1}",
-                   *options, "--out", out]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": str(processes)})
-    return float(re.search(r"\(([\d.]+) images/s\)", done.stdout)[1])
+        printed = child("-m", "genlib", "generate", "--model", model, "--weights", "demo", "--seeds", f"0-{count - 1}", *options,
+                        "--out", out, environment=os.environ | {"OMP_NUM_THREADS": str(processes)})
+    return float(re.search(r"\(([\d.]+) images/s\)", printed)[1])
 
 
 def main(models: list[str]) -> None:

@@ -5,7 +5,7 @@ import time
 
 
 def child(*command: str, environment: dict[str, str]) -> str:
-    """The last line that a Python script prints. If it fails, the bench stops with all that it said."""
+    """The last line that a script (or -m) prints. If it fails, the bench stops with all that it said."""
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

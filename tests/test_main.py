@@ -106,6 +106,26 @@ def test_an_interrupt_is_one_sentence_and_a_status_of_its_own(capsys, monkeypatc
     assert main(["doctor"]) == 130 and "what was measured is kept" in capsys.readouterr().err
 
 
+INTERRUPTED = """
+import atexit, os, signal, sys
+from genlib import __main__ as commands
+def interrupted(options):
+    raise KeyboardInterrupt
+commands.doctor.run = interrupted
+@atexit.register
+def end():
+    os.kill(os.getpid(), signal.SIGINT)
+    return list(map(str, range(1000)))  # time to hear it
+sys.exit(commands.main(["doctor"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_a_second_interrupt_while_the_program_ends_changes_nothing():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=notebook.PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130 and "interrupted" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("error, sentence", [
     (ValueError("x is 3: use 4"), "genlib: x is 3: use 4"), (MemoryError("too large"), "genlib: too large"),
     (OSError(13, "Permission denied", "a/file"), "genlib: Permission denied: a/file"), (ValueError(), "genlib: ValueError"),

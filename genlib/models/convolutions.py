@@ -5,6 +5,7 @@ they may be moved, cast, trained or given LoRA layers at any time: where `native
 library's own `forward` is called.
 """
 import time
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from statistics import median
@@ -65,6 +66,19 @@ def choose(shapes: list) -> None:
     _decided.clear()
     known = [shape for shape in shapes if isinstance(shape, list) and all(type(side) is int for side in shape)]
     _decided.update({tuple(shape): True for shape in known} if native.available() else {})
+
+
+@contextmanager
+def restored():
+    """What is decided within, by timing or by `choose`, holds no longer: later networks are timed anew."""
+    global _told
+    decided, told = dict(_decided), _told
+    try:
+        yield
+    finally:
+        _decided.clear()
+        _decided.update(decided)
+        _told = told
 
 
 def wins(*shape: int) -> bool:

@@ -4,7 +4,8 @@ A launcher starts the processes (Accelerate joins them) or, on a CPU, this one f
 
 Seeds are drawn in fixed batches: for batches of 4, seeds 0 to 3 together, then 4 to 7. A process always draws
 a batch whole, even if some of its pictures exist or were not asked for. So a picture depends only on its seed
-and the settings, not on the number of processes or on where a run began or was interrupted.
+and the settings, not on the number of processes or on where a run began or was interrupted; but for another
+number of threads, by which a library's convolutions may round otherwise.
 """
 import hashlib
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,21 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     """
     if labels:
         labels_module.parse(labels)  # before a network is downloaded for them
+    def load(compiled: bool) -> tuple:
+        if model == STYLEGAN2:
+            return _stylegan2(weights, labels, truncation_psi, dtype)
+        return _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled)
+
+    try:
+        with convolutions.restored():
+            return _fill(out, seeds, batch, load, prompts or [])
+    finally:
+        release(out)
+
+
+def _fill(out: Path, seeds: range, batch: int, load: Callable[[bool], tuple], prompts: list[str]) -> int:
+    """Draw by what `load` returns, given whether to compile: a function from seeds to pictures; its settings;
+    bytes of weights."""
     # One process may end, or finish its download, hours before another: after 10 minutes, the default on
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
@@ -59,9 +76,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
         before = out_folder.settings(out) if there else None
     [before] = broadcast_object_list([before])
     compiled = _compiled(before, len(seeds))
-    (draw, settings, network_bytes), settings_of_convolutions = _loaded_alike(state, before, out, lambda: (
-        _stylegan2(weights, labels, truncation_psi, dtype) if model == STYLEGAN2 else
-        _stable_diffusion(weights, prompts or [""], batch, steps, guidance_scale, dtype, compiled)))
+    (draw, settings, network_bytes), settings_of_convolutions = _loaded_alike(state, before, out, partial(load, compiled))
     settings |= settings_of_convolutions
     forks.take_threads()
     machine = device.describe()
@@ -76,7 +91,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
             out_folder.keep_machine(out, machine)
         print(f"{state.num_processes} process{'es' * (state.num_processes > 1)} of {torch.get_num_threads()} threads on "
               f"{device.pick().type}: {settings['model']}, {settings['weights']} weights, {settings['dtype']}", flush=True)
-        if blank := sum(not prompt.strip() for prompt in prompts or []):
+        if blank := sum(not prompt.strip() for prompt in prompts):
             print(f"{blank} of the {len(prompts)} lines of prompts {'are' if blank > 1 else 'is'} blank, which is an empty prompt")
     todo, start = broadcast_object_list([todo])[0], time.perf_counter()
 
@@ -97,7 +112,6 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
     failed = []
     if state.is_main_process:
         failed = _finish(out, seeds, todo, time.perf_counter() - start)
-        release(out)
     state.wait_for_everyone()
     state.destroy_process_group()
     if failed:
@@ -107,6 +121,7 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
 
 def _share(work, todo: list[list[int]], network_bytes: int, slug: str) -> None:
     """Draw all in this process; or the first ones here, and the others in processes that it forks."""
+    system.reset_peak_rss()  # that of loading, or of what this process did before
     processes, before = forks.how_many(len(todo), network_bytes), psutil.Process().memory_info().rss
     first = forks.drawn_before(len(todo)) if processes > 1 else len(todo)
     work(0, todo[:first], slug)

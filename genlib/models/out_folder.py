@@ -99,7 +99,7 @@ def missing(seeds: range, batch: int, out: Path, there: dict[int, dict]) -> list
 
     Raises ValueError where a folder for them is a link, which would lead them elsewhere, or a file.
     """
-    for number in range(seeds[0] // 1000, seeds[-1] // 1000 + 1):
+    for number in sorted({seed // 1000 for seed in seeds}):
         folder = out / f"{number:05}"
         if folder.is_symlink() or folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is no folder of its own but a link or a file: delete it, or choose another --out")
@@ -121,9 +121,14 @@ def settings(out: Path) -> dict | None:
     text, found = read_regular(file, SETTINGS_BYTES), None
     with suppress(ValueError, RecursionError):
         found = json.loads(text)
-    if not isinstance(found, dict):
+    if not (isinstance(found, dict) and _are_shapes(found.get("convolutions", []))):
         raise ValueError(f"{file} is damaged, which should say how the pictures beside it were drawn: choose another --out")
     return found
+
+
+def _are_shapes(found) -> bool:
+    """Whether these may be the convolutions that settings.json keeps."""
+    return isinstance(found, list) and all(isinstance(shape, list) and len(shape) == 4 and {*map(type, shape)} == {int} for shape in found)
 
 
 def keep_settings(out: Path, now: dict, there: dict[int, dict]) -> None:
@@ -177,7 +182,12 @@ def save(picture: Image.Image, seed: int, out: Path, manifest, more: dict) -> No
 
 
 def join(out: Path) -> dict[int, dict]:
-    """Make one manifest of its parts, by seed; return its lines."""
+    """Make one manifest of its parts, by seed; return its lines.
+
+    Raises ValueError if the first process's part is gone, which each launch makes.
+    """
+    if not _is_file(out / "manifest-0.jsonl"):
+        raise ValueError(f"files of {out} were deleted while it was filled: the same command draws what is missing")
     lines, _ = _lines(out)
     write_atomically(out / "manifest.jsonl", "".join(json.dumps(lines[seed]) + "\n" for seed in sorted(lines)).encode())
     for part in _manifests(out):

@@ -130,6 +130,66 @@ def test_an_interrupt_at_the_moment_of_a_fork_is_not_lost():
     assert done.stdout == "interrupted True\n", done.stderr
 
 
+IGNORING = """
+import os, signal
+from genlib.models import forks
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+forks.share(lambda number, part: os.kill(os.getppid(), signal.SIGINT), [[], []])
+print("went on", signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
+"""
+
+
+def test_a_job_in_the_background_that_ignores_interrupts_goes_on():
+    done = subprocess.run([sys.executable, "-c", IGNORING], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "went on True\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP] if sys.platform == "linux" else [])
+def test_a_process_that_is_told_twice_to_end_puts_away_first_what_it_was_writing(tmp_path, number):
+    def work(*_):
+        (tmp_path / "half").touch()
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # the parent's, which a closed terminal ends too
+            (tmp_path / "half").unlink()
+
+    with pytest.raises(MemoryError):
+        forks.share(work, [[]])
+    assert not list(tmp_path.iterdir())
+
+
+TOLD_TWICE = """
+import os, signal, time
+from genlib.models import forks
+def work(number, part):
+    both = signal.SIGTERM, signal.SIGHUP
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    time.sleep(600)
+try:
+    forks.share(work, [[]])
+except MemoryError:
+    print("ended")
+"""
+
+
+def test_a_process_that_is_told_twice_at_once_to_end_says_nothing():
+    done = subprocess.run([sys.executable, "-c", TOLD_TWICE], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended\n", "")
+
+
+def test_a_process_under_nohup_goes_on_when_the_terminal_is_closed(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        forks.share(lambda *_: (os.kill(os.getpid(), signal.SIGHUP), (tmp_path / "done").touch()), [[]])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / "done").exists()
+
+
 def test_a_process_that_does_not_end_when_it_is_asked_to_is_killed(monkeypatch):
     monkeypatch.setattr(system, "ENDS_WITHIN_S", 0.2)
 

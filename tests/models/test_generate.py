@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +20,8 @@ from accelerate import PartialState
 from PIL import Image
 
 from genlib import __main__ as commands
-from genlib import device, progress, record
-from genlib.models import forks, generate, images, out_folder, stable_diffusion, stylegan2, tuned
+from genlib import device, progress, record, system
+from genlib.models import convolutions, forks, generate, images, out_folder, stable_diffusion, stylegan2, tuned
 
 PROJECT = Path(__file__).resolve().parents[2]
 ALONE = [sys.executable, "-m"]
@@ -150,7 +151,7 @@ def quick(monkeypatch):
 
     def draw(seeds):
         asked.append(list(seeds))
-        return [Image.new("RGB", (4, 4), (seed, seed, seed)) for seed in seeds]
+        return [Image.new("RGB", (4, 4), (seed % 256, seed % 256, seed % 256)) for seed in seeds]
 
     settings = dict(model="quick", weights="demo", dtype="float32")
     monkeypatch.setattr(generate, "_stylegan2", lambda weights, labels, psi, dtype: (draw, settings | dict(truncation_psi=psi), 0))
@@ -176,6 +177,8 @@ def test_networks_are_compiled_for_many_pictures_and_a_longer_range_is_drawn_as_
 
 class Convolutions:
     """Stands in for the module: times anew in each process, and takes what it is told if it can."""
+    restored = staticmethod(nullcontext)
+
     def __init__(self, timed, able=True):
         self.decided, self.able = timed, able
 
@@ -187,19 +190,34 @@ class Convolutions:
 
 
 def test_convolutions_are_those_of_the_first_launch_also_where_timing_would_choose_others(quick, tmp_path, monkeypatch, capsys):
-    for count, timed in (2, [["320", 64]]), (4, [["640", 32]]):
+    for count, timed in (2, [[320, 64, 64, 256]]), (4, [[640, 32, 32, 256]]):
         monkeypatch.setattr(generate, "convolutions", now := Convolutions(timed))
         generate.generate("stylegan2", "demo", range(count), tmp_path)
-        assert now.decided == [["320", 64]] == json.loads((tmp_path / "settings.json").read_text())["convolutions"]
+        assert now.decided == [[320, 64, 64, 256]] == json.loads((tmp_path / "settings.json").read_text())["convolutions"]
     monkeypatch.setattr(generate, "convolutions", Convolutions([], able=False))
     with pytest.raises(ValueError, match="cannot compute in the same way: install a C compiler, such as gcc, or choose another --out"):
         generate.generate("stylegan2", "demo", range(6), tmp_path)
     assert len(lines(tmp_path)) == 4
 
 
+def test_what_a_folder_decides_of_convolutions_ends_with_it(quick, tmp_path, monkeypatch):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    monkeypatch.setattr(convolutions, "_is_quicker", lambda *shape: True)
+    assert convolutions.wins(320, 64, 64, 256), "timed, for a network that is loaded later, as in a notebook"
+
+
+@pytest.mark.parametrize("odd", [5, None, "abc", {"a": 1}, [[1, 2]], [[True, 1, 1, 1]], [[[[]]]], [[]]])
+def test_settings_with_odd_convolutions_are_damaged(quick, tmp_path, odd):
+    generate.generate("stylegan2", "demo", range(2), tmp_path)
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | dict(convolutions=odd)))
+    with pytest.raises(ValueError, match="settings.json is damaged"):
+        generate.generate("stylegan2", "demo", range(4), tmp_path)
+
+
 def test_convolutions_are_settled_before_the_network_of_a_folder_is_loaded(quick, tmp_path, monkeypatch):
     generate.generate("stylegan2", "demo", range(2), tmp_path)
-    now, load, at_loading = Convolutions([["320", 64]]), generate._stylegan2, []
+    now, load, at_loading = Convolutions([[320, 64, 64, 256]]), generate._stylegan2, []
     monkeypatch.setattr(generate, "convolutions", now)
     monkeypatch.setattr(generate, "_stylegan2", lambda *given: at_loading.append(now.decided) or load(*given))
     generate.generate("stylegan2", "demo", range(4), tmp_path)
@@ -209,7 +227,7 @@ def test_convolutions_are_settled_before_the_network_of_a_folder_is_loaded(quick
 def test_a_folder_of_plain_convolutions_stays_so(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "convolutions", Convolutions([]))
     generate.generate("stylegan2", "demo", range(2), tmp_path)
-    monkeypatch.setattr(generate, "convolutions", now := Convolutions([["320", 64]]))
+    monkeypatch.setattr(generate, "convolutions", now := Convolutions([[320, 64, 64, 256]]))
     generate.generate("stylegan2", "demo", range(4), tmp_path)
     assert now.decided == [] and "convolutions" not in json.loads((tmp_path / "settings.json").read_text())
 
@@ -303,6 +321,30 @@ def test_a_full_disk_is_said_once_by_forked_processes(quick, tmp_path, monkeypat
     assert commands.main(["generate", "--model", "stylegan2", "--weights", "demo", "--seeds", "0-99", "--out", str(tmp_path)]) == 1
     [said] = capfd.readouterr().err.splitlines()
     assert said.startswith("genlib: the disk is full") and len(list(tmp_path.rglob("*.png"))) == forks.drawn_before(100)
+
+
+def test_what_loading_took_does_not_count_as_what_drawing_takes(quick, tmp_path, monkeypatch):
+    if not system.reset_peak_rss():
+        pytest.skip("this machine does not let a process reset its peak")
+    grown = []
+    monkeypatch.setattr(forks, "how_many", lambda batches, network_bytes: 2)
+    monkeypatch.setattr(forks, "fit", lambda processes, grown_bytes: grown.append(grown_bytes))
+    assert np.ones(50_000_000).sum() > 0
+    generate.generate("stylegan2", "demo", range(20), tmp_path)
+    assert grown[0] < 200e6, "of 400 MB that are free again"
+
+
+def test_files_that_are_deleted_meanwhile_are_not_taken_for_pictures_that_are_not_finite(quick, tmp_path, monkeypatch):
+    save = out_folder.save
+    monkeypatch.setattr(out_folder, "save", lambda *arguments: save(*arguments) or (tmp_path / "manifest-0.jsonl").unlink(missing_ok=True))
+    with pytest.raises(ValueError, match="were deleted while it was filled: the same command draws what is missing"):
+        generate.generate("stylegan2", "demo", range(4), tmp_path)
+
+
+@pytest.mark.parametrize("seeds", [range(0), range(5, 5), range(1, 3000, 1000), range(3, 0, -1)])
+def test_a_range_may_be_empty_or_have_gaps_or_run_backwards(quick, tmp_path, seeds):
+    assert generate.generate("stylegan2", "demo", seeds, tmp_path) == len(seeds)
+    assert [line["seed"] for line in lines(tmp_path)] == sorted(seeds)
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(quick, tmp_path, monkeypatch):
@@ -532,6 +574,14 @@ def test_a_batch_that_does_not_fit_is_refused_in_a_sentence_and_a_smaller_one_ma
     assert "a batch of 4 does not fit into the memory: choose a smaller --batch" in capsys.readouterr().err
     monkeypatch.setattr(generate, "_stylegan2", drawer)
     assert commands.main([*call, "2"]) == 0 and len(lines(tmp_path)) == 4
+
+
+def test_after_an_error_another_process_may_fill_the_folder_at_once(quick, tmp_path):
+    generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=0.5)
+    with pytest.raises(ValueError, match="choose another --out"):
+        generate.generate("stylegan2", "demo", range(2), tmp_path, truncation_psi=1)
+    code = "import sys, pathlib; from genlib import files; sys.exit(not files.hold(pathlib.Path(sys.argv[1])))"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=PROJECT).returncode == 0
 
 
 def test_fewer_processes_than_the_launcher_started_are_refused(quick, tmp_path, monkeypatch):
