@@ -130,61 +130,66 @@ def _is_3x3(layer: nn.Module) -> bool:
     return how == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and native.fits(*layer.weight.shape[1::-1])
 
 
-def _conv2d(layer: nn.Conv2d, x: Tensor, residual: Tensor | None = None) -> Tensor:
-    if not (x.ndim == 4 and x.numel() and _suits(layer, x)):
-        y = nn.Conv2d.forward(layer, x)
-    elif _is_3x3(layer) and _pays(*x.shape, layer.out_channels):
-        return convolve(x, layer.weight, layer.bias, residual)
+def _conv2d(layer: nn.Conv2d, input: Tensor, residual: Tensor | None = None) -> Tensor:
+    if not (input.ndim == 4 and input.numel() and _suits(layer, input)):
+        y = nn.Conv2d.forward(layer, input)
+    elif _is_3x3(layer) and _pays(*input.shape, layer.out_channels):
+        return convolve(input, layer.weight, layer.bias, residual)
     else:
         # For channels_last, torch takes twice as long to rearrange a large kernel.
-        rearranged = layer.kernel_size != (1, 1) and layer.weight.numel() > x.numel()
-        x = x.contiguous(memory_format=torch.contiguous_format if rearranged else torch.channels_last)
-        y = nn.Conv2d.forward(layer, x).contiguous(memory_format=torch.channels_last)
+        rearranged = layer.kernel_size != (1, 1) and layer.weight.numel() > input.numel()
+        input = input.contiguous(memory_format=torch.contiguous_format if rearranged else torch.channels_last)
+        y = nn.Conv2d.forward(layer, input).contiguous(memory_format=torch.channels_last)
     return y if residual is None else y + residual
 
 
-def _group_norm(layer: nn.GroupNorm, x: Tensor) -> Tensor:
-    return normalise(layer, x) if x.ndim == 4 and x.numel() and _suits(layer, x) else nn.GroupNorm.forward(layer, x)
+def _group_norm(layer: nn.GroupNorm, input: Tensor) -> Tensor:
+    suits = input.ndim == 4 and input.numel() and _suits(layer, input)
+    return normalise(layer, input) if suits else nn.GroupNorm.forward(layer, input)
 
 
-def _residual(block: ResnetBlock2D, x: Tensor, temb: Tensor | None = None, *others, **more) -> Tensor:
+def _residual(block: ResnetBlock2D, input_tensor: Tensor, temb: Tensor | None = None, *others, **more) -> Tensor:
     """As in the library, but SiLU goes with the normalisation and the last sum with the convolution."""
     added = block.time_embedding_norm == "default" or temb is None and block.time_embedding_norm != "scale_shift"
     known = added and not block.skip_time_act and block.upsample is block.downsample is None
     parts = [block.norm1, block.norm2, block.nonlinearity, block.conv2]
     usual = known and [*map(type, parts)] == [nn.GroupNorm, nn.GroupNorm, nn.SiLU, nn.Conv2d] and block.output_scale_factor == 1
-    plain = x.numel() and _suits(block, x, *[] if temb is None else [temb])
+    plain = input_tensor.numel() and _suits(block, input_tensor, *[] if temb is None else [temb])
     if not (usual and plain and _is_untouched(*parts, block.conv1, block.dropout)):
-        return ResnetBlock2D.forward(block, x, temb, *others, **more)
-    h = block.conv1(normalise(block.norm1, x, silu=True))
+        return ResnetBlock2D.forward(block, input_tensor, temb, *others, **more)
+    h = block.conv1(normalise(block.norm1, input_tensor, silu=True))
     if block.time_emb_proj is not None:
         temb = block.time_emb_proj(F.silu(temb))[:, :, None, None]
     h = h if temb is None else h.add_(temb)
     h = normalise(block.norm2, h, silu=True)
-    return _conv2d(block.conv2, h, x if block.conv_shortcut is None else block.conv_shortcut(x))
+    return _conv2d(block.conv2, h, input_tensor if block.conv_shortcut is None else block.conv_shortcut(input_tensor))
 
 
-def _gated(layer: GEGLU, x: Tensor, *others, **more) -> Tensor:
+def _gated(layer: GEGLU, hidden_states: Tensor, *others, **more) -> Tensor:
     """As in the library, but GELU goes with one product and the multiplication with the other (oneDNN)."""
     usual = type(layer.proj) is nn.Linear and layer.proj.bias is not None and _is_untouched(layer.proj)
-    if not (usual and _linear_suits(layer, x)):
-        return GEGLU.forward(layer, x, *others, **more)
+    if not (usual and _linear_suits(layer, hidden_states)):
+        return GEGLU.forward(layer, hidden_states, *others, **more)
     (kernel, gate_kernel), (bias, gate_bias) = layer.proj.weight.chunk(2), layer.proj.bias.chunk(2)
-    return onednn_linear.binary(x, onednn_linear(x, gate_kernel, gate_bias, "gelu", [], "none"), kernel, bias, "mul")
+    gate = onednn_linear(hidden_states, gate_kernel, gate_bias, "gelu", [], "none")
+    return onednn_linear.binary(hidden_states, gate, kernel, bias, "mul")
 
 
 def _linear_suits(layer: nn.Module, x: Tensor) -> bool:
     return onednn_linear is not None and x.ndim > 1 and x.numel() > 0 and _suits(layer, x)
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """By oneDNN, which takes the bias along and is quicker than torch's own products at most sizes of a UNet."""
-    return onednn_linear(x, layer.weight, layer.bias, "none", [], "") if _linear_suits(layer, x) else nn.Linear.forward(layer, x)
+def _linear(layer: nn.Linear, input: Tensor) -> Tensor:
+    """By oneDNN, which takes the bias along and is quicker than torch's own products."""
+    if not _linear_suits(layer, input):
+        return nn.Linear.forward(layer, input)
+    return onednn_linear(input, layer.weight, layer.bias, "none", [], "")
 
 
 # What a UNet adds to the step, for SDXL its size and second text, changes no shape.
 NO_MORE_INPUTS = dict(get_class_embed=lambda **_: None, get_aug_embed=lambda **_: None,
                       process_encoder_hidden_states=lambda encoder_hidden_states, **_: encoder_hidden_states)
+# Their inputs have the names by which the library may be given them.
 FORWARDS = {nn.Conv2d: _conv2d, nn.GroupNorm: _group_norm, ResnetBlock2D: _residual, GEGLU: _gated, nn.Linear: _linear}
 
 

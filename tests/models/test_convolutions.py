@@ -311,6 +311,17 @@ def test_a_linear_layer_gives_the_librarys_result_for_inputs_of_any_kind(bias, o
         assert torch.allclose(convolutions._linear(layer, inputs), expected, atol=1e-5)
 
 
+def test_layers_take_their_inputs_by_the_librarys_names(convolved):
+    quick, x, temb = build("v1"), torch.randn(1, 32, 16, 16), torch.randn(1, 128)
+    convolutions.quicken(quick)
+    block, down = quick.down_blocks[0].resnets[0], quick.down_blocks[0].attentions[0]
+    gate = down.transformer_blocks[0].ff.net[0]
+    assert torch.equal(block(input_tensor=x, temb=temb), block(x, temb))
+    for layer, inputs in (block.conv1, x), (block.norm1, x), (block.time_emb_proj, temb):
+        assert torch.equal(layer(input=inputs), layer(inputs))
+    assert torch.equal(gate(hidden_states=temb[:, :32]), gate(temb[:, :32]))
+
+
 # --- which networks, and which shapes
 
 @pytest.mark.parametrize("load", [stable_diffusion.load, vae.load])
