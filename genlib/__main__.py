@@ -5,7 +5,6 @@ import codecs
 import io
 import os
 import re
-import signal
 import sys
 import warnings
 from itertools import takewhile
@@ -39,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8", newline="\n")  # what is left there cannot be flushed
         return 1
     except KeyboardInterrupt:
-        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # a further one would be a traceback of a library that is ending
+        from genlib import system  # not above, since it loads numpy
+
+        atexit.register(system.ignore_interrupts)  # a further one would be a traceback of a library that is ending
         print("\ngenlib: interrupted; what was measured is kept, and the same command goes on there", file=sys.stderr)
         return 130
     except (ValueError, OSError, MemoryError, ImportError) as error:

@@ -61,6 +61,11 @@ def _asked_of_windows() -> str:
         return str(winreg.QueryValueEx(key, "ProcessorNameString")[0])
 
 
+def user() -> int:
+    """The number of this process's user; on Linux and macOS."""
+    return os.getuid()
+
+
 def limit(file: str) -> float | None:
     """A container's limit by Linux's control groups (v2), in bytes or cores; None where there is none."""
     try:
@@ -172,6 +177,11 @@ def _interrupts():
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def ignore_interrupts() -> None:
+    """From now on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end(processes) -> None:

@@ -1,4 +1,5 @@
-"""Layers of diffusers' UNets and autoencoders, quicker on CPUs: Winograd's convolutions, fewer passes.
+"""Layers of diffusers' UNets and autoencoders, quicker on CPUs: Winograd's convolutions, oneDNN's products,
+fewer passes.
 
 All maps are kept in channels_last, the layout of `native`. Nothing that is derived from weights is kept, so
 they may be moved, cast, trained or given LoRA layers at any time: where `native.is_plain` says no, the
@@ -59,18 +60,17 @@ def chosen() -> list[list[int]]:
     return sorted(list(shape) for shape, pays in _decided.items() if pays) if native.available() else []
 
 
-def choose(shapes: list) -> None:
+def choose(shapes: list[list[int]]) -> None:
     """Take these decisions instead of timing; what they do not name is left to torch."""
     global _told
     _told = True
     _decided.clear()
-    known = [shape for shape in shapes if isinstance(shape, list) and all(type(side) is int for side in shape)]
-    _decided.update({tuple(shape): True for shape in known} if native.available() else {})
+    _decided.update({tuple(shape): True for shape in shapes} if native.available() else {})
 
 
 @contextmanager
 def restored():
-    """What is decided within, by timing or by `choose`, holds no longer: later networks are timed anew."""
+    """On leaving, forget what was decided within, by timing or by `choose`: later networks are timed anew."""
     global _told
     decided, told = dict(_decided), _told
     try:
@@ -133,7 +133,7 @@ def _is_3x3(layer: nn.Module) -> bool:
 def _conv2d(layer: nn.Conv2d, input: Tensor, residual: Tensor | None = None) -> Tensor:
     if not (input.ndim == 4 and input.numel() and _suits(layer, input)):
         y = nn.Conv2d.forward(layer, input)
-    elif _is_3x3(layer) and _pays(*input.shape, layer.out_channels):
+    elif _is_3x3(layer) and input.shape[1] == layer.weight.shape[1] and _pays(*input.shape, layer.out_channels):
         return convolve(input, layer.weight, layer.bias, residual)
     else:
         # For channels_last, torch takes twice as long to rearrange a large kernel.
@@ -168,15 +168,19 @@ def _residual(block: ResnetBlock2D, input_tensor: Tensor, temb: Tensor | None = 
 def _gated(layer: GEGLU, hidden_states: Tensor, *others, **more) -> Tensor:
     """As in the library, but GELU goes with one product and the multiplication with the other (oneDNN)."""
     usual = type(layer.proj) is nn.Linear and layer.proj.bias is not None and _is_untouched(layer.proj)
-    if not (usual and _linear_suits(layer, hidden_states)):
+    if not (usual and _linear_suits(layer.proj, hidden_states)):
         return GEGLU.forward(layer, hidden_states, *others, **more)
     (kernel, gate_kernel), (bias, gate_bias) = layer.proj.weight.chunk(2), layer.proj.bias.chunk(2)
     gate = onednn_linear(hidden_states, gate_kernel, gate_bias, "gelu", [], "none")
     return onednn_linear.binary(hidden_states, gate, kernel, bias, "mul")
 
 
-def _linear_suits(layer: nn.Module, x: Tensor) -> bool:
-    return onednn_linear is not None and x.ndim > 1 and x.numel() > 0 and _suits(layer, x)
+def _linear_suits(layer: nn.Linear, x: Tensor) -> bool:
+    """Whether oneDNN can take this. It reads a bias as if it were contiguous and of one number a channel."""
+    bias, (channels, inputs) = layer.bias, layer.weight.shape
+    good = bias is None or list(bias.shape) == [channels] and bias.is_contiguous()
+    there = onednn_linear is not None and torch.backends.mkldnn.enabled
+    return there and good and x.ndim > 1 and x.numel() > 0 and x.shape[-1] == inputs and _suits(layer, x)
 
 
 def _linear(layer: nn.Linear, input: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ A launcher starts the processes (Accelerate joins them) or, on a CPU, this one f
 
 Seeds are drawn in fixed batches: for batches of 4, seeds 0 to 3 together, then 4 to 7. A process always draws
 a batch whole, even if some of its pictures exist or were not asked for. So a picture depends only on its seed
-and the settings, not on the number of processes or on where a run began or was interrupted; but for another
-number of threads, by which a library's convolutions may round otherwise.
+and the settings, not on the number of processes or on where a run began or was interrupted, up to rounding,
+which may differ with the number of threads.
 """
 import hashlib
 import os
@@ -24,7 +24,7 @@ from accelerate.utils import broadcast_object_list
 
 from genlib import device, progress, system
 from genlib.files import explain_storage, open_to_append, release
-from genlib.models import STYLEGAN2, convolutions, forks, images, out_folder, stable_diffusion, stylegan2, tuned
+from genlib.models import STYLEGAN2, convolutions, forks, images, native, out_folder, stable_diffusion, stylegan2, tuned
 from genlib.models import labels as labels_module
 from genlib.models.weights import WORDS
 
@@ -64,8 +64,11 @@ def generate(model: str, weights: str, seeds: range, out: Path, *, prompts: list
 
 
 def _fill(out: Path, seeds: range, batch: int, load: Callable[[bool], tuple], prompts: list[str]) -> int:
-    """Draw by what `load` returns, given whether to compile: a function from seeds to pictures; its settings;
-    bytes of weights."""
+    """Draw the pictures.
+
+    load: called with whether to compile; returns a function from seeds to pictures, its settings, and bytes
+    of weights.
+    """
     # One process may end, or finish its download, hours before another: after 10 minutes, the default on
     # GPUs, torch would stop them all.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
@@ -121,7 +124,7 @@ def _fill(out: Path, seeds: range, batch: int, load: Callable[[bool], tuple], pr
 
 def _share(work, todo: list[list[int]], network_bytes: int, slug: str) -> None:
     """Draw all in this process; or the first ones here, and the others in processes that it forks."""
-    system.reset_peak_rss()  # that of loading, or of what this process did before
+    system.reset_peak_rss()  # else the peak of loading would count as drawing's
     processes, before = forks.how_many(len(todo), network_bytes), psutil.Process().memory_info().rss
     first = forks.drawn_before(len(todo)) if processes > 1 else len(todo)
     work(0, todo[:first], slug)
@@ -234,6 +237,8 @@ def _loaded_alike(state: PartialState, before: dict | None, out: Path, load: Cal
         if convolutions.chosen() != before.get("convolutions", []):
             raise ValueError(f"{out} holds pictures whose convolutions this machine cannot compute in the same way: install a C compiler, "
                              "such as gcc, or choose another --out")
+    elif not native.available():
+        convolutions.choose([])  # what torch does in their place is quick on one machine, and cannot be chosen on another
     loaded = load() if state.is_main_process else None
     [wanted] = broadcast_object_list([convolutions.chosen()])
     convolutions.choose(wanted)

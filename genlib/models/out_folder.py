@@ -184,7 +184,7 @@ def save(picture: Image.Image, seed: int, out: Path, manifest, more: dict) -> No
 def join(out: Path) -> dict[int, dict]:
     """Make one manifest of its parts, by seed; return its lines.
 
-    Raises ValueError if the first process's part is gone, which each launch makes.
+    Raises ValueError if manifest-0.jsonl, which every launch makes, is gone.
     """
     if not _is_file(out / "manifest-0.jsonl"):
         raise ValueError(f"files of {out} were deleted while it was filled: the same command draws what is missing")

@@ -51,7 +51,7 @@ SWITCHES = [
     Switch("fewer_passes", "StyleGAN2's low-pass filter folded into the kernel before it, noise into the bias, kernels in channels_last",
            "NVIDIA's GPUs", _STYLEGAN2),
     Switch("winograd", "3x3 convolutions with a quarter of the multiplications, compiled here: in a UNet and an autoencoder where they "
-           "prove quicker at loading, and the passes between them in one", "CPUs", (*_VAE, *_STYLEGAN2),
+           "prove quicker at loading, and the passes between them in one; products by oneDNN", "CPUs", (*_VAE, *_STYLEGAN2),
            pays=lambda case: case.computes_in_float32),
     Switch("scheduler_on_cpu", "a step of PNDM that does not wait for the device", "GPUs", _PIPELINE, v1_only=True),
     Switch("cudnn_attention", "cuDNN's attention in the UNet, where it proves quicker at loading", "NVIDIA's GPUs", _PIPELINE,

@@ -263,10 +263,14 @@ def test_a_kernel_cut_down_to_channels_that_do_not_fit_stays_plain(convolved):
 
 
 def test_a_map_of_other_channels_is_the_librarys_error(convolved):
-    norm = nn.GroupNorm(4, 32).eval().requires_grad_(False)
-    for layer, call in (layer_and_input()[0], convolutions._conv2d), (norm, convolutions._group_norm):
-        with pytest.raises((RuntimeError, ValueError), match="shape|size"):
-            call(layer, torch.randn(1, 16, 8, 8))
+    norm, linear = (layer.eval().requires_grad_(False) for layer in (nn.GroupNorm(4, 32), nn.Linear(16, 24)))
+    for layer, call in (layer_and_input()[0], convolutions._conv2d), (norm, convolutions._group_norm), (linear, convolutions._linear):
+        said = []
+        for forward in type(layer).forward, call:
+            with pytest.raises((RuntimeError, ValueError)) as error:
+                forward(layer, torch.randn(1, 16, 8, 8))
+            said.append(str(error.value))
+        assert said[0] == said[1]
 
 
 def test_dropout_that_is_left_on_drops(convolved):
@@ -302,13 +306,30 @@ def test_a_gate_of_another_kind_or_without_bias_gives_the_librarys_result():
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("onednn", [True, False])
 def test_a_linear_layer_gives_the_librarys_result_for_inputs_of_any_kind(bias, onednn, monkeypatch):
-    if not onednn:
-        monkeypatch.setattr(convolutions, "onednn_linear", None)
+    taken, product = [], convolutions.onednn_linear
+    monkeypatch.setattr(convolutions, "onednn_linear", (lambda *inputs: taken.append(1) or product(*inputs)) if onednn else None)
     layer, x = nn.Linear(16, 24, bias=bias).eval().requires_grad_(False), torch.randn(3, 16, 5)
     for inputs in x.mT, x.mT[:, :1].expand(3, 5, 16), x.mT[0], x.mT[0, 0], x.mT[:0], torch.randn(2, 3, 4, 16)[:, :, ::2]:
         expected = nn.Linear.forward(layer, inputs)
         assert convolutions._linear(layer, inputs).shape == expected.shape
         assert torch.allclose(convolutions._linear(layer, inputs), expected, atol=1e-5)
+    assert len(taken) == (2 * 4 if onednn else 0), "not for an input without rows, or with one dimension"
+
+
+def test_a_bias_that_onednn_would_misread_gives_the_librarys_result():
+    x = torch.randn(2, 5, 16)
+    for bias in torch.randn(48, 3)[:, 1], torch.randn(1).expand(48):
+        gate, layer = GEGLU(16, 24).eval().requires_grad_(False), nn.Linear(16, 48).eval().requires_grad_(False)
+        gate.proj.bias = layer.bias = nn.Parameter(bias, requires_grad=False)
+        assert torch.allclose(convolutions._linear(layer, x), nn.Linear.forward(layer, x), atol=1e-5)
+        assert torch.allclose(convolutions._gated(gate, x), GEGLU.forward(gate, x), atol=1e-5)
+
+
+def test_where_onednn_is_switched_off_it_is_not_used(monkeypatch):
+    monkeypatch.setattr(convolutions, "onednn_linear", None if convolutions.onednn_linear is None else pytest.fail)
+    layer, x = nn.Linear(16, 24).eval().requires_grad_(False), torch.randn(2, 16)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert torch.equal(convolutions._linear(layer, x), nn.Linear.forward(layer, x))
 
 
 def test_layers_take_their_inputs_by_the_librarys_names(convolved):
@@ -355,7 +376,7 @@ def test_what_another_process_found_is_taken_over_without_timing(monkeypatch):
     monkeypatch.setattr(convolutions, "_told", False)
     monkeypatch.setattr(convolutions, "_is_quicker", lambda C, *rest: C > 100)
     assert convolutions.wins(320, 64, 64, 256) and not convolutions.wins(32, 8, 8, 32) and convolutions.chosen() == [[320, 64, 64, 256]]
-    convolutions.choose([[32, 8, 8, 32], "odd", [1.5]])
+    convolutions.choose([[32, 8, 8, 32]])
     assert convolutions.wins(32, 8, 8, 32) and not convolutions.wins(320, 64, 64, 256)
     assert convolutions.chosen() == [[32, 8, 8, 32]]
 

@@ -58,7 +58,7 @@ def is_plain(*tensors: Tensor) -> bool:
     if _is_watched():
         return False
     usual = all(type(t.data) is Tensor and t.device.type == "cpu" and t.dtype == torch.float32 and t.layout == torch.strided
-                for t in tensors)
+                and not t.is_neg() for t in tensors)
     return usual and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
 
 
@@ -112,7 +112,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, residual: Te
 
 
 def _check(**given: tuple[Tensor | None, list[int]]) -> None:
-    """Raises ValueError for a tensor of another shape than the second: C would read past its end."""
+    """Raises ValueError unless each tensor has the shape beside it: C would read past its end."""
     for name, (tensor, shape) in given.items():
         if tensor is not None and list(tensor.shape) != shape:
             raise ValueError(f"{name} has the shape {list(tensor.shape)} where {shape} fits the map")

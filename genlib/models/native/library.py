@@ -36,7 +36,7 @@ def library():
         return None
     folder = Path(torch.hub.get_dir()) / "genlib"
     try:
-        path = folder / f"kernels-{_fingerprint(compiler)}.so"
+        path = folder / f"kernels-{_fingerprint(compiler)}-{system.user()}.so"  # the folder may be shared
         if not _is_good(path):
             folder.mkdir(parents=True, exist_ok=True)
             with progress.Task("compiling kernels for this processor, once"):
@@ -67,7 +67,7 @@ def _is_good(path: Path) -> bool:
 def _compile(compiler: str, path: Path) -> None:
     """Compile, and write at once what is whole: another process may look for it at the same time.
 
-    A digest follows, which a library may have at its end.
+    A digest is appended; loaders ignore what follows a library.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         objects = [f"{source.stem}.o" for source in SOURCES]
@@ -79,7 +79,9 @@ def _compile(compiler: str, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    said = (getattr(error, "stderr", "") or "").strip() or str(error)
+    said = getattr(error, "stderr", None) or ""
+    said = said.decode(errors="replace") if isinstance(said, bytes) else said  # of a compiler that hung
+    said = said.strip() or str(error)
     return said.splitlines()[0]
 
 
