@@ -216,6 +216,7 @@ def test_settings_with_odd_convolutions_are_damaged(quick, tmp_path, odd):
 
 
 def test_convolutions_are_settled_before_the_network_of_a_folder_is_loaded(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "convolutions", Convolutions([]))
     generate.generate("stylegan2", "demo", range(2), tmp_path)
     now, load, at_loading = Convolutions([[320, 64, 64, 256]]), generate._stylegan2, []
     monkeypatch.setattr(generate, "convolutions", now)
